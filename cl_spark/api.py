@@ -1,0 +1,139 @@
+"""The audit as functions: each is one question to a `LabelAudit` of its own.
+
+For several questions about the same data make one `LabelAudit`: it scans the data once. The evidence behind a DataFrame
+returned here stays cached until that DataFrame is garbage collected.
+"""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from numpy.typing import ArrayLike
+from pyspark.sql import DataFrame
+
+from cl_spark.audit import LabelAudit
+from cl_spark.health import HealthSummary
+from cl_spark.noise import NoiseRates
+
+T = TypeVar("T")
+
+
+def _releasing(audit: LabelAudit, answer: T) -> T:
+    """The answer, whose end frees what the audit cached."""
+    weakref.finalize(answer, audit.release).atexit = False
+    return answer
+
+
+def find_label_issues(
+    df: DataFrame,
+    *,
+    id_col: str | Sequence[str] = "id",
+    label_col: str = "label",
+    pred_probs_col: str | Sequence[str] = "pred_probs",
+    class_names: Sequence[str] | None = None,
+    filter_by: str = "prune_by_noise_rate",
+    rank_by: str = "self_confidence",
+    adjust_pred_probs: bool = False,
+    frac_noise: float = 1.0,
+    num_to_remove_per_class: Sequence[int] | None = None,
+    min_examples_per_class: int = 1,
+    num_issues: int | str | None = None,
+) -> DataFrame:
+    """The examples of a table whose label is probably wrong, ranked: see `LabelAudit.find_label_issues`.
+
+    Example:
+        >>> issues = find_label_issues(df)
+        >>> issues.columns
+        ['id', 'given_label', 'suggested_label', 'label_quality', 'self_confidence', 'normalized_margin', 'rank']
+    """
+    audit = LabelAudit(df, id_col=id_col, label_col=label_col, pred_probs_col=pred_probs_col, class_names=class_names)
+    issues = audit.find_label_issues(
+        filter_by=filter_by,
+        rank_by=rank_by,
+        adjust_pred_probs=adjust_pred_probs,
+        frac_noise=frac_noise,
+        num_to_remove_per_class=num_to_remove_per_class,
+        min_examples_per_class=min_examples_per_class,
+        num_issues=num_issues,
+    )
+    return _releasing(audit, issues)
+
+
+def label_quality_scores(
+    df: DataFrame, *, method: str = "self_confidence", adjust_pred_probs: bool = False, **columns: Any
+) -> DataFrame:
+    """A label quality score for every row: see `LabelAudit.label_quality_scores`.
+
+    Args:
+        df: the table.
+        method: the score.
+        adjust_pred_probs: score adjusted probabilities.
+        columns: id_col, label_col, pred_probs_col, class_names, as for `LabelAudit`.
+
+    Example:
+        >>> label_quality_scores(df).columns
+        ['id', 'given_label', 'predicted_label', 'label_quality']
+    """
+    audit = LabelAudit(df, **columns)
+    return _releasing(audit, audit.label_quality_scores(method=method, adjust_pred_probs=adjust_pred_probs))
+
+
+def confident_thresholds(df: DataFrame, **columns: Any) -> DataFrame:
+    """Confident threshold of each class: see `LabelAudit.confident_thresholds`.
+
+    Example:
+        >>> confident_thresholds(df).columns
+        ['class', 'examples', 'threshold']
+    """
+    with LabelAudit(df, **columns) as audit:
+        return audit.confident_thresholds()
+
+
+def confident_joint(df: DataFrame, *, calibrate: bool = True, **columns: Any) -> DataFrame:
+    """The confident joint as non-zero cells: see `LabelAudit.confident_joint`.
+
+    Example:
+        >>> confident_joint(df, calibrate=False).columns
+        ['given_label', 'true_label', 'count']
+    """
+    audit = LabelAudit(df, **columns)
+    return _releasing(audit, audit.confident_joint(calibrate=calibrate))
+
+
+def noise_rates(df: DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseRates:
+    """Noise rates, inverse noise rates and the prior of the true classes: see `LabelAudit.noise_rates`.
+
+    Example:
+        >>> noise_rates(df).prior.columns
+        ['class', 'prior']
+    """
+    audit = LabelAudit(df, **columns)
+    return _releasing(audit, audit.noise_rates(method=method))
+
+
+def num_label_issues(
+    df: DataFrame,
+    *,
+    estimation_method: str = "off_diagonal",
+    confident_joint: ArrayLike | None = None,
+    **columns: Any,
+) -> int:
+    """Estimated number of label issues: see `LabelAudit.num_label_issues`.
+
+    Example:
+        >>> num_label_issues(df) >= 0
+        True
+    """
+    with LabelAudit(df, **columns) as audit:
+        return audit.num_label_issues(estimation_method=estimation_method, confident_joint=confident_joint)
+
+
+def health_summary(df: DataFrame, *, asymmetric: bool = False, **columns: Any) -> HealthSummary:
+    """Health of classes, pairs and the whole: see `LabelAudit.health_summary`.
+
+    Example:
+        >>> 0 <= health_summary(df).overall_health <= 1
+        True
+    """
+    audit = LabelAudit(df, **columns)
+    return _releasing(audit, audit.health_summary(asymmetric=asymmetric))

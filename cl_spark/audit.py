@@ -1,0 +1,430 @@
+"""`LabelAudit`: one object that scans the data once and answers every question from the evidence it keeps."""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property, reduce
+from types import TracebackType
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from cl_spark import columns as c
+from cl_spark import confident_joint as joints
+from cl_spark import filters, health, noise, scores
+from cl_spark.cells import DRIVER_CLASSES, CellTable
+from cl_spark.confident_joint import ConfidentJoint
+from cl_spark.errors import ConfigurationError
+from cl_spark.filters import FilterOptions
+from cl_spark.health import HealthSummary
+from cl_spark.matching import matched
+from cl_spark.noise import NoiseRates
+from cl_spark.predictions import REASONS, Predictions, Refusal, suspect
+from cl_spark.ranking import ranked
+from cl_spark.storage import Storage
+from cl_spark.thresholds import LENGTH_FIRST, ClassStatistics, class_statistics
+
+logger = logging.getLogger(__name__)
+
+
+class LabelAudit:
+    """The audit of one table of given labels and predicted probabilities.
+
+    The first question scans the data once and keeps some 40 bytes a row in Spark's cache (plus the arrays of suspects);
+    further questions are answered from there, but for the options that need every array (scores by entropy or of adjusted
+    probabilities). Use it as a context manager, or call `release`, to free the cache.
+
+    Args:
+        df: any Spark DataFrame, classic or Connect, one row per example.
+        id_col: id column, or a list of columns for a composite key. Ids must be unique; they order ties.
+        label_col: given label: index of the class (integer) or its name (string).
+        pred_probs_col: out-of-sample predicted probabilities: array<float|double> of length K, an ML vector, or a list of K
+            columns. Scores and logits are accepted where a method is invariant to scale.
+        class_names: names of the K classes in the order of the probabilities; results then show names. Needed for text
+            labels, unless the K columns' names are the class names.
+        labels: a second table that holds the ids and the given labels, where `df` holds ids and probabilities only. Ids on
+            one side only are rejected and counted, never dropped in silence.
+        evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
+            ones. Default None: cached in memory and on local disk, or scanned again where that is refused.
+
+    Raises:
+        ConfigurationError: the arguments contradict each other.
+        InputError: a column is missing or unusable (at once), or the rows are (at the first question).
+
+    Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 2021.
+
+    Example:
+        >>> with LabelAudit(df) as audit:  # doctest: +SKIP
+        ...     worst = audit.find_label_issues().orderBy("rank").limit(10).toPandas()
+        ...     print(audit.health_summary().overall_health)
+    """
+
+    def __init__(
+        self,
+        df: DataFrame,
+        *,
+        id_col: str | Sequence[str] = "id",
+        label_col: str = "label",
+        pred_probs_col: str | Sequence[str] = "pred_probs",
+        class_names: Sequence[str] | None = None,
+        labels: DataFrame | None = None,
+        evidence_path: str | None = None,
+    ) -> None:
+        if labels is not None:
+            df = matched(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col)
+        self.predictions = Predictions(df, id_col, label_col, pred_probs_col, class_names)
+        self._spark = df.sparkSession
+        self._storage = Storage(evidence_path)
+
+    def __enter__(self) -> "LabelAudit":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Free what was cached. Results already returned stay valid; reading them again scans the data again."""
+        self._storage.release()
+
+    # The evidence and what is known of it -----------------------------------------------------------------------------
+
+    @cached_property
+    def _evidence(self) -> DataFrame:
+        return self._storage.keep(self.predictions.evidence(keep=(F.col(c.REFUSAL) == 0) & suspect()))
+
+    @cached_property
+    def statistics(self) -> ClassStatistics:
+        """Counts and exact sums of the self-confidences per class, and rows refused by reason: a value that merges."""
+        return class_statistics(self._evidence, self.predictions.known_classes)
+
+    @cached_property
+    def _thresholds(self) -> NDArray[np.float64]:
+        return self.statistics.thresholds()
+
+    @property
+    def _rows(self) -> DataFrame:
+        """Accepted rows; suspects carry their arrays."""
+        return self._accepted(self._evidence)
+
+    def _all_arrays(self) -> DataFrame:
+        """Accepted rows, all with their arrays: another scan of the data."""
+        return self._accepted(self.predictions.evidence(keep=F.lit(True)))
+
+    def _accepted(self, evidence: DataFrame) -> DataFrame:
+        return evidence.where((F.col(c.REFUSAL) == 0) & (F.col(c.LENGTH) == self.num_classes))
+
+    @cached_property
+    def _settled(self) -> DataFrame:
+        return joints.with_confident_class(self._rows, self._thresholds)
+
+    @cached_property
+    def _settled_cells(self) -> CellTable:
+        return self._cells(joints.counted_cells(self._settled))
+
+    def _cells(self, cells: DataFrame) -> CellTable:
+        """Counted cells, computed once: on the driver if K allows it."""
+        if self.num_classes <= DRIVER_CLASSES:
+            return CellTable(self._spark, self.num_classes, cells.toPandas())
+        return CellTable(self._spark, self.num_classes, self._storage.keep(cells))
+
+    @cached_property
+    def _examined(self) -> DataFrame | None:
+        """The ambiguous rows with their confident class; those that are no suspects take another scan. None if none are."""
+        ambiguous = F.col(c.CONFIDENT) == joints.AMBIGUOUS
+        waiting = self._settled_cells.where(f"{c.CONFIDENT} == {joints.AMBIGUOUS}")
+        parts = []
+        if waiting.where("_suspect").total(c.COUNT):
+            parts.append(self._settled.where(ambiguous & suspect()))
+        if waiting.where("not _suspect").total(c.COUNT):
+            others = self._all_arrays().where(~suspect())
+            parts.append(joints.with_confident_class(others, self._thresholds).where(ambiguous))
+        examined = [joints.examined(part, self._thresholds) for part in parts]
+        return self._storage.keep(reduce(DataFrame.unionByName, examined)) if examined else None
+
+    @cached_property
+    def _joint(self) -> ConfidentJoint:
+        counted = self._settled_cells.where(f"{c.CONFIDENT} != {joints.AMBIGUOUS}")
+        if self._examined is not None:
+            more = self._cells(joints.counted_cells(self._examined))
+            counted = counted.merged(more, [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT)
+        return ConfidentJoint(counted, self.statistics.class_counts)
+
+    @property
+    def _counted(self) -> DataFrame:
+        """All rows with their confident class; suspects that were examined carry no array."""
+        settled = self._settled.where(F.col(c.CONFIDENT) != joints.AMBIGUOUS)
+        return settled if self._examined is None else settled.unionByName(self._examined, allowMissingColumns=True)
+
+    # Answers ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.statistics.num_classes
+
+    @property
+    def num_examples(self) -> int:
+        """Rows accepted."""
+        return self.statistics.num_examples
+
+    def confident_thresholds(self) -> DataFrame:
+        """Confident threshold of each class: the mean self-confidence of the examples that carry it (equation 2).
+
+        Returns:
+            K rows: class, examples, threshold. A class no label carries has a threshold nothing reaches (2; infinity for
+            scores that are no probabilities).
+        """
+        frame = pd.DataFrame(
+            {
+                c.CLASS: np.arange(self.num_classes),
+                c.EXAMPLES: self.statistics.class_counts,
+                c.THRESHOLD: self._thresholds,
+            }
+        )
+        return self._named(self._spark.createDataFrame(frame), {c.CLASS: c.CLASS})
+
+    def confident_joint(self, *, calibrate: bool = True) -> DataFrame:
+        """The confident joint (equation 1), sparse.
+
+        Args:
+            calibrate: scale each given class to its number of examples and round; else the counts as they are, with every
+                diagonal cell at least 1.
+
+        Returns:
+            A row per non-zero cell: given_label, true_label, count.
+        """
+        cells = self._joint.calibrated if calibrate else self._joint.raised
+        return self._named(cells.dataframe().select(c.GIVEN, c.TRUE, c.COUNT), {c.GIVEN: c.GIVEN_LABEL, c.TRUE: c.TRUE_LABEL})
+
+    def confident_joint_table(self) -> DataFrame:
+        """Every non-zero cell with all that is known of it: the columns of the written `confident_joint` table."""
+        keys = [c.GIVEN, c.TRUE]
+        rates = noise.noise_rates(self._joint.calibrated).dataframe()
+        joint = self._joint.joint.dataframe().withColumn(c.JOINT, F.col(c.COUNT) / F.lit(float(self.num_examples)))
+        table = (
+            self._joint.raised.dataframe()
+            .join(rates.withColumnRenamed(c.COUNT, c.CALIBRATED_COUNT), keys, "left")
+            .join(joint.select(*keys, c.JOINT), keys, "left")
+            .fillna(0)
+        )
+        values = [c.COUNT, c.CALIBRATED_COUNT, c.JOINT, c.NOISE_RATE, c.INVERSE_NOISE_RATE]
+        return self._named(table.select(*keys, *values), {c.GIVEN: c.GIVEN_LABEL, c.TRUE: c.TRUE_LABEL})
+
+    def noise_rates(self, *, method: str = "cnt") -> NoiseRates:
+        """Noise rates p(given | true), inverse noise rates p(true | given), and the prior of the true classes.
+
+        Args:
+            method: how the prior is estimated: "cnt", "eqn", "marginal" or "marginal_ps" (see `noise.prior`).
+
+        Raises:
+            ConfigurationError: unknown method, or "eqn" where the system cannot be solved.
+        """
+        prior = noise.prior(self._joint.calibrated, self.statistics.class_counts, method)
+        frame = self._spark.createDataFrame(pd.DataFrame({c.CLASS: np.arange(self.num_classes), c.PRIOR: prior}))
+        rates = noise.noise_rates(self._joint.calibrated).dataframe()
+        return NoiseRates(
+            self._named(
+                rates.select(c.GIVEN, c.TRUE, c.NOISE_RATE, c.INVERSE_NOISE_RATE),
+                {c.GIVEN: c.GIVEN_LABEL, c.TRUE: c.TRUE_LABEL},
+            ),
+            self._named(frame, {c.CLASS: c.CLASS}),
+        )
+
+    def num_label_issues(self, *, estimation_method: str = "off_diagonal", confident_joint: ArrayLike | None = None) -> int:
+        """Estimated number of label issues.
+
+        Args:
+            estimation_method: "off_diagonal" (default): rows counted off the diagonal whose label another class beats;
+                "off_diagonal_calibrated": off-diagonal mass of the joint times n; "off_diagonal_custom": the same from the
+                caller's joint; "off_diagonal_fraction": share of counted rows off the diagonal times n, rounded down.
+            confident_joint: (K, K) counts, for "off_diagonal_custom" only.
+
+        Raises:
+            ConfigurationError: unknown method, or a joint missing, superfluous or of the wrong shape.
+        """
+        if estimation_method not in filters.ESTIMATES:
+            raise ConfigurationError(
+                f"estimation_method={estimation_method!r} is unknown; choose one of {', '.join(filters.ESTIMATES)}"
+            )
+        if (confident_joint is None) == (estimation_method == "off_diagonal_custom"):
+            raise ConfigurationError("confident_joint goes with estimation_method='off_diagonal_custom', and only with it")
+        if confident_joint is None:
+            return self._joint.num_issues(estimation_method)
+        dense = np.asarray(confident_joint)
+        if dense.shape != (self.num_classes, self.num_classes):
+            raise ConfigurationError(f"confident_joint has shape {dense.shape}; it must be {(self.num_classes,) * 2}")
+        return self._joint.num_issues(estimation_method, joints.from_dense(self._spark, dense))
+
+    def label_quality_scores(self, *, method: str = "self_confidence", adjust_pred_probs: bool = False) -> DataFrame:
+        """A label quality score for every accepted row; lower means more likely wrong (SEMANTICS 5).
+
+        Args:
+            method: "self_confidence" or "normalized_margin", answered from the evidence, or "confidence_weighted_entropy", which
+                reads the arrays again.
+            adjust_pred_probs: subtract the confident thresholds from the probabilities first, which reads the arrays again;
+                not with entropy.
+
+        Returns:
+            The id columns, given_label, predicted_label, label_quality.
+
+        Raises:
+            ConfigurationError: unknown method, or an option that needs probabilities on scores.
+        """
+        self._check_method(method, adjust_pred_probs, "method")
+        rows = self._all_arrays() if scores.needs_arrays(method, adjust_pred_probs) else self._rows
+        scored = scores.with_label_quality(rows, method, adjust_pred_probs, self._thresholds)
+        return scored.select(
+            *self.predictions.restore_ids(),
+            self.predictions.class_column(c.GIVEN).alias(c.GIVEN_LABEL),
+            self.predictions.class_column(c.PREDICTED).alias(c.PREDICTED_LABEL),
+            c.LABEL_QUALITY,
+        )
+
+    def find_label_issues(
+        self,
+        *,
+        filter_by: str = "prune_by_noise_rate",
+        rank_by: str = "self_confidence",
+        adjust_pred_probs: bool = False,
+        frac_noise: float = 1.0,
+        num_to_remove_per_class: Sequence[int] | None = None,
+        min_examples_per_class: int = 1,
+        num_issues: int | str | None = None,
+    ) -> DataFrame:
+        """The examples whose label is probably wrong, ranked (JAIR 2021, section 3.2).
+
+        Args:
+            filter_by: "prune_by_noise_rate" (default), "prune_by_class", "both", "confident_learning",
+                "predicted_neq_given", "low_self_confidence", "low_normalized_margin", or "off_diagonal" (the paper's C_conf).
+            rank_by: label quality score that ranks the issues: "self_confidence", "normalized_margin" or
+                "confidence_weighted_entropy".
+            adjust_pred_probs: rank by scores of adjusted probabilities; not with entropy.
+            frac_noise: share of the estimated noise to prune, in [0, 1]; with the three pruning filters.
+            num_to_remove_per_class: K numbers, how many of each given class to prune; with the pruning filters.
+            min_examples_per_class: examples every class keeps; smaller classes are not pruned. With the pruning filters.
+            num_issues: how many issues the two low_* filters take: a number, or a method of `num_label_issues`. Default None
+                is "off_diagonal".
+
+        Returns:
+            The id columns, given_label, suggested_label (the class of highest probability), label_quality (by `rank_by`),
+            self_confidence, normalized_margin, rank (1 = worst; ties go to the lower id).
+
+        Raises:
+            ConfigurationError: an option is unknown, out of range, or does not go with the filter.
+        """
+        options = FilterOptions(filter_by, frac_noise, num_to_remove_per_class, min_examples_per_class, num_issues)
+        self._check_method(rank_by, adjust_pred_probs, "rank_by")
+        flagged = self._flagged(options)
+        if scores.needs_arrays(rank_by, adjust_pred_probs):
+            flagged = self._with_arrays(flagged)
+        scored = scores.with_label_quality(
+            flagged.withColumn(c.NORMALIZED_MARGIN, scores.margin()), rank_by, adjust_pred_probs, self._thresholds
+        )
+        ids = self.predictions.ids
+        narrow = scored.select(*ids, c.GIVEN, c.PREDICTED, c.LABEL_QUALITY, c.SELF, c.NORMALIZED_MARGIN)
+        return ranked(self._storage.keep(narrow), c.LABEL_QUALITY, ids, c.RANK).select(
+            *self.predictions.restore_ids(),
+            self.predictions.class_column(c.GIVEN).alias(c.GIVEN_LABEL),
+            self.predictions.class_column(c.PREDICTED).alias(c.SUGGESTED_LABEL),
+            c.LABEL_QUALITY,
+            F.col(c.SELF).cast("double").alias(c.SELF_CONFIDENCE),
+            c.NORMALIZED_MARGIN,
+            c.RANK,
+        )
+
+    def health_summary(self, *, asymmetric: bool = False) -> HealthSummary:
+        """Health of each class, the most confused pairs, and the overall health (SEMANTICS 6).
+
+        Args:
+            asymmetric: list overlapping classes as ordered pairs (class_a the given label, class_b the true class) instead of
+                unordered ones.
+        """
+        joint, counts = self._joint.joint, self.statistics.class_counts
+        classes = self._spark.createDataFrame(health.class_health(joint, counts, self._thresholds))
+        pairs = health.overlapping_classes(joint, self.num_examples, asymmetric=asymmetric)
+        issues = self.num_label_issues()
+        return HealthSummary(
+            class_health=self._named(classes, {c.CLASS: c.CLASS}),
+            overlapping_classes=self._named(pairs, {c.CLASS_A: c.CLASS_A, c.CLASS_B: c.CLASS_B}),
+            overall_health=1 - issues / self.num_examples,
+            num_issues=issues,
+            num_examples=self.num_examples,
+        )
+
+    def rejected(self) -> DataFrame:
+        """The input rows that could not be used: id columns, reason, and the row as JSON. Another scan of the data."""
+        rows = self.predictions.evidence(source=True)
+        wrong_length = (F.col(c.LENGTH) != self.num_classes) & F.col(c.REFUSAL).isin(*map(int, LENGTH_FIRST))
+        code = F.when(wrong_length, F.lit(int(Refusal.WRONG_LENGTH))).otherwise(F.col(c.REFUSAL))
+        reasons = reduce(
+            lambda other, reason: F.when(code == int(reason), F.lit(REASONS[reason])).otherwise(other),
+            REASONS,
+            F.lit(None).cast("string"),
+        )
+        return rows.where(code != 0).select(*self.predictions.restore_ids(), reasons.alias(c.REASON), c.ROW)
+
+    # Parts of the answers ---------------------------------------------------------------------------------------------
+
+    def _check_method(self, method: str, adjust_pred_probs: bool, option: str) -> None:
+        scores.check_method(method, adjust_pred_probs, option)
+        if scores.needs_arrays(method, adjust_pred_probs):
+            what = "adjust_pred_probs" if adjust_pred_probs else f"{option}={method!r}"
+            scores.check_probabilities(self.statistics.are_probabilities, self.statistics.lowest, self.statistics.highest, what)
+
+    def _flagged(self, options: FilterOptions) -> DataFrame:
+        ids, kind = self.predictions.ids, options.filter_by
+        if kind == "predicted_neq_given":
+            return filters.predicted_neq_given(self._rows)
+        if kind == "confident_learning":
+            return self._counted.where(suspect() & joints.is_off_diagonal())
+        if kind == "off_diagonal":
+            return self._counted.where(joints.is_off_diagonal())
+        if kind in filters.LOWEST:
+            number = options.num_issues
+            if not isinstance(number, int):
+                number = self.num_label_issues(estimation_method=number or "off_diagonal")
+            score = F.col(c.SELF).cast("double") if kind == "low_self_confidence" else scores.margin()
+            return filters.lowest(self._rows, ids, score, number)
+        self._warn_of_small_classes(options.min_examples_per_class)
+        keep = self._storage.keep
+        remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options).dataframe()
+        rows = self._rows
+        if kind in ("prune_by_class", "both"):
+            rows = filters.pruned_by_class(self._rows, ids, remove)
+        if kind == "prune_by_noise_rate":
+            return filters.pruned_by_noise_rate(self._rows, self._all_arrays, ids, remove, keep)
+        if kind == "both":
+            by_rate = filters.pruned_by_noise_rate(self._rows, self._all_arrays, ids, remove, keep)
+            return rows.join(by_rate.select(*ids), ids, "left_semi")
+        return rows
+
+    def _with_arrays(self, flagged: DataFrame) -> DataFrame:
+        """The flagged rows, each with its array; another scan if any lacks it."""
+        ids = self.predictions.ids
+        missing = self._storage.keep(flagged.where(F.col(c.PROBS).isNull()).select(*ids))
+        if not missing.limit(1).collect():
+            return flagged
+        found = self._all_arrays().join(missing, ids, "left_semi")
+        return flagged.where(F.col(c.PROBS).isNotNull()).select(*found.columns).unionByName(found)
+
+    def _warn_of_small_classes(self, min_examples_per_class: int) -> None:
+        counts = self.statistics.class_counts
+        small = np.flatnonzero((counts > 0) & (counts <= max(min_examples_per_class, 1)))
+        if len(small):
+            names = self.predictions.names
+            shown = ", ".join(str(names[k] if names else k) for k in small[:10]) + (" ..." if len(small) > 10 else "")
+            logger.warning(
+                "%d classes have at most %d examples and are not pruned: %s",
+                len(small), max(min_examples_per_class, 1), shown,
+            )  # fmt: skip
+
+    def _named(self, frame: DataFrame, class_columns: dict[str, str]) -> DataFrame:
+        """The frame with class indices shown as the results show classes, under new names."""
+        return frame.select(
+            *[
+                self.predictions.class_column(name).alias(class_columns[name]) if name in class_columns else F.col(name)
+                for name in frame.columns
+            ]
+        )

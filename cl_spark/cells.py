@@ -1,0 +1,86 @@
+"""A sparse table over (given class, true class), small enough for the driver or spread over the cluster."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark import columns as c
+
+DRIVER_CLASSES = 2000
+"""Up to this K a K×K table may live on the driver (4 million cells at most); beyond it, cells stay on the cluster."""
+
+GROUPS = 256
+"""Into how many groups of whole given classes a table on the cluster is cut for a kernel."""
+
+Kernel = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """Cells of a K×K table, one row per cell: given class, true class, and value columns.
+
+    A kernel is a function of pandas frames and is the same wherever the cells are.
+    """
+
+    spark: SparkSession
+    num_classes: int
+    frame: pd.DataFrame | DataFrame
+
+    def per_given_class(self, kernel: Kernel, schema: str) -> "CellTable":
+        """The cells the kernel makes of all cells of whole given classes, sorted by (given, true)."""
+
+        def sorted_kernel(cells: pd.DataFrame) -> pd.DataFrame:
+            return kernel(cells.sort_values([c.GIVEN, c.TRUE], kind="stable", ignore_index=True))
+
+        frame = self.frame
+        if isinstance(frame, pd.DataFrame):
+            return replace(self, frame=sorted_kernel(frame))
+        return replace(self, frame=frame.groupBy(F.pmod(c.GIVEN, F.lit(GROUPS))).applyInPandas(sorted_kernel, schema))
+
+    def merged(self, others: "CellTable", keys: Sequence[str], value: str, how: str = "sum") -> "CellTable":
+        """The cells of both tables, one per key, their values added up (or the largest taken)."""
+        ours, theirs = self.frame, others.frame
+        if isinstance(ours, pd.DataFrame) and isinstance(theirs, pd.DataFrame):
+            both = pd.concat([part for part in (ours, theirs) if len(part)] or [ours], ignore_index=True)
+            return replace(self, frame=both.groupby(list(keys), as_index=False)[value].agg(how))
+        both_frames = self.dataframe().unionByName(others.dataframe().select(*self.dataframe().columns))
+        return replace(self, frame=both_frames.groupBy(*keys).agg(F.expr(f"{how}({value})").alias(value)))
+
+    def where(self, condition: str) -> "CellTable":
+        """The cells that meet a condition, in the words pandas and SQL share."""
+        frame = self.frame
+        return replace(self, frame=frame.query(condition) if isinstance(frame, pd.DataFrame) else frame.where(condition))
+
+    def renamed(self, old: str, new: str) -> "CellTable":
+        """The table with a column renamed."""
+        frame = self.frame
+        if isinstance(frame, pd.DataFrame):
+            return replace(self, frame=frame.rename(columns={old: new}))
+        return replace(self, frame=frame.withColumnRenamed(old, new))
+
+    def total(self, value: str) -> int:
+        """The sum of a value column of whole numbers over all cells."""
+        frame = self.frame
+        if isinstance(frame, pd.DataFrame):
+            return int(frame[value].sum())
+        return int(frame.agg(F.coalesce(F.sum(value), F.lit(0))).collect()[0][0])
+
+    def totals(self, by: str, value: str, *, diagonal: bool = False) -> NDArray[np.float64]:
+        """(K,) sums of a value column by given or true class, over all cells or the diagonal only."""
+        frame = self.where(f"{c.GIVEN} == {c.TRUE}").frame if diagonal else self.frame
+        if isinstance(frame, pd.DataFrame):
+            sums = frame.groupby(by)[value].sum()
+        else:
+            sums = frame.groupBy(by).agg(F.sum(value).alias(value)).toPandas().set_index(by)[value]
+        totals = np.zeros(self.num_classes)
+        totals[sums.index.to_numpy(dtype=np.int64)] = sums.to_numpy(dtype=np.float64)
+        return totals
+
+    def dataframe(self) -> DataFrame:
+        """The cells as a Spark DataFrame."""
+        return self.frame if not isinstance(self.frame, pd.DataFrame) else self.spark.createDataFrame(self.frame)

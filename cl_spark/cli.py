@@ -1,0 +1,112 @@
+"""The command line: `cl-spark audit`. Its flags are the fields of the configuration model."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import click
+from pydantic.fields import FieldInfo
+from rich.console import Console
+
+from cl_spark.config import AuditConfig, load_config
+from cl_spark.errors import ClSparkError, ConfigurationError, InputError
+
+UNUSABLE, FAILED = 2, 1
+
+
+def _settings(_: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str] | None:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not key=value", param=parameter)
+    return dict(value.split("=", 1) for value in values) or None
+
+
+def _flag(name: str, field: FieldInfo) -> Callable[[Any], Any]:
+    """The flag of one configuration field: absent, it leaves the file's value or the default alone."""
+    flag, text = f"--{name.replace('_', '-')}", str(field.description)
+    default = field.get_default(call_default_factory=True)
+    if default not in (None, {}, False):
+        shown = ",".join(default) if isinstance(default, list) else default
+        text += f"  [default: {shown}]"
+    kinds = {field.annotation, *get_args(field.annotation)}
+    if field.annotation is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
+    if name == "spark_conf":
+        return click.option(flag, name, multiple=True, metavar="KEY=VALUE", callback=_settings, help=text + "; repeatable")
+    if any(str(kind).startswith("list[") for kind in kinds):
+        return click.option(flag, name, default=None, metavar="A,B,...", callback=_comma_list, help=text + "; comma-separated")
+    if name == "num_issues":
+        return click.option(flag, name, default=None, metavar="N|METHOD", callback=_number_or_name, help=text)
+    kind = next((kind for kind in (int, float) if kind in kinds), str)
+    return click.option(flag, name, default=None, type=kind, help=text)
+
+
+def _comma_list(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [part.strip() for part in value.split(",")]
+
+
+def _number_or_name(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.lstrip("-").isdigit() else value
+
+
+def _flags(command: Callable[..., None]) -> Callable[..., None]:
+    for name, field in reversed(AuditConfig.model_fields.items()):
+        command = _flag(name, field)(command)
+    return command
+
+
+@click.group()
+@click.version_option(package_name="cl_spark")
+def cli() -> None:
+    """Find wrong labels in tables of any size: confident learning on Spark."""
+
+
+@cli.command()
+@click.option("--config", type=click.Path(), default=None, help="YAML file with the same keys; flags win over it")
+@_flags
+def audit(config: str | None, **flags: Any) -> None:
+    """Audit a table of labels and predicted probabilities, and write the tables of issues and health.
+
+    Exit code 0 on success, 2 if the configuration or the input cannot be used, 1 on any other failure.
+    """
+    settings = load_config(config, {key: value for key, value in flags.items() if value is not None})
+    from cl_spark.session import spark_session  # PySpark takes a second to import: not before the flags are checked
+
+    with spark_session(settings.spark_conf, delta=settings.format == "delta") as spark:
+        from cl_spark.console import show
+        from cl_spark.job import run_audit
+
+        result = run_audit(spark, settings)
+        if not settings.quiet:
+            show(result, settings.id_columns, Console())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(exit_code(arguments))
+
+
+def exit_code(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; errors become one message on standard error and an exit code."""
+    try:
+        cli.main(args=arguments, prog_name="cl-spark", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return UNUSABLE
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except (ConfigurationError, InputError) as error:
+        click.echo(f"cl-spark: {error}", err=True)
+        return UNUSABLE
+    except ClSparkError as error:
+        click.echo(f"cl-spark: {error}", err=True)
+        return FAILED
+    except Exception as error:  # the last resort: a scheduler needs a code, a person one line before the trace
+        click.echo(f"cl-spark: failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", err=True)
+        import traceback
+
+        traceback.print_exc()
+        return FAILED
+    return 0

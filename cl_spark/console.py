@@ -1,0 +1,78 @@
+"""What a person reads on the terminal after an audit: rendered from the written tables, nothing computed here."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import NumericType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from cl_spark import columns as c
+from cl_spark.job import AuditResult
+
+
+def show(result: AuditResult, id_columns: Sequence[str], console: Console, rows: int = 10) -> None:
+    """Print the health, the most suspicious examples, the worst classes and the most confused pairs."""
+    tables, run_id = result.tables, result.run_id
+    lines = [
+        f"[bold]{result.overall_health:.2%}[/] overall label health",
+        f"[bold]{result.num_issues:,}[/] label issues in {result.num_examples:,} examples of {result.num_classes:,} classes",
+    ]
+    lines += [f"[yellow]{times:,} rows rejected: {escape(reason)}[/]" for reason, times in result.rejected.items()]
+    lines.append(f"[dim]run {run_id}, {result.seconds:.1f} s[/]")
+    console.print(Panel.fit("\n".join(lines), title="Label audit"))
+    _print(
+        console,
+        "Most suspicious examples",
+        tables.read_run(c.ISSUES, run_id).orderBy(c.RANK),
+        {
+            c.RANK: "rank",
+            **{column: column for column in id_columns},
+            c.GIVEN_LABEL: "given",
+            c.SUGGESTED_LABEL: "suggested",
+            c.LABEL_QUALITY: "quality",
+            c.SELF_CONFIDENCE: "self-conf.",
+            c.NORMALIZED_MARGIN: "margin",
+        },
+        rows,
+    )
+    _print(
+        console,
+        "Worst classes",
+        tables.read_run(c.CLASS_HEALTH, run_id).orderBy(c.LABEL_QUALITY, c.CLASS),
+        {
+            c.CLASS: "class",
+            c.LABEL_QUALITY: "quality",
+            c.EXAMPLES: "examples",
+            c.LABEL_ISSUES: "wrong labels",
+            c.INVERSE_LABEL_ISSUES: "lost to others",
+            c.THRESHOLD: "threshold",
+        },
+        rows,
+    )
+    _print(
+        console,
+        "Most confused pairs",
+        tables.read_run(c.OVERLAPPING_CLASSES, run_id).orderBy(F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B),
+        {c.CLASS_A: "class a", c.CLASS_B: "class b", c.EXAMPLES: "examples", c.JOINT_PROBABILITY: "joint probability"},
+        rows,
+    )
+
+
+def _print(console: Console, title: str, frame: DataFrame, columns: dict[str, str], rows: int) -> None:
+    """A table of the first rows: columns by name, with the heading a person reads."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
+    numbers = {field.name for field in frame.schema.fields if isinstance(field.dataType, NumericType)}
+    for column, heading in columns.items():
+        table.add_column(escape(heading), justify="right" if column in numbers else "left", no_wrap=True)
+    for row in frame.select(*map(c.quoted, columns)).limit(rows).collect():
+        table.add_row(*map(_shown, row))
+    console.print(table if table.row_count else f"[bold]{title}[/]: none")
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,197 @@
+"""Stage 3: which rows are label issues. Each filter is a function from rows to the rows it flags (JAIR 2021, section 3.2)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from cl_spark import columns as c
+from cl_spark.cells import CellTable
+from cl_spark.cuts import CUT, FOUND, QUOTA, cuts, edges, position
+from cl_spark.errors import ConfigurationError
+from cl_spark.kernels import EPS
+from cl_spark.kernels.removal import removal_counts
+from cl_spark.predictions import suspect
+
+PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
+LOWEST = ("low_self_confidence", "low_normalized_margin")
+FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST, "off_diagonal")
+ESTIMATES = ("off_diagonal", "off_diagonal_calibrated", "off_diagonal_fraction", "off_diagonal_custom")
+
+Rows = Callable[[], DataFrame]
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """How issues are chosen; checked when made.
+
+    Raises:
+        ConfigurationError: an option is out of range, unknown, or does not go with the filter.
+    """
+
+    filter_by: str = "prune_by_noise_rate"
+    frac_noise: float = 1.0
+    num_to_remove_per_class: Sequence[int] | None = None
+    min_examples_per_class: int = 1
+    num_issues: int | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.filter_by not in FILTERS:
+            raise ConfigurationError(f"filter_by={self.filter_by!r} is not a filter; choose one of {', '.join(FILTERS)}")
+        if not 0 <= self.frac_noise <= 1:
+            raise ConfigurationError(f"frac_noise={self.frac_noise!r} must lie in [0, 1]")
+        if self.min_examples_per_class < 0:
+            raise ConfigurationError(f"min_examples_per_class={self.min_examples_per_class!r} must not be negative")
+        if self.filter_by not in PRUNING:
+            for option, default in (("frac_noise", 1.0), ("num_to_remove_per_class", None), ("min_examples_per_class", 1)):
+                if getattr(self, option) != default:
+                    raise ConfigurationError(
+                        f"{option} has no effect with filter_by={self.filter_by!r}; it goes with {', '.join(PRUNING)}"
+                    )
+        if self.num_issues is not None:
+            if self.filter_by not in LOWEST:
+                raise ConfigurationError(
+                    f"num_issues has no effect with filter_by={self.filter_by!r}; it goes with {', '.join(LOWEST)}"
+                )
+            if isinstance(self.num_issues, str):
+                if self.num_issues not in ESTIMATES[:3]:
+                    raise ConfigurationError(
+                        f"num_issues={self.num_issues!r} is neither a number nor one of {', '.join(ESTIMATES[:3])}"
+                    )
+            elif self.num_issues < 0:
+                raise ConfigurationError(f"num_issues={self.num_issues!r} must not be negative")
+
+    def remove_vector(self, num_classes: int) -> NDArray[np.int64] | None:
+        """`num_to_remove_per_class` as an array of K numbers."""
+        if self.num_to_remove_per_class is None:
+            return None
+        wanted = np.asarray(self.num_to_remove_per_class)
+        if wanted.shape != (num_classes,) or not np.issubdtype(wanted.dtype, np.integer) or (wanted < 0).any():
+            raise ConfigurationError(
+                f"num_to_remove_per_class must be {num_classes} whole numbers, one per class, none negative; "
+                f"got {list(self.num_to_remove_per_class)!r}"
+            )
+        return wanted.astype(np.int64)
+
+
+def removals(calibrated: CellTable, class_counts: NDArray[np.int64], options: FilterOptions) -> CellTable:
+    """Removal counts by (given, true): the class's own on the diagonal, the pair's off it."""
+    wanted = options.remove_vector(calibrated.num_classes)
+
+    def kernel(frame: pd.DataFrame) -> pd.DataFrame:
+        given, true, remove = removal_counts(
+            frame[c.GIVEN].to_numpy(dtype=np.int64),
+            frame[c.TRUE].to_numpy(dtype=np.int64),
+            frame[c.COUNT].to_numpy(dtype=np.int64),
+            class_counts,
+            min_examples_per_class=options.min_examples_per_class,
+            frac_noise=options.frac_noise,
+            num_to_remove_per_class=wanted,
+        )
+        return pd.DataFrame({c.GIVEN: given, c.TRUE: true, QUOTA: remove})
+
+    return calibrated.per_given_class(kernel, f"{c.GIVEN} long, {c.TRUE} long, {QUOTA} long")
+
+
+def predicted_neq_given(rows: DataFrame) -> DataFrame:
+    """Rows whose predicted class is not their given label (by more than the slack)."""
+    return rows.where(suspect())
+
+
+def lowest(rows: DataFrame, ids: Sequence[str], score: Column, number: int) -> DataFrame:
+    """The given number of rows with the lowest score over the whole table."""
+    if number == 0:
+        return rows.where(F.lit(False))
+    quotas = rows.sparkSession.createDataFrame([(number,)], f"{QUOTA} long")
+    scored = rows.withColumn(c.SCORE, score)
+    cut = cuts(scored, [], ids, edges(scored, [], quotas))
+    return rows.crossJoin(F.broadcast(cut)).where(position(score, ids) <= F.col(CUT)).drop(CUT)
+
+
+def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame) -> DataFrame:
+    """Suspects among the rows with the lowest self-confidence of each given class, as many as the class is to lose.
+
+    Non-suspects take their places in the count too: the agreement rule drops them only afterwards.
+    """
+    quotas = remove.where(F.col(c.GIVEN) == F.col(c.TRUE)).select(c.GIVEN, QUOTA)
+    score = F.col(c.SELF).cast("double")
+    scored = rows.withColumn(c.SCORE, score)
+    cut = cuts(scored, [c.GIVEN], ids, edges(scored, [c.GIVEN], quotas))
+    return rows.where(suspect()).join(F.broadcast(cut), c.GIVEN).where(position(score, ids) <= F.col(CUT)).select(*rows.columns)
+
+
+def pruned_by_noise_rate(
+    rows: DataFrame, all_arrays: Rows, ids: Sequence[str], remove: DataFrame, keep: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
+
+    Only suspects' arrays are at hand. A row that is no suspect has ``p_j - p_k <= 1e-6`` for every j, so it cannot enter a
+    pair in which enough suspects are above 1e-6. In a pair that is `short` of them, every suspect is ranked, and the cut
+    stands if it lies before the best place any other row of the class could have (`best_of_others`). Only what is then still
+    open is decided among all rows of the class with `all_arrays`, another scan: the fallback.
+    """
+    pair = [c.GIVEN, c.TRUE]
+    pairs = remove.where(F.col(c.GIVEN) != F.col(c.TRUE))
+    suspects = rows.where(suspect())
+    entries = entries_of(suspects, ids, pairs).where(F.col(c.SCORE) < F.lit(-EPS))
+    edge = keep(edges(entries, pair, pairs))
+    settled = edge.where(F.col(FOUND) >= F.col(QUOTA))
+    cut = cuts(entries, pair, ids, settled)
+    short = keep(pairs.join(settled, pair, "left_anti"))
+    if short.limit(1).collect():
+        all_suspects = entries_of(suspects, ids, short)
+        ranked = cuts(all_suspects, pair, ids, edges(all_suspects, pair, short))
+        bounds = best_of_others(rows.where(~suspect()), short)
+        stands = F.col("_best").isNull() | (F.col(CUT)[c.SCORE] < F.col("_best"))
+        ranked = keep(ranked.join(F.broadcast(bounds), pair, "left").withColumn("_stands", stands).drop("_best"))
+        cut = cut.unionByName(ranked.where("_stands").drop("_stands"))
+        still_open = keep(short.join(ranked.where("_stands"), pair, "left_anti"))
+        if still_open.limit(1).collect():
+            every = keep(entries_of(all_arrays(), ids, still_open))
+            cut = cut.unionByName(cuts(every, pair, ids, edges(every, pair, still_open)))
+    by_class = cut.groupBy(c.GIVEN).agg(F.collect_list(F.struct(c.TRUE, CUT)).alias("_cuts"))
+
+    def within(pair: Column) -> Column:
+        return position(difference(pair[c.TRUE]), ids) <= pair[CUT]
+
+    return suspects.join(F.broadcast(by_class), c.GIVEN).where(F.exists("_cuts", within)).select(*rows.columns)
+
+
+def best_of_others(others: DataFrame, pairs: DataFrame) -> DataFrame:
+    """For each pair (k, j) a bound: no row of class k that is no suspect has a score ``p_k - p_j`` below `_best`.
+
+    Such a row has its second highest value at `second_class` and at most the third anywhere else; where these are not known
+    (the second is small), at most the second; and where it predicts another class by a hair, at most the highest.
+    """
+    second_or_third = F.when(
+        F.col(c.SECOND_CLASS).isNull() | (F.col(c.SECOND_CLASS) == F.col(c.TRUE)), F.col(c.SECOND)
+    ).otherwise(F.coalesce(c.THIRD, c.SECOND))
+    other = F.when(F.col(c.PREDICTED) == F.col(c.GIVEN), second_or_third).otherwise(F.col(c.MAX_PROB))
+    return (
+        others.join(F.broadcast(_by_class(pairs)), c.GIVEN)
+        .withColumn(c.TRUE, F.explode("_others"))
+        .groupBy(c.GIVEN, c.TRUE)
+        .agg(F.min(F.col(c.SELF).cast("double") - other.cast("double")).alias("_best"))
+    )
+
+
+def _by_class(pairs: DataFrame) -> DataFrame:
+    return pairs.groupBy(c.GIVEN).agg(F.collect_list(c.TRUE).alias("_others"))
+
+
+def difference(other: Column) -> Column:
+    """``p_k - p_j`` of given class k and another class j: the lower, the more the row looks like j."""
+    return F.col(c.SELF).cast("double") - F.get(F.col(c.PROBS), other.cast("int")).cast("double")
+
+
+def entries_of(rows: DataFrame, ids: Sequence[str], pairs: DataFrame) -> DataFrame:
+    """One entry per row and pair of its given class: given, true, ids and the score ``p_k - p_j``."""
+    return (
+        rows.join(F.broadcast(_by_class(pairs)), c.GIVEN)
+        .withColumn(c.TRUE, F.explode("_others"))
+        .select(c.GIVEN, c.TRUE, *ids, difference(F.col(c.TRUE)).alias(c.SCORE))
+    )

@@ -1,0 +1,77 @@
+"""How healthy each class, each pair of classes, and the whole dataset is (SEMANTICS 6)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from cl_spark import columns as c
+from cl_spark.cells import CellTable
+
+
+@dataclass(frozen=True)
+class HealthSummary:
+    """The health of a dataset's labels.
+
+    Attributes:
+        class_health: one row per class, worst label quality first (ties: lower class index): class, examples, threshold,
+            label_issues, inverse_label_issues, label_noise, inverse_label_noise, label_quality.
+        overlapping_classes: confused pairs, most probable first: class_a, class_b, examples, joint_probability.
+        overall_health: 1 - num_issues / num_examples, in [0, 1].
+        num_issues: estimated number of label issues (method "off_diagonal").
+        num_examples: examples audited.
+    """
+
+    class_health: DataFrame
+    overlapping_classes: DataFrame
+    overall_health: float
+    num_issues: int
+    num_examples: int
+
+
+def class_health(joint: CellTable, class_counts: NDArray[np.int64], thresholds: NDArray[np.float64]) -> pd.DataFrame:
+    """Health of each class index, from the joint as counts: K rows, worst first.
+
+    Shares are taken of whole numbers, so they carry no rounding of sums. A class no row carries has noise 0, quality 1.
+    """
+    diagonal = joint.totals(c.GIVEN, c.COUNT, diagonal=True)
+    given, true = joint.totals(c.GIVEN, c.COUNT), joint.totals(c.TRUE, c.COUNT)
+    per_count = class_counts.sum() / max(given.sum(), 1)
+    noise, inverse = ((total - diagonal) / np.maximum(total, 1) for total in (given, true))
+    return pd.DataFrame(
+        {
+            c.CLASS: np.arange(len(class_counts)),
+            c.EXAMPLES: class_counts,
+            c.THRESHOLD: thresholds,
+            c.LABEL_ISSUES: np.rint((given - diagonal) * per_count).astype(np.int64),
+            c.INVERSE_LABEL_ISSUES: np.rint((true - diagonal) * per_count).astype(np.int64),
+            c.LABEL_NOISE: noise,
+            c.INVERSE_LABEL_NOISE: inverse,
+            c.LABEL_QUALITY: 1 - noise,
+        }
+    ).sort_values([c.LABEL_QUALITY, c.CLASS], ignore_index=True)
+
+
+def overlapping_classes(joint: CellTable, num_examples: int, *, asymmetric: bool = False) -> DataFrame:
+    """Pairs of class indices with their estimated joint probability; pairs of probability 0 are left out.
+
+    Args:
+        joint: the joint as counts.
+        num_examples: n.
+        asymmetric: every ordered pair apart (class_a is the given label, class_b the true class) instead of their sum.
+    """
+    total = float(joint.totals(c.GIVEN, c.COUNT).sum())
+    a, b = F.col(c.GIVEN), F.col(c.TRUE)
+    first, second = (a, b) if asymmetric else (F.least(a, b), F.greatest(a, b))
+    return (
+        joint.dataframe()
+        .where((a != b) & (F.col(c.COUNT) > 0))
+        .groupBy(first.alias(c.CLASS_A), second.alias(c.CLASS_B))
+        .agg((F.sum(c.COUNT) / F.lit(total)).alias(c.JOINT_PROBABILITY))
+        .withColumn(c.EXAMPLES, F.rint(F.col(c.JOINT_PROBABILITY) * F.lit(num_examples)).cast("long"))
+        .select(c.CLASS_A, c.CLASS_B, c.EXAMPLES, c.JOINT_PROBABILITY)
+        .orderBy(F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B)
+    )

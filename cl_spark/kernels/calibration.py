@@ -1,0 +1,92 @@
+"""Calibration of the confident joint: rows scaled to the label counts, then rounded to integers (JAIR 2021, section 3.1).
+
+The joint is sparse: three parallel arrays ``given, true, count`` of its non-zero cells. Every function here treats each
+given class on its own, so it may be called with all classes at once or with any complete classes of a large joint.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cl_spark.kernels import TINY
+
+Ints = NDArray[np.int64]
+
+
+def round_preserving_sum(values: NDArray[np.float64]) -> Ints:
+    """Round half to even, then move the entries with the largest remainders until the rounded sum is met.
+
+    Where the sum must rise, the largest ``value - rounded`` are raised (ties: highest index first); where it must fall,
+    the smallest are lowered (ties: lowest index first).
+
+    Example:
+        >>> round_preserving_sum(np.array([0.5, 0.5, 1.0])).tolist()
+        [0, 1, 1]
+    """
+    rounded = np.rint(values)
+    missing = round(float(values.sum())) - int(rounded.sum())
+    while missing:
+        order = np.argsort(values - rounded, kind="stable")
+        chosen = order[::-1][:missing] if missing > 0 else order[:-missing]
+        rounded[chosen] += np.sign(missing)
+        missing -= int(np.sign(missing)) * len(chosen)
+    return rounded.astype(np.int64)
+
+
+def scaled_total(given: Ints, true: Ints, count: Ints, class_counts: Ints) -> float:
+    """Sum of all cells after row scaling: the label count, but for rounding in the last digits.
+
+    Those digits decide between exactly tied remainders, so up to the size where a dense K×K matrix is allowed the sum is
+    taken in the reference's order (column-major, pairwise).
+    """
+    classes = len(class_counts)
+    dense = np.zeros((classes, classes), order="F")
+    dense[given, true] = count
+    rows = np.maximum(dense.sum(axis=1), TINY)
+    return float((dense.T / rows * class_counts).T.sum())
+
+
+def classes_of(given: Ints) -> Iterator[slice]:
+    """The slices of equal values in a sorted array."""
+    starts = np.flatnonzero(np.r_[True, given[1:] != given[:-1]]) if len(given) else np.array([], dtype=int)
+    for start, stop in zip(starts, np.r_[starts[1:], len(given)], strict=True):
+        yield slice(int(start), int(stop))
+
+
+def calibrated(given: Ints, true: Ints, count: Ints, class_counts: Ints, total: float) -> tuple[Ints, Ints, Ints]:
+    """The calibrated confident joint, ``given`` sorted ascending, as non-zero cells ``given, true, count``.
+
+    Args:
+        given: (cells,) given class of each cell, sorted; the classes present are complete.
+        true: (cells,) true class.
+        count: (cells,) examples counted.
+        class_counts: (K,) examples per given class.
+        total: what all cells sum to after row scaling (see `scaled_total`).
+
+    Returns:
+        The cells of the calibrated joint, whose row k sums to ``class_counts[k]``.
+
+    Example:
+        >>> zeros, ones = np.array([0, 0, 1]), np.array([0, 1, 1])
+        >>> calibrated(zeros, ones, np.array([2, 1, 1]), np.array([6, 2]), 8.0)[2].tolist()
+        [4, 2, 2]
+    """
+    classes, examples = len(class_counts), int(class_counts.sum())
+    row = np.zeros(classes)
+    out_given, out_true, out_count = [], [], []
+    for cells in classes_of(given):
+        k, columns = int(given[cells.start]), true[cells]
+        counts = count[cells].astype(np.float64)
+        row[columns] = counts / max(counts.sum(), TINY) * class_counts[k] / max(total, TINY) * examples
+        # Zero cells keep remainder 0 and so are never moved; the whole row is summed for the reference's last digits.
+        rounded = round_preserving_sum(row)
+        kept = np.flatnonzero(rounded)
+        out_given.append(np.full(len(kept), k, dtype=np.int64))
+        out_true.append(kept.astype(np.int64))
+        out_count.append(rounded[kept])
+        row[columns] = 0
+    if not out_given:
+        empty = np.array([], dtype=np.int64)
+        return empty, empty, empty
+    return np.concatenate(out_given), np.concatenate(out_true), np.concatenate(out_count)

@@ -1,0 +1,73 @@
+"""How many examples of each given class to remove towards each other class: the removal counts behind pruning."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cl_spark.kernels.calibration import Ints, classes_of, round_preserving_sum
+
+
+def removal_counts(
+    given: Ints,
+    true: Ints,
+    count: Ints,
+    class_counts: Ints,
+    *,
+    min_examples_per_class: int,
+    frac_noise: float,
+    num_to_remove_per_class: NDArray[np.int64] | None,
+) -> tuple[Ints, Ints, Ints]:
+    """Removal counts of every off-diagonal cell, and per class in all (its diagonal cell), from the calibrated joint.
+
+    The diagonal is raised to ``min_examples_per_class``, taken evenly from the class's other cells; the off-diagonals are
+    multiplied by ``frac_noise`` and truncated. ``num_to_remove_per_class`` rescales them to sum to the number wanted for
+    the given class, largest remainders first. A class with no more than ``min_examples_per_class`` examples, or with a
+    single one, is never pruned.
+
+    Args:
+        given: (cells,) given class, sorted; the classes present are complete.
+        true: (cells,) true class.
+        count: (cells,) calibrated counts.
+        class_counts: (K,) examples per given class.
+        min_examples_per_class: examples each class keeps.
+        frac_noise: share of the estimated noise to remove, in [0, 1].
+        num_to_remove_per_class: (K,) number to remove of each given class, or None.
+
+    Returns:
+        Cells ``given, true, remove`` with ``remove > 0``. On the diagonal (``given == true``) stands the number that
+        pruning by class removes from the class; off the diagonal what pruning by noise rate removes towards ``true``.
+
+    Example:
+        >>> cells = np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([4, 2, 2])
+        >>> options = dict(min_examples_per_class=1, frac_noise=1.0, num_to_remove_per_class=None)
+        >>> [part.tolist() for part in removal_counts(*cells, np.array([6, 2]), **options)]
+        [[0, 0], [0, 1], [2, 2]]
+    """
+    classes = len(class_counts)
+    row = np.zeros(classes)
+    out: list[tuple[int, int, int]] = []
+    for cells in classes_of(given):
+        k = int(given[cells.start])
+        examples = int(class_counts[k])
+        if examples <= max(min_examples_per_class, 1):
+            continue
+        row[:] = 0
+        row[true[cells]] = count[cells]
+        diagonal = max(row[k], min_examples_per_class)
+        share = (diagonal - row[k]) / max(len(true[cells]) - 1, 1)
+        row = np.maximum(row - share, 0)
+        row[k] = diagonal
+        kept = row * frac_noise
+        kept[k] = row[k]
+        kept[k] = diagonal + (row - kept).sum()
+        remove = np.trunc(kept).astype(np.int64)
+        remove[k] = examples - remove[k]
+        if num_to_remove_per_class is not None:
+            wanted = int(num_to_remove_per_class[k])
+            remove[k] = 0
+            towards = int(remove.sum())
+            if towards:
+                remove = round_preserving_sum(remove * wanted / towards)
+            remove[k] = wanted
+        out.extend((k, int(j), int(remove[j])) for j in np.flatnonzero(remove > 0))
+    table = np.array(out, dtype=np.int64).reshape(-1, 3)
+    return table[:, 0], table[:, 1], table[:, 2]

@@ -1,0 +1,315 @@
+"""What an input table means: ids, given labels and predicted probabilities, and the compact evidence kept of each row."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import reduce
+from operator import or_
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegralType,
+    NumericType,
+    StringType,
+)
+
+from cl_spark import columns as c
+from cl_spark.columns import quoted
+from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.kernels import EPS
+from cl_spark.kernels.fixed_point import LIMB
+from cl_spark.matching import UNMATCHED
+
+
+class Refusal(IntEnum):
+    """Why a row cannot be used; 0 is an accepted row. Kept as one byte in the evidence."""
+
+    NONE = 0
+    NULL_ID = 1
+    NULL_LABEL = 2
+    UNKNOWN_CLASS = 3
+    NULL_PROBS = 4
+    NULL_PROBABILITY = 5
+    NOT_FINITE = 6
+    TOO_LARGE = 7
+    LABEL_OUT_OF_RANGE = 8
+    WRONG_LENGTH = 9
+    NO_PREDICTION = 10
+    NO_LABEL = 11
+
+
+REASONS = {
+    Refusal.NULL_ID: "null id",
+    Refusal.NULL_LABEL: "null label",
+    Refusal.UNKNOWN_CLASS: "unknown class name",
+    Refusal.NULL_PROBS: "null or empty pred_probs",
+    Refusal.NULL_PROBABILITY: "null inside pred_probs",
+    Refusal.NOT_FINITE: "NaN or infinity in pred_probs",
+    Refusal.TOO_LARGE: "score beyond 2^29",
+    Refusal.LABEL_OUT_OF_RANGE: "label outside 0..K-1",
+    Refusal.WRONG_LENGTH: "pred_probs of another length than K",
+    Refusal.NO_PREDICTION: "label without a prediction",
+    Refusal.NO_LABEL: "prediction without a label",
+}
+
+
+def suspect() -> Column:
+    """Whether the row could be an issue at all: another class beats the given label by more than the slack.
+
+    This is ``argmax(p + 1e-6 at the label) != label`` from scalars alone. Only the label's entry changes, so the argmax is
+    the label or stays `predicted`, the first maximum: the label wins where ``p[label] + eps`` is larger, or equal and the
+    label comes first.
+    """
+    handicapped, best = F.col(c.SELF).cast("double") + F.lit(EPS), F.col(c.MAX_PROB).cast("double")
+    return (F.col(c.PREDICTED) != F.col(c.GIVEN)) & (
+        (handicapped < best) | ((handicapped == best) & (F.col(c.PREDICTED) < F.col(c.GIVEN)))
+    )
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """An input table and what its columns mean; checked against the schema when made, read only when asked.
+
+    Args:
+        df: the table, classic or Connect.
+        id_col: id column, or the columns of a composite key.
+        label_col: given label: class index (integer type) or class name (string).
+        pred_probs_col: array<float|double> or ML vector column; or a list of K numeric columns.
+        class_names: names of the classes in the order of the probabilities.
+
+    Raises:
+        ConfigurationError: the arguments contradict each other.
+        InputError: a column is missing or of a type that cannot be used.
+    """
+
+    df: DataFrame
+    id_col: str | Sequence[str] = "id"
+    label_col: str = "label"
+    pred_probs_col: str | Sequence[str] = "pred_probs"
+    class_names: Sequence[str] | None = None
+    _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fields = {field.name: field.dataType for field in self.df.schema.fields}
+        object.__setattr__(self, "_types", fields)
+        names = self.class_names
+        if isinstance(names, str):
+            raise ConfigurationError(f"class_names must be a list of names, not the text {names!r}")
+        if not self.id_columns:
+            raise ConfigurationError("id_col names no column: give the id column, or the columns of a composite key")
+        wanted = {"id_col": self.id_columns, "label_col": [self.label_col], "pred_probs_col": self._prob_columns}
+        for key, cols in wanted.items():
+            for col in cols:
+                if col not in fields:
+                    raise InputError(f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, fields))}")
+        if len({*self.id_columns, self.label_col, *self._prob_columns}) < sum(map(len, wanted.values())):
+            raise ConfigurationError(f"id_col, label_col and pred_probs_col must be different columns, got {wanted}")
+        for col in self.id_columns:
+            if isinstance(fields[col], ArrayType) or fields[col].typeName() in ("map", "struct", "variant"):
+                raise InputError(f"id_col: column {col!r} is {fields[col].simpleString()}, which has no order; "
+                                 "use a plain column or list the parts of a composite key")  # fmt: skip
+        if not isinstance(fields[self.label_col], IntegralType | StringType):
+            raise InputError(
+                f"label_col: column {self.label_col!r} is {fields[self.label_col].simpleString()}; "
+                "labels are class indices (an integer type) or class names (string): cast it"
+            )
+        for col in self._prob_columns:
+            self._check_probs(col, fields[col])
+        if self._known_names is not None:
+            repeated = [name for name, times in Counter(self._known_names).items() if times > 1]
+            if repeated:
+                raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
+        if names is not None and not isinstance(self.pred_probs_col, str) and len(names) != len(self._prob_columns):
+            raise ConfigurationError(f"class_names has {len(names)} names for {len(self._prob_columns)} pred_probs columns")
+        if self.labels_are_names and self._known_names is None:
+            raise ConfigurationError(
+                f"label_col: column {self.label_col!r} holds class names, but nothing says which probability belongs "
+                "to which class: pass class_names in the order of the probabilities, or one column per class"
+            )
+
+    def _check_probs(self, col: str, found: DataType) -> None:
+        if not isinstance(self.pred_probs_col, str):
+            usable = isinstance(found, NumericType)
+            wanted = "a numeric column per class"
+        else:
+            usable = _is_vector(found) or (isinstance(found, ArrayType) and isinstance(found.elementType, NumericType))
+            wanted = "an array of float or double, an ML vector, or a list of K columns"
+        if not usable:
+            raise InputError(f"pred_probs_col: column {col!r} is {found.simpleString()}; it must be {wanted}")
+
+    @property
+    def id_columns(self) -> list[str]:
+        """The id columns, in the order of the key."""
+        return [self.id_col] if isinstance(self.id_col, str) else list(self.id_col)
+
+    @property
+    def ids(self) -> list[str]:
+        """The names the id columns have within the evidence."""
+        return [f"_id_{i}" for i in range(len(self.id_columns))]
+
+    @property
+    def labels_are_names(self) -> bool:
+        """Whether the label column holds class names rather than indices."""
+        return isinstance(self._types[self.label_col], StringType)
+
+    @property
+    def names(self) -> list[str] | None:
+        """What classes are called in results: the class names where labels or the caller use them, else None (indices)."""
+        return self._known_names if self.labels_are_names or self.class_names is not None else None
+
+    @property
+    def known_classes(self) -> int | None:
+        """K where the arguments tell it; else it is the length most rows have."""
+        if not isinstance(self.pred_probs_col, str):
+            return len(self._prob_columns)
+        return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def _prob_columns(self) -> list[str]:
+        return [self.pred_probs_col] if isinstance(self.pred_probs_col, str) else list(self.pred_probs_col)
+
+    @property
+    def _known_names(self) -> list[str] | None:
+        if self.class_names is not None:
+            return list(self.class_names)
+        return None if isinstance(self.pred_probs_col, str) else self._prob_columns
+
+    @property
+    def _element_type(self) -> str:
+        found = self._types.get(self.pred_probs_col) if isinstance(self.pred_probs_col, str) else None
+        return "float" if isinstance(found, ArrayType) and isinstance(found.elementType, FloatType) else "double"
+
+    def _probs(self) -> Column:
+        if not isinstance(self.pred_probs_col, str):
+            return F.array(*[F.col(quoted(col)).cast("double") for col in self._prob_columns])
+        found, col = self._types[self.pred_probs_col], F.col(quoted(self.pred_probs_col))
+        if _is_vector(found):
+            from pyspark.ml.functions import vector_to_array
+
+            return vector_to_array(col)
+        floating = isinstance(found, ArrayType) and isinstance(found.elementType, FloatType | DoubleType)
+        return col if floating else col.cast("array<double>")
+
+    def evidence(self, *, keep: Column | None = None, source: bool = False) -> DataFrame:
+        """One row per input row: ids, given and predicted class, two probabilities, and why it is refused, if it is.
+
+        Native expressions only, so that arrays stay where they are read. A few passes over an array find all there is to
+        know of it: a null or minus infinity, the maximum (NaN if any value is), its first position, the maximum of the rest,
+        and where that is at least `RUNNER_UP`, its class and the third maximum.
+
+        Args:
+            keep: the rows whose array is kept beside the scalars (null elsewhere); None keeps none.
+            source: keep the input row itself too, as JSON.
+        """
+        given = F.col(c.GIVEN)
+        rows = self.df.select(
+            *[F.col(quoted(col)).alias(name) for col, name in zip(self.id_columns, self.ids, strict=True)],
+            F.col(quoted(self.label_col)).alias("_label"),
+            self._probs().alias(c.PROBS),
+            *([UNMATCHED] if UNMATCHED in self._types else []),
+            *([F.to_json(F.struct("*")).alias(c.ROW)] if source else []),
+        )
+        if self.labels_are_names:
+            names = self.df.sparkSession.createDataFrame(list(enumerate(self._known_names or [])), f"{c.GIVEN} int, _name string")
+            rows = rows.join(F.broadcast(names), F.col("_label") == F.col("_name"), "left").drop("_name")
+        else:
+            rows = rows.withColumn(c.GIVEN, F.col("_label").cast("long"))
+        rows = rows.withColumn(c.MAX_PROB, F.array_max(c.PROBS)).withColumn(
+            # get() answers null for an index outside the array, whatever the ANSI setting
+            c.SELF,
+            F.get(F.col(c.PROBS), F.when((given >= 0) & (given < 2**31), given.cast("int"))),
+        )
+        # null where nothing matches and the array holds a null
+        rows = rows.withColumn("_contains", F.array_contains(c.PROBS, F.lit(float("-inf")).cast(self._element_type)))
+        unmatched = F.col(UNMATCHED) if UNMATCHED in self._types else F.lit(None)
+        checks: list[tuple[Refusal, Column]] = [
+            (Refusal.NULL_ID, reduce(or_, [F.col(name).isNull() for name in self.ids])),
+            (Refusal.NO_LABEL, unmatched == "label"),
+            (Refusal.NO_PREDICTION, unmatched == "prediction"),
+            (Refusal.NULL_LABEL, F.col("_label").isNull()),
+            (Refusal.UNKNOWN_CLASS, given.isNull()),
+            (Refusal.NULL_PROBS, F.coalesce(F.size(c.PROBS), F.lit(0)) <= 0),
+            (Refusal.NULL_PROBABILITY, F.col("_contains").isNull()),
+            (Refusal.NOT_FINITE, F.col("_contains") | F.isnan(c.MAX_PROB) | (F.col(c.MAX_PROB) == float("inf"))),
+            (Refusal.LABEL_OUT_OF_RANGE, F.col(c.SELF).isNull()),
+            (Refusal.TOO_LARGE, F.greatest(F.abs(c.MAX_PROB), F.abs(c.SELF)) >= F.lit(LIMB)),
+        ]
+        refusal = F.lit(0)  # F.when() tries its conditions in order: the first check ends up outermost
+        for code, condition in reversed(checks):
+            refusal = F.when(condition, F.lit(int(code))).otherwise(refusal)
+        rows = _with_runners_up(
+            rows.withColumn(c.PREDICTED, (F.array_position(F.col(c.PROBS), F.col(c.MAX_PROB)) - 1).cast("int"))
+        )
+        scalars = rows.select(
+            *self.ids,
+            given.cast("int").alias(c.GIVEN),
+            c.PREDICTED,
+            c.SELF,
+            c.MAX_PROB,
+            c.SECOND,
+            c.SECOND_CLASS,
+            c.THIRD,
+            F.coalesce(F.size(c.PROBS), F.lit(-1)).alias(c.LENGTH),
+            refusal.cast("byte").alias(c.REFUSAL),
+            c.PROBS,
+            *([c.ROW] if source else []),
+        )
+        return scalars.drop(c.PROBS) if keep is None else scalars.withColumn(c.PROBS, F.when(keep, F.col(c.PROBS)))
+
+    def class_column(self, index: str | Column) -> Column:
+        """A class index as the results show it: its name where classes have names."""
+        index = F.col(index) if isinstance(index, str) else index
+        if self.names is None:
+            return index.cast("int")
+        # one literal, folded to a constant: an array of K literals would make a plan of K nodes
+        return F.get(F.from_json(F.lit(json.dumps(self.names)), "array<string>"), index.cast("int"))
+
+    def restore_ids(self) -> list[Column]:
+        """The id columns under their own names."""
+        return [F.col(name).alias(col) for name, col in zip(self.ids, self.id_columns, strict=True)]
+
+
+RUNNER_UP = 0.2
+"""Where the second highest probability is below this, its class is not looked up. Any value gives the same results: where a
+confident threshold lies below it, rows whose runner-up is unknown are read again."""
+
+_END = 2**31 - 1
+
+
+def _with_runners_up(rows: DataFrame) -> DataFrame:
+    """The second highest value of each array, and where it matters its class and the third highest."""
+    probs, first = F.col(c.PROBS), F.col(c.PREDICTED)
+    second, second_class = F.col(c.SECOND), F.col(c.SECOND_CLASS)
+    rows = (
+        rows.withColumn("_left", F.slice(probs, F.lit(1), first))
+        .withColumn("_right", F.slice(probs, first + 2, F.lit(_END)))
+        .withColumn("_left_max", F.array_max("_left"))
+        .withColumn(c.SECOND, F.greatest(F.col("_left_max"), F.array_max("_right")))
+        .withColumn(
+            c.SECOND_CLASS,
+            F.when(
+                second >= RUNNER_UP,
+                F.when(F.col("_left_max") == second, F.array_position(F.col("_left"), second) - 1)
+                .otherwise(F.array_position(F.col("_right"), second) + first)
+                .cast("int"),
+            ),
+        )
+    )
+    low, high = F.least(first, second_class), F.greatest(first, second_class)
+    parts = (
+        F.slice(probs, F.lit(1), low),
+        F.slice(probs, low + 2, high - low - 1),
+        F.slice(probs, high + 2, F.lit(_END)),
+    )
+    return rows.withColumn(c.THIRD, F.when(second_class.isNotNull(), F.greatest(*map(F.array_max, parts))))
+
+
+def _is_vector(found: DataType) -> bool:
+    return type(found).__name__ == "VectorUDT"

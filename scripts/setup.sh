@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Makes .venv with the pinned dependencies and this package; does nothing where that is done. `setup.sh dev` adds the test tools.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+kind=${1:-run}
+lock=requirements.lock
+[ "$kind" = dev ] && lock=requirements-dev.lock
+
+java=java
+[ -n "${JAVA_HOME:-}" ] && java=$JAVA_HOME/bin/java
+version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p') || true
+case "$version" in
+  17 | 21) ;;
+  *)
+    echo "Spark needs Java 17 or 21${version:+ (found $version)}: install it with 'apt-get install openjdk-17-jre-headless'," \
+      "'brew install openjdk@17', or from adoptium.net, and set JAVA_HOME if several are installed." >&2
+    exit 2
+    ;;
+esac
+
+# What is installed is known by a hash of what it was made from.
+made_from=$(cat requirements.lock "$lock" pyproject.toml scripts/setup.sh scripts/install_delta_jars.py | sha256sum | cut -d' ' -f1)
+stamp=.venv/made-from-$kind
+[ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ] && exit 0
+
+python=
+for candidate in python3.12 python3.11 python3.10 python3 python; do
+  if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+    python=$candidate
+    break
+  fi
+done
+[ -n "$python" ] || { echo "Python 3.10 to 3.13 is needed: install it, or put it on PATH." >&2; exit 2; }
+
+echo "Setting up .venv ($kind) with $("$python" --version): a minute or two, once."
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$lock"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+.venv/bin/python scripts/install_delta_jars.py
+echo "$made_from" > "$stamp"
