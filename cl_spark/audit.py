@@ -16,6 +16,7 @@ from cl_spark import confident_joint as joints
 from cl_spark import filters, health, noise, scores
 from cl_spark.cells import DRIVER_CLASSES, CellTable
 from cl_spark.confident_joint import ConfidentJoint
+from cl_spark.cuts import FEW
 from cl_spark.errors import ConfigurationError
 from cl_spark.filters import FilterOptions
 from cl_spark.health import HealthSummary
@@ -324,7 +325,9 @@ class LabelAudit:
         )
         ids = self.predictions.ids
         narrow = scored.select(*ids, c.GIVEN, c.PREDICTED, c.LABEL_QUALITY, c.SELF, c.NORMALIZED_MARGIN)
-        return ranked(self._storage.keep(narrow), c.LABEL_QUALITY, ids, c.RANK).select(
+        few = self._few_suspects or (isinstance(num_issues, int) and num_issues <= FEW)
+        narrow = narrow if few else self._storage.keep(narrow)
+        return ranked(narrow, c.LABEL_QUALITY, ids, c.RANK, few=few).select(
             *self.predictions.restore_ids(),
             self.predictions.class_column(c.GIVEN).alias(c.GIVEN_LABEL),
             self.predictions.class_column(c.PREDICTED).alias(c.SUGGESTED_LABEL),
@@ -386,18 +389,16 @@ class LabelAudit:
             if not isinstance(number, int):
                 number = self.num_label_issues(estimation_method=number or "off_diagonal")
             score = F.col(c.SELF).cast("double") if kind == "low_self_confidence" else scores.margin()
-            return filters.lowest(self._rows, ids, score, number)
+            return filters.lowest(self._rows, ids, score, number, few=self.num_examples <= FEW)
         self._warn_of_small_classes(options.min_examples_per_class)
-        keep = self._storage.keep
         remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options).dataframe()
         rows = self._rows
         if kind in ("prune_by_class", "both"):
-            rows = filters.pruned_by_class(self._rows, ids, remove)
-        if kind == "prune_by_noise_rate":
-            return filters.pruned_by_noise_rate(self._rows, self._all_arrays, ids, remove, keep)
-        if kind == "both":
-            by_rate = filters.pruned_by_noise_rate(self._rows, self._all_arrays, ids, remove, keep)
-            return rows.join(by_rate.select(*ids), ids, "left_semi")
+            rows = filters.pruned_by_class(rows, ids, remove, few=self.num_examples <= FEW)
+        if kind in ("prune_by_noise_rate", "both"):
+            few = self._few_suspects
+            by_rate = filters.pruned_by_noise_rate(self._rows, self._all_arrays, ids, remove, self._storage.keep, few=few)
+            rows = by_rate if kind == "prune_by_noise_rate" else rows.join(by_rate.select(*ids), ids, "left_semi")
         return rows
 
     def _with_arrays(self, flagged: DataFrame) -> DataFrame:
@@ -408,6 +409,11 @@ class LabelAudit:
             return flagged
         found = self._all_arrays().join(missing, ids, "left_semi")
         return flagged.where(F.col(c.PROBS).isNotNull()).select(*found.columns).unionByName(found)
+
+    @cached_property
+    def _few_suspects(self) -> bool:
+        """Whether suspects, and so issues, are few enough to be sorted together."""
+        return self._settled_cells.where("_suspect").total(c.COUNT) <= FEW
 
     def _warn_of_small_classes(self, min_examples_per_class: int) -> None:
         counts = self.statistics.class_counts

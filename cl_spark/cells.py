@@ -47,7 +47,7 @@ class CellTable:
         ours, theirs = self.frame, others.frame
         if isinstance(ours, pd.DataFrame) and isinstance(theirs, pd.DataFrame):
             both = pd.concat([part for part in (ours, theirs) if len(part)] or [ours], ignore_index=True)
-            return replace(self, frame=both.groupby(list(keys), as_index=False)[value].agg(how))
+            return replace(self, frame=pd.DataFrame(both.groupby(list(keys), as_index=False)[value].agg(how)))
         both_frames = self.dataframe().unionByName(others.dataframe().select(*self.dataframe().columns))
         return replace(self, frame=both_frames.groupBy(*keys).agg(F.expr(f"{how}({value})").alias(value)))
 

@@ -14,8 +14,10 @@ from cl_spark import columns as c
 QUOTA = "_quota"
 CUT = "_cut"
 BUCKET = "_bucket"
-FOUND = "_found"
-LEFT = "_left"
+CHOSEN = "_chosen"
+
+FEW = 1_000_000
+"""Up to this many rows, sorting them all is quicker than another pass to learn which to sort."""
 
 
 def bucket(score: Column) -> Column:
@@ -35,42 +37,51 @@ def position(score: Column, ids: Sequence[str]) -> Column:
     return F.struct(score.alias(c.SCORE), *[F.col(name).alias(name) for name in ids])
 
 
-def edges(rows: DataFrame, groups: Sequence[str], quotas: DataFrame) -> DataFrame:
-    """In which bucket of each group the cut lies: groups, bucket, how many of its rows are chosen, rows found and quota.
-
-    Args:
-        rows: groups and a double score.
-        groups: group columns; none for one cut over all rows.
-        quotas: groups and how many rows each may choose (at least 1). A group without a row here has no cut.
-    """
-    keys, within = list(groups), Window.partitionBy(*groups)
-    histogram = rows.groupBy(*keys, bucket(F.col(c.SCORE)).alias(BUCKET)).agg(F.count(F.lit(1)).alias("_rows"))
-    histogram = histogram.join(F.broadcast(quotas), keys) if keys else histogram.crossJoin(F.broadcast(quotas))
-    total, upto = F.sum("_rows").over(within), F.sum("_rows").over(within.orderBy(BUCKET))
-    left = F.least(F.col(QUOTA), F.col(FOUND)) - (upto - F.col("_rows"))
-    return (
-        histogram.withColumn(FOUND, total)
-        .withColumn(LEFT, left)
-        .where((F.col(LEFT) > 0) & (F.col(LEFT) <= F.col("_rows")))
-        .drop("_rows")
-    )
-
-
-def cuts(rows: DataFrame, groups: Sequence[str], ids: Sequence[str], edge: DataFrame) -> DataFrame:
-    """The cut of each group: ``groups`` and the position of the quota-th lowest row, or of the last if there are fewer.
+def cuts(rows: DataFrame, groups: Sequence[str], ids: Sequence[str], quotas: DataFrame, *, few: bool) -> DataFrame:
+    """The cut of each group: the position of its quota-th lowest row, or of its last if there are fewer.
 
     Args:
         rows: groups, ids and a double score.
-        groups: group columns, as given to `edges`.
+        groups: group columns; none for one cut over all rows.
         ids: id columns, which order tied scores.
-        edge: the buckets the cuts lie in, from `edges`: only their rows are sorted.
+        quotas: groups and how many rows each may choose (at least 1). A group without a row here has no cut.
+        few: sort all rows; else a histogram of the scores tells first in which bucket each cut lies, and only that bucket's
+            rows are sorted. The result is the same.
+
+    Returns:
+        Groups, cut, quota, and how many rows are chosen.
     """
     keys = list(groups)
-    within = Window.partitionBy(*keys).orderBy(c.SCORE, *ids)
+    narrow = rows.select(*keys, *ids, c.SCORE)
+    place = F.row_number().over(Window.partitionBy(*keys).orderBy(c.SCORE, *ids))
+    if few:
+        limited = _joined(narrow, quotas, keys)
+        before = F.lit(0)
+    else:
+        narrow = narrow.withColumn(BUCKET, bucket(F.col(c.SCORE)))
+        limited = narrow.join(F.broadcast(_edges(narrow, keys, quotas)), [*keys, BUCKET])
+        before = F.col("_before")
     return (
-        rows.select(*keys, *ids, c.SCORE, bucket(F.col(c.SCORE)).alias(BUCKET))
-        .join(F.broadcast(edge), [*keys, BUCKET])
-        .withColumn("_place", F.row_number().over(within))
-        .where(F.col("_place") == F.col(LEFT))
-        .select(*keys, position(F.col(c.SCORE), ids).alias(CUT))
+        limited.withColumn("_place", place + before)
+        .where(F.col("_place") <= F.col(QUOTA))
+        .groupBy(*keys, QUOTA)
+        .agg(F.max(position(F.col(c.SCORE), ids)).alias(CUT), F.max("_place").alias(CHOSEN))
     )
+
+
+def _edges(rows: DataFrame, keys: Sequence[str], quotas: DataFrame) -> DataFrame:
+    """The bucket each group's cut lies in, with the number of rows in the buckets before it, and the quota."""
+    within = Window.partitionBy(*keys)
+    histogram = rows.groupBy(*keys, BUCKET).agg(F.count(F.lit(1)).alias("_rows"))
+    upto = F.sum("_rows").over(within.orderBy(BUCKET))
+    return (
+        _joined(histogram, quotas, keys)
+        .withColumn("_before", upto - F.col("_rows"))
+        .withColumn("_last", F.least(F.col(QUOTA), F.sum("_rows").over(within)))
+        .where((F.col("_before") < F.col("_last")) & (F.col("_last") <= F.col("_before") + F.col("_rows")))
+        .drop("_rows", "_last")
+    )
+
+
+def _joined(rows: DataFrame, quotas: DataFrame, keys: Sequence[str]) -> DataFrame:
+    return rows.join(F.broadcast(quotas), list(keys)) if keys else rows.crossJoin(F.broadcast(quotas))

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.cells import CellTable
-from cl_spark.cuts import CUT, FOUND, QUOTA, cuts, edges, position
+from cl_spark.cuts import CHOSEN, CUT, QUOTA, cuts, position
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.removal import removal_counts
@@ -102,57 +102,57 @@ def predicted_neq_given(rows: DataFrame) -> DataFrame:
     return rows.where(suspect())
 
 
-def lowest(rows: DataFrame, ids: Sequence[str], score: Column, number: int) -> DataFrame:
+def lowest(rows: DataFrame, ids: Sequence[str], score: Column, number: int, *, few: bool) -> DataFrame:
     """The given number of rows with the lowest score over the whole table."""
     if number == 0:
         return rows.where(F.lit(False))
     quotas = rows.sparkSession.createDataFrame([(number,)], f"{QUOTA} long")
-    scored = rows.withColumn(c.SCORE, score)
-    cut = cuts(scored, [], ids, edges(scored, [], quotas))
+    cut = cuts(rows.withColumn(c.SCORE, score), [], ids, quotas, few=few).select(CUT)
     return rows.crossJoin(F.broadcast(cut)).where(position(score, ids) <= F.col(CUT)).drop(CUT)
 
 
-def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame) -> DataFrame:
+def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame, *, few: bool) -> DataFrame:
     """Suspects among the rows with the lowest self-confidence of each given class, as many as the class is to lose.
 
     Non-suspects take their places in the count too: the agreement rule drops them only afterwards.
     """
     quotas = remove.where(F.col(c.GIVEN) == F.col(c.TRUE)).select(c.GIVEN, QUOTA)
     score = F.col(c.SELF).cast("double")
-    scored = rows.withColumn(c.SCORE, score)
-    cut = cuts(scored, [c.GIVEN], ids, edges(scored, [c.GIVEN], quotas))
+    cut = cuts(rows.withColumn(c.SCORE, score), [c.GIVEN], ids, quotas, few=few)
     return rows.where(suspect()).join(F.broadcast(cut), c.GIVEN).where(position(score, ids) <= F.col(CUT)).select(*rows.columns)
 
 
 def pruned_by_noise_rate(
-    rows: DataFrame, all_arrays: Rows, ids: Sequence[str], remove: DataFrame, keep: Callable[[DataFrame], DataFrame]
+    rows: DataFrame,
+    all_arrays: Rows,
+    ids: Sequence[str],
+    remove: DataFrame,
+    keep: Callable[[DataFrame], DataFrame],
+    *,
+    few: bool,
 ) -> DataFrame:
     """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
 
-    Only suspects' arrays are at hand. A row that is no suspect has ``p_j - p_k <= 1e-6`` for every j, so it cannot enter a
-    pair in which enough suspects are above 1e-6. In a pair that is `short` of them, every suspect is ranked, and the cut
-    stands if it lies before the best place any other row of the class could have (`best_of_others`). Only what is then still
-    open is decided among all rows of the class with `all_arrays`, another scan: the fallback.
+    Only suspects' arrays are at hand, so each pair's cut is first found among them. A row that is no suspect has
+    ``p_j - p_k <= 1e-6`` for every j: a full cut above that stands. Another stands if it lies before the best place that any
+    other row of the class could have (`best_of_others`). Only the pairs still open then are decided among all rows of their
+    class with `all_arrays`, another scan: the fallback.
     """
     pair = [c.GIVEN, c.TRUE]
     pairs = remove.where(F.col(c.GIVEN) != F.col(c.TRUE))
     suspects = rows.where(suspect())
-    entries = entries_of(suspects, ids, pairs).where(F.col(c.SCORE) < F.lit(-EPS))
-    edge = keep(edges(entries, pair, pairs))
-    settled = edge.where(F.col(FOUND) >= F.col(QUOTA))
-    cut = cuts(entries, pair, ids, settled)
-    short = keep(pairs.join(settled, pair, "left_anti"))
-    if short.limit(1).collect():
-        all_suspects = entries_of(suspects, ids, short)
-        ranked = cuts(all_suspects, pair, ids, edges(all_suspects, pair, short))
-        bounds = best_of_others(rows.where(~suspect()), short)
+    found = keep(cuts(entries_of(suspects, ids, pairs), pair, ids, pairs, few=few))
+    clear = (F.col(CHOSEN) == F.col(QUOTA)) & (F.col(CUT)[c.SCORE] < F.lit(-EPS))
+    cut = found.select(*pair, CUT)
+    unclear = found.where(~clear)
+    if unclear.limit(1).collect():
+        bounds = best_of_others(rows.where(~suspect()), unclear)
         stands = F.col("_best").isNull() | (F.col(CUT)[c.SCORE] < F.col("_best"))
-        ranked = keep(ranked.join(F.broadcast(bounds), pair, "left").withColumn("_stands", stands).drop("_best"))
-        cut = cut.unionByName(ranked.where("_stands").drop("_stands"))
-        still_open = keep(short.join(ranked.where("_stands"), pair, "left_anti"))
-        if still_open.limit(1).collect():
-            every = keep(entries_of(all_arrays(), ids, still_open))
-            cut = cut.unionByName(cuts(every, pair, ids, edges(every, pair, still_open)))
+        unsure = keep(unclear.join(F.broadcast(bounds), pair, "left").where(~stands).select(*pair, QUOTA))
+        if unsure.limit(1).collect():
+            every = keep(entries_of(all_arrays(), ids, unsure))
+            decided = cuts(every, pair, ids, unsure, few=few).select(*pair, CUT)
+            cut = cut.join(unsure, pair, "left_anti").unionByName(decided)
     by_class = cut.groupBy(c.GIVEN).agg(F.collect_list(F.struct(c.TRUE, CUT)).alias("_cuts"))
 
     def within(pair: Column) -> Column:

@@ -58,8 +58,8 @@ def _raw(calibrated: CellTable, highest: float = HIGHEST_RATE) -> CellTable:
 
     def kernel(cells: pd.DataFrame) -> pd.DataFrame:
         off = cells[c.GIVEN] != cells[c.TRUE]
-        noise = cells[c.COUNT] / true_totals[cells[c.TRUE]]
-        inverse = cells[c.COUNT] / given_totals[cells[c.GIVEN]]
+        noise: pd.Series[float] = cells[c.COUNT] / true_totals[cells[c.TRUE]]
+        inverse: pd.Series[float] = cells[c.COUNT] / given_totals[cells[c.GIVEN]]
         return cells.assign(
             **{
                 c.NOISE_RATE: noise.mask(off, noise.clip(upper=highest)),
