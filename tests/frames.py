@@ -1,0 +1,34 @@
+"""Test tables: arrays to DataFrames and back."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+
+
+def predictions(
+    spark: SparkSession, labels: Any, probs: Any, *, partitions: int = 3, seed: int = 0, element: str = "double"
+) -> DataFrame:
+    """A predictions table with ids 0.., its rows shuffled and spread over partitions so that order bugs show."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    frame = pd.DataFrame({"id": order, "label": np.asarray(labels)[order], "pred_probs": np.asarray(probs)[order].tolist()})
+    return spark.createDataFrame(frame, f"id long, label int, pred_probs array<{element}>").repartition(partitions)
+
+
+def ids(issues: DataFrame) -> set[int]:
+    """The ids of an issues table."""
+    return {row.id for row in issues.select("id").collect()}
+
+
+def dense(cells: DataFrame, value: str, classes: int) -> np.ndarray:
+    """A cell table as a K×K array [given, true]."""
+    array = np.zeros((classes, classes))
+    for row in cells.select("given_label", "true_label", value).collect():
+        array[row.given_label, row.true_label] = row[value]
+    return array
+
+
+def by_class(table: DataFrame, value: str, key: str = "class") -> np.ndarray:
+    """A column of a table of K rows, in the order of the classes."""
+    return table.toPandas().sort_values(key)[value].to_numpy()
