@@ -12,10 +12,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark import confident_joint as joints
+from cl_spark import joint as joints
 from cl_spark import filters, health, noise, scores
 from cl_spark.cells import DRIVER_CLASSES, CellTable
-from cl_spark.confident_joint import ConfidentJoint
+from cl_spark.joint import ConfidentJoint
 from cl_spark.cuts import FEW
 from cl_spark.errors import ConfigurationError
 from cl_spark.filters import FilterOptions

@@ -83,4 +83,9 @@ class CellTable:
 
     def dataframe(self) -> DataFrame:
         """The cells as a Spark DataFrame."""
-        return self.frame if not isinstance(self.frame, pd.DataFrame) else self.spark.createDataFrame(self.frame)
+        frame = self.frame
+        if not isinstance(frame, pd.DataFrame):
+            return frame
+        kinds = {"f": "double", "b": "boolean"}
+        ddl = ", ".join(f"`{name}` {kinds.get(dtype.kind, 'long')}" for name, dtype in frame.dtypes.items())
+        return self.spark.createDataFrame(frame, ddl)

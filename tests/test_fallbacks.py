@@ -1,0 +1,150 @@
+"""Every shortcut has a fallback; each is forced here and must give the same answers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from cl_spark import ConfigurationError, LabelAudit, audit, joint, noise, predictions
+from cl_spark.filters import FILTERS
+from tests.frames import by_class, dense, ids
+from tests.frames import predictions as table
+from tests.oracle import reference
+from tests.oracle.datasets import Data, dataset
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Counts the further scans an audit asks for."""
+    asked: list[str] = []
+    original = LabelAudit._all_arrays
+
+    def counting(self: LabelAudit) -> DataFrame:
+        asked.append("scan")
+        return original(self)
+
+    monkeypatch.setattr(LabelAudit, "_all_arrays", counting)
+    yield asked
+
+
+def same_issues(spark: SparkSession, data: Data, filters: tuple[str, ...] = FILTERS, **arguments: object) -> None:
+    with LabelAudit(table(spark, data.labels, data.probs), **arguments) as made:
+        for filter_by in filters:
+            expected = reference.issues(data.labels, data.probs, filter_by)
+            assert ids(made.find_label_issues(filter_by=filter_by)) == expected, filter_by
+        counts = dense(made.confident_joint(calibrate=False), "count", data.classes)
+        assert np.array_equal(counts, reference.raised_joint(data.labels, data.probs))
+
+
+def flat(seed: int = 31) -> Data:
+    """Many classes above their thresholds at once, and many below: rows that scalars cannot settle."""
+    rng = np.random.default_rng(seed)
+    probs = rng.dirichlet(np.full(6, 2.0), 300)
+    labels = np.array([rng.choice(6, p=row) for row in probs])
+    return Data(labels, probs, seed)
+
+
+def crossed() -> Data:
+    """Rows of all kinds whose three values are near thresholds, below that of the class they predict."""
+    rows = [(0, (0.9, 0.05, 0.05))] * 30 + [(0, (0.36, 0.33, 0.31))] * 5 + [(1, (0.36, 0.33, 0.31))] * 5
+    rows += [(2, (0.36, 0.34, 0.30))] * 5 + [(1, (0.37, 0.32, 0.31))] * 3
+    labels, probs = zip(*rows, strict=True)
+    return Data(np.array(labels), np.array(probs), 0)
+
+
+def test_rows_that_scalars_cannot_settle_are_examined(
+    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined: list[int] = []
+    original = joint.examined
+    monkeypatch.setattr(joint, "examined", lambda *a: examined.append(1) or original(*a))
+    same_issues(spark, crossed(), ("confident_learning", "off_diagonal"))
+    assert len(examined) == 2, "suspects from the evidence, the others from another scan"
+    assert scans
+
+
+def test_rows_whose_runner_up_is_unknown_are_examined(
+    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "RUNNER_UP", 2.0)
+    same_issues(spark, flat())
+    assert scans
+
+
+def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(spark: SparkSession, scans: list[str]) -> None:
+    # one suspect of class 0; the budgets of its pairs reach into exact ties of rows that are no suspects
+    probs = np.array([[0.5, 0.5, 0.0]] * 12 + [[0.3, 0.4, 0.3]] + [[0.1, 0.9, 0.0]] * 6 + [[0.0, 0.2, 0.8]] * 6)
+    labels = np.array([0] * 13 + [1] * 6 + [2] * 6)
+    probs[:6, :2] += [[0.001, -0.001]]
+    data = Data(labels, probs, 0)
+    same_issues(spark, data, ("prune_by_noise_rate",))
+    for seed in range(40, 43):
+        same_issues(spark, dataset(seed, 250, 4, digits=1), ("prune_by_noise_rate", "both"))
+    assert scans
+
+
+def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "FEW", 0)
+    data = dataset(33, 300, 5, digits=2)
+    same_issues(spark, data)
+    with LabelAudit(table(spark, data.labels, data.probs)) as made:
+        many = made.find_label_issues().orderBy("rank").toPandas()
+    monkeypatch.undo()
+    with LabelAudit(table(spark, data.labels, data.probs)) as made:
+        few = made.find_label_issues().orderBy("rank").toPandas()
+    assert many.equals(few)
+
+
+def test_joints_too_large_for_the_driver_stay_on_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = dataset(34, 250, 6, missing=1)
+
+    def answers() -> list[np.ndarray]:
+        with LabelAudit(table(spark, data.labels, data.probs)) as made:
+            health, rates = made.health_summary(), made.noise_rates(method="marginal_ps")
+            return [
+                dense(made.confident_joint(), "count", 6),
+                dense(rates.rates, "noise_rate", 6),
+                dense(rates.rates, "inverse_noise_rate", 6),
+                by_class(rates.prior, "prior"),
+                by_class(made.noise_rates().prior, "prior"),
+                by_class(health.class_health, "label_noise"),
+                np.array(sorted(map(tuple, health.overlapping_classes.collect()))),
+                np.array([made.num_label_issues(estimation_method=name) for name in
+                          ("off_diagonal", "off_diagonal_calibrated", "off_diagonal_fraction")]),
+            ]  # fmt: skip
+
+    on_driver = answers()
+    for module in (audit, joint, noise):
+        monkeypatch.setattr(module, "DRIVER_CLASSES", 1)
+    for ours, theirs in zip(answers(), on_driver, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    same_issues(spark, data, ("prune_by_noise_rate", "confident_learning"))
+    with LabelAudit(table(spark, data.labels, data.probs)) as made, pytest.raises(ConfigurationError, match="use 'cnt'"):
+        made.noise_rates(method="eqn")
+
+
+def test_sessions_that_refuse_to_cache_scan_again(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PySparkException("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE is not supported")
+
+    monkeypatch.setattr(type(spark.range(1)), "persist", refuse)
+    same_issues(spark, flat(), ("prune_by_noise_rate", "off_diagonal"))
+
+
+def test_evidence_may_be_kept_in_a_directory(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(spark.range(1)), "persist", lambda *_: pytest.fail("cached although a directory was named"))
+    same_issues(spark, flat(), ("prune_by_noise_rate", "off_diagonal"), evidence_path=str(tmp_path / "evidence"))
+    assert list((tmp_path / "evidence").iterdir())
+
+
+def test_flagged_rows_without_arrays_are_read_again_for_their_entropy(spark: SparkSession, scans: list[str]) -> None:
+    data = flat()
+    with LabelAudit(table(spark, data.labels, data.probs)) as made:
+        issues = made.find_label_issues(filter_by="low_self_confidence", rank_by="confidence_weighted_entropy", num_issues=290)
+        assert ids(issues) == reference.issues(data.labels, data.probs, "low_self_confidence", num_issues=290)
+    assert scans
