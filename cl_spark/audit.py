@@ -12,14 +12,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark import joint as joints
 from cl_spark import filters, health, noise, scores
+from cl_spark import joint as joints
 from cl_spark.cells import DRIVER_CLASSES, CellTable
-from cl_spark.joint import ConfidentJoint
 from cl_spark.cuts import FEW
 from cl_spark.errors import ConfigurationError
 from cl_spark.filters import FilterOptions
 from cl_spark.health import HealthSummary
+from cl_spark.joint import ConfidentJoint
 from cl_spark.matching import matched
 from cl_spark.noise import NoiseRates
 from cl_spark.predictions import REASONS, Predictions, Refusal, suspect
@@ -57,9 +57,11 @@ class LabelAudit:
     Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 2021.
 
     Example:
-        >>> with LabelAudit(df) as audit:  # doctest: +SKIP
+        >>> with LabelAudit(df) as audit:
         ...     worst = audit.find_label_issues().orderBy("rank").limit(10).toPandas()
-        ...     print(audit.health_summary().overall_health)
+        ...     healthy = audit.health_summary().overall_health
+        >>> len(worst), 0 < healthy < 1
+        (10, True)
     """
 
     def __init__(

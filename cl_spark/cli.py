@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cl_spark.config import AuditConfig, load_config
 from cl_spark.errors import ClSparkError, ConfigurationError, InputError
+from cl_spark.version import __version__
 
 UNUSABLE, FAILED = 2, 1
 
@@ -56,7 +57,7 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group()
-@click.version_option(package_name="cl_spark")
+@click.version_option(__version__)
 def cli() -> None:
     """Find wrong labels in tables of any size: confident learning on Spark."""
 

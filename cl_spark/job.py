@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 
 import pyspark
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.audit import LabelAudit
@@ -129,8 +130,6 @@ def _source(spark: SparkSession, config: AuditConfig) -> Source:
 
 def _label_scores(audit: LabelAudit, config: AuditConfig, issues: DataFrame) -> DataFrame:
     """A score of every example and whether it is an issue. The flag is read from the written issues, by id."""
-    from pyspark.sql import functions as F
-
     scores = audit.label_quality_scores(method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs)
     flags = issues.select(*config.id_columns).withColumn(c.IS_ISSUE, F.lit(True))
     return scores.join(flags, config.id_columns, "left").fillna(False, [c.IS_ISSUE])

@@ -1,6 +1,5 @@
 """Every shortcut has a fallback; each is forced here and must give the same answers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def scans(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Counts the further scans an audit asks for."""
     asked: list[str] = []
     original = LabelAudit._all_arrays
@@ -29,7 +28,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return original(self)
 
     monkeypatch.setattr(LabelAudit, "_all_arrays", counting)
-    yield asked
+    return asked
 
 
 def same_issues(spark: SparkSession, data: Data, filters: tuple[str, ...] = FILTERS, **arguments: object) -> None:

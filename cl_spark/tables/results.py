@@ -6,14 +6,13 @@ has never happened. Running a run_id again replaces its rows and no others.
 
 from dataclasses import dataclass
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.columns import quoted
-from cl_spark.errors import InputError, MissingDependencyError, OutputError
-from cl_spark.tables.source import is_path, unreadable
+from cl_spark.errors import MissingDependencyError, OutputError
+from cl_spark.tables.source import SPARK_ERRORS, is_path, reason, unreadable
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class ResultTables:
                 writer.save(f"{self.location.rstrip('/')}/{table.name}")
             else:
                 writer.saveAsTable(self._name(table))
-        except PySparkException as error:
+        except SPARK_ERRORS as error:
             raise self._unwritable(table, error) from error
 
     def read(self, table: c.Table) -> DataFrame:
@@ -89,7 +88,7 @@ class ResultTables:
                 )
                 return reader.schema(ddl).load(path)
             return reader.load(f"{self.location.rstrip('/')}/{table.name}")
-        except PySparkException as error:
+        except SPARK_ERRORS as error:
             raise unreadable(error, self.location, "output") from error
 
     def read_run(self, table: c.Table, run_id: str) -> DataFrame:
@@ -99,9 +98,8 @@ class ResultTables:
     def _name(self, table: c.Table) -> str:
         return ".".join(quoted(part) for part in (*self.location.split("."), table.name))
 
-    def _unwritable(self, table: c.Table, error: PySparkException) -> Exception:
+    def _unwritable(self, table: c.Table, error: Exception) -> Exception:
         told = unreadable(error, self.location, "output")
         if isinstance(told, MissingDependencyError):
             return told
-        reason = str(told) if isinstance(told, InputError) else str(error)
-        return OutputError(f"output: cannot write table {table.name!r} in {self.location!r}: {reason.splitlines()[0]}")
+        return OutputError(f"output: cannot write table {table.name!r} in {self.location!r}: {reason(error)}")

@@ -3,11 +3,15 @@
 import re
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark.columns import quoted
 from cl_spark.errors import InputError, MissingDependencyError
+
+SPARK_ERRORS = (PySparkException, Py4JError)
+"""What reading and writing raise: errors Spark explains, and Java errors it passes on."""
 
 _TABLE_NAME = re.compile(r"^[^/\\:]+$")
 
@@ -50,11 +54,11 @@ def read_source(spark: SparkSession, name: str, key: str) -> Source:
         if version is not None:
             return Source(spark.read.format("delta").load(name), name, version)
         return Source(spark.read.parquet(name), name, None)
-    except PySparkException as error:
+    except SPARK_ERRORS as error:
         raise unreadable(error, name, key) from error
 
 
-def unreadable(error: PySparkException, name: str, key: str) -> Exception:
+def unreadable(error: Exception, name: str, key: str) -> Exception:
     """What a failed read means to the user."""
     text, condition = str(error), _condition(error)
     if condition == "DATA_SOURCE_NOT_FOUND" or "DeltaCatalog" in text:
@@ -62,7 +66,13 @@ def unreadable(error: PySparkException, name: str, key: str) -> Exception:
     if condition in ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMA_NOT_FOUND"):
         what = "path" if is_path(name) else "catalog table (a path must hold a slash, as in ./predictions)"
         return InputError(f"{key}: there is no {what} {name!r}")
-    return InputError(f"{key}: cannot read {name!r}: {text.splitlines()[0]}")
+    return InputError(f"{key}: cannot read {name!r}: {reason(error)}")
+
+
+def reason(error: Exception) -> str:
+    """The line of an error of Spark's that tells a person what happened."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next((line.lstrip(": ") for line in lines if line.startswith(":")), lines[0])
 
 
 def no_delta() -> MissingDependencyError:
@@ -73,7 +83,7 @@ def no_delta() -> MissingDependencyError:
     )
 
 
-def _condition(error: PySparkException) -> str | None:
+def _condition(error: Exception) -> str | None:
     getter = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
     return getter() if getter is not None else None
 
@@ -82,6 +92,6 @@ def _version(spark: SparkSession, name: str) -> int | None:
     """The latest version of a Delta table; None where it is no Delta table."""
     try:
         history = spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").select("version").collect()
-    except PySparkException:
+    except SPARK_ERRORS:
         return None
     return int(history[0][0]) if history else None

@@ -26,7 +26,9 @@ SEVEN = (
 @given(datasets)
 def test_all_seven_filters_flag_the_same_rows(data: Data) -> None:
     for filter_by in SEVEN:
-        assert reference.issues(data.labels, data.probs, filter_by) == oracle.issues(data.labels, data.probs, filter_by), filter_by
+        assert reference.issues(data.labels, data.probs, filter_by) == oracle.issues(data.labels, data.probs, filter_by), (
+            filter_by
+        )
 
 
 @often
@@ -109,4 +111,6 @@ def test_float32_probabilities_give_the_same_rows_as_their_doubles(filter_by: st
     from tests.oracle.datasets import dataset
 
     data = dataset(11, 300, 6, dtype="float32")
-    assert oracle.issues(data.labels, data.probs.astype(np.float32), filter_by) == oracle.issues(data.labels, data.probs, filter_by)
+    assert oracle.issues(data.labels, data.probs.astype(np.float32), filter_by) == oracle.issues(
+        data.labels, data.probs, filter_by
+    )

@@ -1,0 +1,54 @@
+"""The library on a Spark Connect session: a real server, in a process of its own because a process has one kind of session."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ON_CONNECT = """
+import sys
+from pyspark.sql import SparkSession
+from cl_spark import LabelAudit, find_label_issues
+from cl_spark.config import AuditConfig
+from cl_spark.filters import FILTERS
+from cl_spark.job import run_audit
+from tests.frames import by_class, dense, ids, predictions
+from tests.oracle import reference
+from tests.oracle.datasets import dataset
+from tests.test_fallbacks import crossed
+
+spark = SparkSession.builder.remote("local[2]").config("spark.sql.shuffle.partitions", "2").getOrCreate()
+assert "connect" in type(spark).__module__
+for data in (dataset(71, 200, 5, digits=2), crossed()):
+    with LabelAudit(predictions(spark, data.labels, data.probs)) as audit:
+        for filter_by in FILTERS:
+            assert ids(audit.find_label_issues(filter_by=filter_by)) == reference.issues(data.labels, data.probs, filter_by)
+        assert (dense(audit.confident_joint(calibrate=False), "count", data.classes)
+                == reference.raised_joint(data.labels, data.probs)).all()
+        assert by_class(audit.noise_rates().prior, "prior").sum().round(9) == 1
+        assert audit.label_quality_scores(method="confidence_weighted_entropy").count() == len(data.labels)
+        assert audit.health_summary().class_health.count() == data.classes
+        assert audit.rejected().count() == 0
+names = list("abcde")
+data = dataset(71, 200, 5, digits=2)
+assert find_label_issues(predictions(spark, data.labels, data.probs), class_names=names).count()
+result = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="c", label_scores=True))
+assert result.num_issues == result.issues().count() > 50
+print("all of it on Spark Connect")
+"""
+
+
+@pytest.mark.slow
+def test_everything_works_on_spark_connect(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(ON_CONNECT), str(tmp_path / "out")],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "all of it on Spark Connect" in done.stdout

@@ -1,0 +1,226 @@
+"""What an input table may be, and what is said of one that cannot be used."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark import ConfigurationError, InputError, LabelAudit, find_label_issues
+from tests.frames import ids, predictions
+from tests.oracle import reference
+from tests.oracle.datasets import dataset
+
+DATA = dataset(61, 200, 4)
+EXPECTED = reference.issues(DATA.labels, DATA.probs, "prune_by_noise_rate")
+NAMES = ["ant", "bee", "cat", 'd\'oe "x"']
+
+
+@pytest.fixture(scope="module")
+def df(spark: SparkSession) -> DataFrame:
+    return predictions(spark, DATA.labels, DATA.probs).cache()
+
+
+def test_separate_columns_are_one_class_each(df: DataFrame) -> None:
+    wide = df.select("id", "label", *[F.col("pred_probs")[k].alias(f"p {k}.x") for k in range(4)])
+    issues = find_label_issues(wide, pred_probs_col=[f"p {k}.x" for k in range(4)])
+    assert ids(issues) == EXPECTED
+    assert dict(issues.dtypes)["given_label"] == "int"
+
+
+def test_ml_vectors_are_read_as_spark_ml_writes_them(df: DataFrame) -> None:
+    from pyspark.ml.functions import array_to_vector
+
+    assert ids(find_label_issues(df.withColumn("pred_probs", array_to_vector("pred_probs")))) == EXPECTED
+
+
+def test_class_names_stand_for_indices_in_the_order_given(spark: SparkSession, df: DataFrame) -> None:
+    names = spark.createDataFrame(list(enumerate(NAMES)), "label int, name string")
+    named = df.join(names, "label").select("id", F.col("name").alias("label"), "pred_probs")
+    issues = find_label_issues(named, class_names=NAMES)
+    assert ids(issues) == EXPECTED
+    for row in issues.collect():
+        assert row.given_label == NAMES[DATA.labels[row.id]]
+        assert row.suggested_label == NAMES[int(DATA.probs[row.id].argmax())]
+
+
+def test_names_of_the_columns_are_names_of_the_classes(df: DataFrame) -> None:
+    names = F.array(*map(F.lit, NAMES))
+    wide = df.select("id", names[F.col("label")].alias("label"), *[F.col("pred_probs")[k].alias(NAMES[k]) for k in range(4)])
+    issues = find_label_issues(wide, pred_probs_col=NAMES)
+    assert ids(issues) == EXPECTED
+    assert {row.given_label for row in issues.collect()} <= set(NAMES)
+
+
+def test_class_names_rename_index_labels(df: DataFrame) -> None:
+    with LabelAudit(df, class_names=NAMES) as audit:
+        assert sorted(row["class"] for row in audit.confident_thresholds().collect()) == sorted(NAMES)
+
+
+def test_composite_keys_and_odd_column_names_work(df: DataFrame) -> None:
+    keys = ["a.b `c`", "part 'é'"]
+    odd = df.select(
+        (F.col("id") / 10).cast("int").alias(keys[0]),
+        (F.col("id") % 10).alias(keys[1]),
+        F.col("label").alias("the label"),
+        F.col("pred_probs").alias("p.p"),
+    )
+    issues = find_label_issues(odd, id_col=keys, label_col="the label", pred_probs_col="p.p")
+    assert issues.columns[:2] == keys
+    assert {row[0] * 10 + row[1] for row in issues.collect()} == EXPECTED
+
+
+def test_labels_may_be_a_table_of_their_own(df: DataFrame) -> None:
+    labels = df.select("id", "label").where("id <> 3").union(df.limit(1).selectExpr("1000L", "0"))
+    with LabelAudit(df.drop("label"), labels=labels) as audit:
+        assert audit.num_examples == 199
+        rejected = {(row.id, row.reason) for row in audit.rejected().collect()}
+        assert rejected == {(3, "prediction without a label"), (1000, "label without a prediction")}
+        assert audit.statistics.num_rejected == 2
+
+
+def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(spark: SparkSession, df: DataFrame) -> None:
+    nan, inf = float("nan"), float("inf")
+    bad: dict[int, tuple[Any, Any, str]] = {
+        1000: (None, [0.1, 0.2, 0.3, 0.4], "null label"),
+        1001: (4, [0.1, 0.2, 0.3, 0.4], "label outside 0..K-1"),
+        1002: (-1, [0.1, 0.2, 0.3, 0.4], "label outside 0..K-1"),
+        1003: (0, None, "null or empty pred_probs"),
+        1004: (0, [], "null or empty pred_probs"),
+        1005: (0, [0.1, None, 0.3, 0.4], "null inside pred_probs"),
+        1006: (0, [0.1, nan, 0.3, 0.4], "NaN or infinity in pred_probs"),
+        1007: (0, [0.1, inf, 0.3, 0.4], "NaN or infinity in pred_probs"),
+        1008: (0, [0.1, -inf, 0.3, 0.4], "NaN or infinity in pred_probs"),
+        1009: (0, [0.5, 0.5], "pred_probs of another length than K"),
+        1010: (3, [0.5, 0.5], "pred_probs of another length than K"),
+        1011: (0, [1e10, 0.2, 0.3, 0.4], "score beyond 2^29"),
+    }
+    rows = spark.createDataFrame([(i, label, probs) for i, (label, probs, _) in bad.items()], df.schema)
+    no_id = spark.createDataFrame([(None, 0, [0.25] * 4)], df.schema)
+    with LabelAudit(df.unionByName(rows).unionByName(no_id)) as audit:
+        found = {row.id: row for row in audit.rejected().collect()}
+        assert {i: row.reason for i, row in found.items()} == {i: why for i, (*_, why) in bad.items()} | {None: "null id"}
+        assert '"label":4' in found[1001].row
+        assert audit.num_examples + audit.statistics.num_rejected == df.count() + len(bad) + 1
+        assert ids(audit.find_label_issues()) == EXPECTED
+
+
+def test_unknown_class_names_are_rejected(spark: SparkSession) -> None:
+    rows = [(0, "a", [0.9, 0.1]), (1, "b", [0.2, 0.8]), (2, "?", [0.5, 0.5])]
+    table = spark.createDataFrame(rows, "id long, label string, pred_probs array<double>")
+    with LabelAudit(table, class_names=["a", "b"]) as audit:
+        assert [(row.id, row.reason) for row in audit.rejected().collect()] == [(2, "unknown class name")]
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "error", "message"),
+    [
+        ("*", {"label_col": "y"}, InputError, "label_col: no column 'y' in the input; it has 'id', 'label'"),
+        ("*", {"id_col": []}, ConfigurationError, "id_col names no column"),
+        ("*", {"label_col": "id"}, ConfigurationError, "must be different columns"),
+        ("id, cast(label as double) label, pred_probs", {}, InputError, "column 'label' is double"),
+        ("id, label = 1 as label, pred_probs", {}, InputError, "column 'label' is boolean"),
+        ("id, label, 1.0 pred_probs", {}, InputError, "pred_probs_col: column 'pred_probs' is decimal"),
+        ("id, cast(label as string) label, pred_probs", {}, ConfigurationError, "holds class names, but nothing says"),
+        ("array(id) id, label, pred_probs", {}, InputError, "which has no order"),
+        ("*", {"class_names": ["a", "a", "b", "c"]}, ConfigurationError, "'a' more than once"),
+        ("*", {"class_names": "abcd"}, ConfigurationError, "a list of names"),
+    ],
+)
+def test_unusable_columns_are_named_before_anything_is_read(
+    df: DataFrame, change: str, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message.replace("(", r"\(").replace("?", r"\?")):
+        LabelAudit(df.selectExpr(*[change] if change == "*" else change.split(", ")), **arguments)
+
+
+def test_tables_without_usable_rows_say_why(spark: SparkSession, df: DataFrame) -> None:
+    with pytest.raises(InputError, match="no rows"):
+        find_label_issues(df.limit(0))
+    with pytest.raises(InputError, match=r"no row of the input can be used \(label outside 0..K-1: 200\)"):
+        find_label_issues(df.withColumn("label", F.lit(9)))
+    with pytest.raises(InputError, match="at least 2"):
+        find_label_issues(df.selectExpr("id", "0 label", "array(1.0D) pred_probs"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"filter_by": "prune"}, "filter_by='prune' is not a filter"),
+        ({"rank_by": "entropy"}, "rank_by='entropy' is not a label quality score"),
+        ({"rank_by": "confidence_weighted_entropy", "adjust_pred_probs": True}, "adjust_pred_probs does not go with"),
+        ({"frac_noise": 1.5}, r"frac_noise=1.5 must lie in"),
+        ({"filter_by": "confident_learning", "frac_noise": 0.5}, "frac_noise has no effect"),
+        ({"num_issues": 5}, "num_issues has no effect"),
+        ({"filter_by": "low_self_confidence", "num_issues": "most"}, "neither a number nor"),
+        ({"num_to_remove_per_class": [1, 2]}, "must be 4 whole numbers"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(df: DataFrame, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        find_label_issues(df, **options)
+
+
+def test_options_that_need_probabilities_refuse_logits(spark: SparkSession) -> None:
+    logits = predictions(spark, DATA.labels, np.log(DATA.probs))
+    with pytest.raises(ConfigurationError, match="adjust_pred_probs needs probabilities"):
+        find_label_issues(logits, adjust_pred_probs=True)
+    with pytest.raises(ConfigurationError, match="confidence_weighted_entropy' needs probabilities"):
+        find_label_issues(logits, rank_by="confidence_weighted_entropy")
+
+
+def test_values_a_little_above_one_are_scores_like_any_other(spark: SparkSession) -> None:
+    probs = DATA.probs * 1.00001
+    assert ids(find_label_issues(predictions(spark, DATA.labels, probs))) == reference.issues(
+        DATA.labels, probs, "prune_by_noise_rate"
+    )
+
+
+def test_small_classes_are_named_in_a_warning(df: DataFrame, caplog: pytest.LogCaptureFixture) -> None:
+    find_label_issues(df, min_examples_per_class=1000)
+    assert "4 classes have at most 1000 examples and are not pruned: 0, 1, 2, 3" in caplog.text
+
+
+def test_answers_stay_readable_after_the_audit_is_released(df: DataFrame) -> None:
+    with LabelAudit(df) as audit:
+        issues = audit.find_label_issues()
+    assert ids(issues) == EXPECTED
+
+
+def test_the_functions_free_the_cache_with_their_result(spark: SparkSession, df: DataFrame) -> None:
+    import gc
+
+    def cached() -> int:
+        return len(spark.sparkContext._jsc.getPersistentRDDs())
+
+    gc.collect()
+    before = cached()
+    issues = find_label_issues(df)
+    issues.count()
+    assert cached() > before
+    del issues
+    gc.collect()
+    assert cached() == before
+
+
+def test_issues_have_the_promised_columns(df: DataFrame) -> None:
+    issues = find_label_issues(df)
+    assert issues.columns == [
+        "id",
+        "given_label",
+        "suggested_label",
+        "label_quality",
+        "self_confidence",
+        "normalized_margin",
+        "rank",
+    ]
+    row = issues.where("rank = 1").first()
+    assert row is not None
+    p, y = DATA.probs[row.id], DATA.labels[row.id]
+    others = np.delete(p, y)
+    assert (row.given_label, row.suggested_label) == (y, p.argmax())
+    assert row.self_confidence == row.label_quality == p[y]
+    assert row.normalized_margin == pytest.approx((p[y] - others.max() + 1) / 2)
+    assert isinstance(issues.toPandas(), pd.DataFrame)
