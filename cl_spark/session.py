@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -58,6 +59,7 @@ def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSes
     if remote is None:
         if not submitted:
             _check_java()
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers run the Python that holds this package
             settings = {"spark.master": os.environ.get("MASTER", "local[*]"), **settings}
         if settings.get("spark.master", "").startswith("local"):
             settings = {**_LOCAL, **settings}

@@ -43,6 +43,7 @@ def main() -> None:
             "Delta Lake's jars could not be fetched from Maven Central: " + (told[0].strip() if told else done.stderr[-500:])
         )
     settings = {
+        "spark.pyspark.python": sys.executable,  # spark-submit and its workers run this environment, activated or not
         "spark.jars": ",".join(map(str, jars)),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",

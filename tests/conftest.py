@@ -1,6 +1,7 @@
 """One Spark session for the whole run, real data where it is, and nothing else."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("TZ", "UTC")
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
