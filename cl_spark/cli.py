@@ -82,6 +82,52 @@ def audit(config: str | None, **flags: Any) -> None:
             show(result, settings.id_columns, Console())
 
 
+@cli.command()
+@click.option("--rows", type=click.IntRange(10), default=200_000, show_default=True, help="N")
+@click.option("--classes", type=click.IntRange(2), default=1_000, show_default=True, help="K")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--noise", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="Share of labels that are wrong")
+@click.option("--neighbours", type=click.IntRange(1), default=3, show_default=True, help="Confusable classes of each class")
+@click.option("--margin", type=float, default=12.0, show_default=True, help="How sure the model is, as a logit")
+@click.option("--files", type=click.IntRange(1), default=8, show_default=True, help="Parquet files")
+@click.option("--row-group", type=click.IntRange(1), default=5_000, show_default=True, help="Rows per row group")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Warm runs; their median counts")
+@click.option("--directory", type=click.Path(), default="bench_output", show_default=True, help="Where data and results go")
+@click.option("--against", type=click.Path(exists=True), default=None, help="Script that runs further contestants")
+@click.option("--only", multiple=True, metavar="NAME", help="Run this contestant only; repeatable")
+@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+def bench(
+    repeat: int, directory: str, against: str | None, only: Sequence[str], spark_conf: dict[str, str] | None, **shape: Any
+) -> None:
+    """Measure the whole audit on generated data, beside the floor (reading the files) and other tools.
+
+    Writes <directory>/results/<shape>.json and .md and prints the table.
+    """
+    import json
+    from pathlib import Path
+
+    from cl_spark.bench.generated import Shape
+    from cl_spark.bench.race import FLOOR, OURS, Contestant, markdown, race
+    from cl_spark.bench.race import show as show_race
+
+    contestants = [OURS, FLOOR]
+    if against is not None:
+        command = [sys.executable, against]
+        contestants += [
+            Contestant("cleanlab in memory", [*command, "cleanlab in memory"], bytes_per_value=16.0),
+            Contestant("cleanlab batched", [*command, "cleanlab batched"]),
+        ]
+    console, made = Console(), Shape(**shape)
+    chosen = [contestant for contestant in contestants if not only or contestant.name in only]
+    measured = race(made, chosen, {"repeat": repeat, "spark_conf": spark_conf or {}}, Path(directory), console)
+    results = Path(directory) / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    (results / f"{made.name}.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
+    (results / f"{made.name}.md").write_text(markdown(measured), encoding="utf-8")
+    show_race(measured, console)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     sys.exit(exit_code(arguments))

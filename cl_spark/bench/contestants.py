@@ -1,0 +1,93 @@
+"""What is measured, each in a process of its own: `python -m cl_spark.bench.contestants <name> <data> <settings as JSON>`.
+
+A contestant prints one line of JSON: seconds of each run, CPU seconds, and the peak memory of its processes.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Runs = list[float]
+
+
+def audit(data: str, settings: dict[str, Any]) -> tuple[Runs, dict[str, Any]]:
+    """The whole audit, written out: first in a cold JVM, then warm."""
+    from cl_spark import columns as c
+    from cl_spark.config import AuditConfig
+    from cl_spark.job import run_audit
+    from cl_spark.session import spark_session
+
+    conf = {"spark.master": "local[2]", "spark.driver.memory": "2g", **settings.get("spark_conf", {})}
+    runs: Runs = []
+    with tempfile.TemporaryDirectory() as output, spark_session(conf, delta=False) as spark:
+        begun = process_started()
+        result = None
+        for number in range(settings["repeat"] + 1):
+            config = AuditConfig(predictions=data, output=f"{output}/{number}", format="parquet", **settings.get("audit", {}))
+            result = run_audit(spark, config)
+            runs.append(time.time() - begun)
+            begun = time.time()
+        assert result is not None
+        found = {"issues": result.num_issues, "examples": result.num_examples, "tables": len(c.TABLES)}
+        return runs, {**found, **resources()}
+
+
+def floor(data: str, settings: dict[str, Any]) -> tuple[Runs, dict[str, Any]]:
+    """PyArrow reads the same files and touches every value: what merely reading costs."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    runs: Runs = []
+    begun = process_started()
+    for _ in range(settings["repeat"] + 1):
+        total = 0.0
+        for batch in ds.dataset(data, exclude_invalid_files=True).to_batches(columns=["label", "pred_probs"], batch_size=8192):
+            total += pc.sum(batch["pred_probs"].flatten()).as_py() or 0
+        runs.append(time.time() - begun)
+        begun = time.time()
+    return runs, {"sum": total, **resources()}
+
+
+def process_started() -> float:
+    """When this process began, by the clock of `time.time`."""
+    ticks = float(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    booted = time.time() - float(Path("/proc/uptime").read_text().split()[0])
+    return booted + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resources() -> dict[str, float]:
+    """CPU seconds and peak memory of this process and its descendants, the JVM's apart."""
+    found = {"cpu_seconds": 0.0, "jvm_peak_mib": 0.0, "python_peak_mib": 0.0}
+    waiting = [os.getpid()]
+    while waiting:
+        process = Path(f"/proc/{waiting.pop()}")
+        try:
+            children = [part for task in (process / "task").iterdir() for part in (task / "children").read_text().split()]
+            status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
+            times = (process / "stat").read_text().rsplit(")", 1)[1].split()[11:15]
+        except OSError:
+            continue
+        waiting += map(int, children)
+        found["cpu_seconds"] += sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+        kind = "jvm_peak_mib" if status["Name"].strip() == "java" else "python_peak_mib"
+        found[kind] += int(status.get("VmHWM", "0 kB").split()[0]) / 1024
+    return found
+
+
+CONTESTANTS: dict[str, Callable[[str, dict[str, Any]], tuple[Runs, dict[str, Any]]]] = {"cl_spark": audit, "floor": floor}
+
+
+def main(contestants: dict[str, Callable[[str, dict[str, Any]], tuple[Runs, dict[str, Any]]]]) -> None:
+    """Run the contestant the command line names and print what it took."""
+    name, data, settings = sys.argv[1:4]
+    runs, more = contestants[name](data, json.loads(settings))
+    print(json.dumps({"cold": runs[0], "warm": sorted(runs[1:])[len(runs[1:]) // 2] if runs[1:] else None, **more}))
+
+
+if __name__ == "__main__":
+    main(CONTESTANTS)

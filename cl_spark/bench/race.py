@@ -1,0 +1,101 @@
+"""All contestants on the same data in the same run, and the table of what they took."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cl_spark.bench.generated import Shape, generate
+from cl_spark.errors import ClSparkError
+
+FORMATS = {"cold": "{:.1f}", "warm": "{:.1f}", "cpu_seconds": "{:.0f}", "jvm_peak_mib": "{:.0f}", "python_peak_mib": "{:.0f}"}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A name, the command that runs it, and the memory it needs as bytes per value of the data (None: any data)."""
+
+    name: str
+    command: list[str]
+    bytes_per_value: float | None = None
+
+
+OURS = Contestant("cl_spark", [sys.executable, "-m", "cl_spark.bench.contestants", "cl_spark"])
+FLOOR = Contestant("floor", [sys.executable, "-m", "cl_spark.bench.contestants", "floor"])
+
+
+def race(
+    shape: Shape, contestants: list[Contestant], settings: dict[str, Any], directory: Path, console: Console
+) -> dict[str, Any]:
+    """Generate the data, run each contestant, and return what was measured."""
+    console.print(f"generating {shape.rows:,} × {shape.classes:,} {shape.dtype} below {directory}")
+    data = generate(shape, directory)
+    size = sum(file.stat().st_size for file in data.glob("*.parquet"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    results: dict[str, Any] = {}
+    for contestant in contestants:
+        needed = (contestant.bytes_per_value or 0) * shape.rows * shape.classes
+        if needed > 0.8 * memory:
+            results[contestant.name] = {"left out": f"needs about {needed / 2**30:.0f} GiB of {memory / 2**30:.0f} GiB"}
+            continue
+        console.print(f"running {contestant.name} ...")
+        done = subprocess.run([*contestant.command, str(data), json.dumps(settings)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ClSparkError(f"{contestant.name} failed: {done.stderr[-2000:]}")
+        results[contestant.name] = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "shape": shape.__dict__,
+        "bytes": size,
+        "command": shlex.join(["cl-spark", *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} cores, {memory / 2**30:.0f} GiB, {platform.machine()}, Python {platform.python_version()}",
+        "when": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        "results": results,
+    }
+
+
+def markdown(measured: dict[str, Any]) -> str:
+    """The measurements as a Markdown section."""
+    shape = measured["shape"]
+    lines = [
+        f"### {shape['rows']:,} × {shape['classes']:,} {shape['dtype']}, {measured['bytes'] / 1e9:.2f} GB of Parquet",
+        "",
+        f"`{measured['command']}` · {measured['machine']} · {measured['when']}",
+        "",
+        "| | cold s | warm s | CPU s | JVM peak MiB | Python peak MiB | warm / floor | issues |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(cells)} |" for cells in _cells(measured)]
+    return "\n".join(lines) + "\n"
+
+
+def show(measured: dict[str, Any], console: Console) -> None:
+    """The measurements as a terminal table."""
+    table = Table(title=f"{measured['shape']['rows']:,} × {measured['shape']['classes']:,}")
+    for heading in ("", "cold s", "warm s", "CPU s", "JVM MiB", "Python MiB", "warm / floor", "issues"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for cells in _cells(measured):
+        table.add_row(*cells)
+    console.print(table)
+
+
+def _cells(measured: dict[str, Any]) -> list[list[str]]:
+    results = measured["results"]
+    floor = results.get("floor", {}).get("warm")
+    rows = []
+    for name, result in results.items():
+        if "left out" in result:
+            rows.append([name, result["left out"], *[""] * 6])
+            continue
+        shown = [FORMATS[key].format(result[key]) if result.get(key) is not None else "" for key in FORMATS]
+        ratio = f"{result['warm'] / floor:.2f}" if floor and result.get("warm") else ""
+        rows.append([name, *shown, ratio, f"{result['issues']:,}" if "issues" in result else ""])
+    return rows
