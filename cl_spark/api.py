@@ -31,6 +31,8 @@ def find_label_issues(
     label_col: str = "label",
     pred_probs_col: str | Sequence[str] = "pred_probs",
     class_names: Sequence[str] | None = None,
+    num_classes: int | None = None,
+    absent_prob: float = 0.0,
     filter_by: str = "prune_by_noise_rate",
     rank_by: str = "self_confidence",
     adjust_pred_probs: bool = False,
@@ -46,7 +48,15 @@ def find_label_issues(
         >>> issues.columns
         ['id', 'given_label', 'suggested_label', 'label_quality', 'self_confidence', 'normalized_margin', 'rank']
     """
-    audit = LabelAudit(df, id_col=id_col, label_col=label_col, pred_probs_col=pred_probs_col, class_names=class_names)
+    audit = LabelAudit(
+        df,
+        id_col=id_col,
+        label_col=label_col,
+        pred_probs_col=pred_probs_col,
+        class_names=class_names,
+        num_classes=num_classes,
+        absent_prob=absent_prob,
+    )
     issues = audit.find_label_issues(
         filter_by=filter_by,
         rank_by=rank_by,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from cl_spark import columns as c
+from cl_spark.layouts import Layout
 
 VALUES_AT_ONCE = 2**21
 """Probabilities a kernel is given at once: 16 MiB as doubles, so memory is bounded whatever K and the batch size are."""
@@ -17,13 +18,14 @@ ArrayKernel = Callable[[NDArray[np.int32], NDArray[np.float64]], NDArray[Any]]
 """(labels (n,), pred_probs (n, K) as doubles) -> (n,) values."""
 
 
-def with_array_column(rows: DataFrame, name: str, ddl: str, kernel: ArrayKernel) -> DataFrame:
+def with_array_column(rows: DataFrame, layout: Layout, num_classes: int, name: str, ddl: str, kernel: ArrayKernel) -> DataFrame:
     """The rows with one more column, computed from given class and array by a numpy kernel, and without the array.
 
     The rows must be accepted ones that carry their array: all of length K, without nulls.
     """
     arrow_type = {"int": pa.int32(), "double": pa.float64()}[ddl]
 
+    step = max(VALUES_AT_ONCE // num_classes, 1)
     kept = [field for field in rows.schema.fields if field.name != c.PROBS]
     names = [field.name for field in kept]
 
@@ -31,13 +33,10 @@ def with_array_column(rows: DataFrame, name: str, ddl: str, kernel: ArrayKernel)
         for batch in source:
             if batch.num_rows == 0:
                 continue
-            values = batch.column(c.PROBS).flatten()
-            classes = len(values) // batch.num_rows
-            probs = values.to_numpy(zero_copy_only=False).reshape(batch.num_rows, classes)
+            probs = batch.column(c.PROBS)
             labels = batch.column(c.GIVEN).to_numpy(zero_copy_only=False)
-            step = max(VALUES_AT_ONCE // classes, 1)
             parts = [
-                kernel(labels[start : start + step], probs[start : start + step].astype(np.float64))
+                kernel(labels[start : start + step], layout.matrix(probs.slice(start, step), num_classes).astype(np.float64))
                 for start in range(0, batch.num_rows, step)
             ]
             column = pa.array(np.concatenate(parts), type=arrow_type)

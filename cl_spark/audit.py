@@ -20,9 +20,10 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.filters import FilterOptions
 from cl_spark.health import HealthSummary
 from cl_spark.joint import ConfidentJoint
+from cl_spark.kernels.confident import NO_CLASS
 from cl_spark.matching import matched
 from cl_spark.noise import NoiseRates
-from cl_spark.predictions import REASONS, Predictions, Refusal, suspect
+from cl_spark.predictions import REASONS, Predictions, Refusal, is_example, suspect
 from cl_spark.ranking import ranked
 from cl_spark.storage import Storage
 from cl_spark.thresholds import LENGTH_FIRST, ClassStatistics, class_statistics
@@ -42,9 +43,12 @@ class LabelAudit:
         id_col: id column, or a list of columns for a composite key. Ids must be unique; they order ties.
         label_col: given label: index of the class (integer) or its name (string).
         pred_probs_col: out-of-sample predicted probabilities: array<float|double> of length K, an ML vector, or a list of K
-            columns. Scores and logits are accepted where a method is invariant to scale.
+            columns. Or sparse, for very many classes: a map<int, float> or array<struct<class int, prob float>> with the
+            classes worth listing. Scores and logits are accepted where a method is invariant to scale.
         class_names: names of the K classes in the order of the probabilities; results then show names. Needed for text
             labels, unless the K columns' names are the class names.
+        num_classes: K, where nothing else tells it: sparse probabilities need it.
+        absent_prob: value of the classes a sparse list leaves out. Default 0.
         labels: a second table that holds the ids and the given labels, where `df` holds ids and probabilities only. Ids on
             one side only are rejected and counted, never dropped in silence.
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
@@ -72,12 +76,14 @@ class LabelAudit:
         label_col: str = "label",
         pred_probs_col: str | Sequence[str] = "pred_probs",
         class_names: Sequence[str] | None = None,
+        num_classes: int | None = None,
+        absent_prob: float = 0.0,
         labels: DataFrame | None = None,
         evidence_path: str | None = None,
     ) -> None:
         if labels is not None:
             df = matched(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col)
-        self.predictions = Predictions(df, id_col, label_col, pred_probs_col, class_names)
+        self.predictions = Predictions(df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob)
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
 
@@ -95,25 +101,30 @@ class LabelAudit:
 
     @cached_property
     def _evidence(self) -> DataFrame:
-        return self._storage.keep(self.predictions.evidence(keep=(F.col(c.REFUSAL) == 0) & suspect()))
+        return self._storage.keep(self.predictions.evidence((F.col(c.REFUSAL) == 0) & suspect()))
 
     @cached_property
     def statistics(self) -> ClassStatistics:
         """Counts and exact sums of the self-confidences per class, and rows refused by reason: a value that merges."""
-        return class_statistics(self._evidence, self.predictions.known_classes)
+        return class_statistics(self._evidence.where(is_example()), self.predictions.known_classes)
 
     @cached_property
     def _thresholds(self) -> NDArray[np.float64]:
         return self.statistics.thresholds()
 
     @property
-    def _rows(self) -> DataFrame:
-        """Accepted rows; suspects carry their arrays."""
+    def _entries(self) -> DataFrame:
+        """The evidence of accepted rows, runners-up too."""
         return self._accepted(self._evidence)
 
+    @property
+    def _rows(self) -> DataFrame:
+        """Accepted rows; suspects carry their arrays."""
+        return self._entries.where(is_example())
+
     def _all_arrays(self) -> DataFrame:
-        """Accepted rows, all with their arrays: another scan of the data."""
-        return self._accepted(self.predictions.evidence(keep=F.lit(True)))
+        """Accepted rows, all with their arrays and second highest probability: another scan of the data."""
+        return self._accepted(self.predictions.examples().withColumn(c.SECOND, self.predictions.layout.second()))
 
     def _accepted(self, evidence: DataFrame) -> DataFrame:
         return evidence.where((F.col(c.REFUSAL) == 0) & (F.col(c.LENGTH) == self.num_classes))
@@ -133,32 +144,44 @@ class LabelAudit:
         return CellTable(self._spark, self.num_classes, self._storage.keep(cells))
 
     @cached_property
+    def _contenders(self) -> DataFrame | None:
+        """The rows whose runners-up make them confident of a class, with that class; None if no row has to ask them."""
+        if not self._settled_cells.where(f"{c.CONFIDENT} == {joints.LISTED}").total(c.COUNT):
+            return None
+        return joints.contenders(self._entries, self._thresholds, self.predictions.ids)
+
+    @cached_property
     def _examined(self) -> DataFrame | None:
         """The ambiguous rows with their confident class; those that are no suspects take another scan. None if none are."""
         ambiguous = F.col(c.CONFIDENT) == joints.AMBIGUOUS
         waiting = self._settled_cells.where(f"{c.CONFIDENT} == {joints.AMBIGUOUS}")
         parts = []
         if waiting.where("_suspect").total(c.COUNT):
-            parts.append(self._settled.where(ambiguous & suspect()))
+            parts.append(self._settled.where(ambiguous & suspect()).withColumn(c.SECOND, self.predictions.layout.second()))
         if waiting.where("not _suspect").total(c.COUNT):
             others = self._all_arrays().where(~suspect())
             parts.append(joints.with_confident_class(others, self._thresholds).where(ambiguous))
-        examined = [joints.examined(part, self._thresholds) for part in parts]
+        kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.SECOND, c.PROBS]
+        layout = self.predictions.layout
+        examined = [joints.examined(part.select(*kept), layout, self._thresholds) for part in parts]
         return self._storage.keep(reduce(DataFrame.unionByName, examined)) if examined else None
 
     @cached_property
     def _joint(self) -> ConfidentJoint:
-        counted = self._settled_cells.where(f"{c.CONFIDENT} != {joints.AMBIGUOUS}")
-        if self._examined is not None:
-            more = self._cells(joints.counted_cells(self._examined))
-            counted = counted.merged(more, [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT)
+        counted = self._settled_cells.where(f"{c.CONFIDENT} >= {NO_CLASS}")
+        for more in (self._contenders, self._examined):
+            if more is not None:
+                counted = counted.merged(self._cells(joints.counted_cells(more)), [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT)
         return ConfidentJoint(counted, self.statistics.class_counts)
 
     @property
-    def _counted(self) -> DataFrame:
-        """All rows with their confident class; suspects that were examined carry no array."""
-        settled = self._settled.where(F.col(c.CONFIDENT) != joints.AMBIGUOUS)
-        return settled if self._examined is None else settled.unionByName(self._examined, allowMissingColumns=True)
+    def _confident_elsewhere(self) -> DataFrame:
+        """The rows confidently of another class than their given label; suspects that the scalars settle carry their array."""
+        rows = self._settled
+        for more in (self._contenders, self._examined):
+            if more is not None:
+                rows = rows.unionByName(more, allowMissingColumns=True)
+        return rows.where(joints.is_off_diagonal())
 
     # Answers ----------------------------------------------------------------------------------------------------------
 
@@ -264,8 +287,8 @@ class LabelAudit:
         """A label quality score for every accepted row; lower means more likely wrong (SEMANTICS 5).
 
         Args:
-            method: "self_confidence" or "normalized_margin", answered from the evidence, or "confidence_weighted_entropy", which
-                reads the arrays again.
+            method: "self_confidence", answered from the evidence, or "normalized_margin" or "confidence_weighted_entropy", which
+                read the arrays again.
             adjust_pred_probs: subtract the confident thresholds from the probabilities first, which reads the arrays again;
                 not with entropy.
 
@@ -276,8 +299,8 @@ class LabelAudit:
             ConfigurationError: unknown method, or an option that needs probabilities on scores.
         """
         self._check_method(method, adjust_pred_probs, "method")
-        rows = self._all_arrays() if scores.needs_arrays(method, adjust_pred_probs) else self._rows
-        scored = scores.with_label_quality(rows, method, adjust_pred_probs, self._thresholds)
+        rows = self._rows if method == "self_confidence" and not adjust_pred_probs else self._all_arrays()
+        scored = scores.with_label_quality(rows, self.predictions.layout, method, adjust_pred_probs, self._thresholds)
         return scored.select(
             *self.predictions.restore_ids(),
             self.predictions.class_column(c.GIVEN).alias(c.GIVEN_LABEL),
@@ -319,11 +342,15 @@ class LabelAudit:
         """
         options = FilterOptions(filter_by, frac_noise, num_to_remove_per_class, min_examples_per_class, num_issues)
         self._check_method(rank_by, adjust_pred_probs, "rank_by")
-        flagged = self._flagged(options)
+        flagged = self._second_known(self._flagged(options))
         if scores.needs_arrays(rank_by, adjust_pred_probs):
             flagged = self._with_arrays(flagged)
         scored = scores.with_label_quality(
-            flagged.withColumn(c.NORMALIZED_MARGIN, scores.margin()), rank_by, adjust_pred_probs, self._thresholds
+            flagged.withColumn(c.NORMALIZED_MARGIN, scores.margin()),
+            self.predictions.layout,
+            rank_by,
+            adjust_pred_probs,
+            self._thresholds,
         )
         ids = self.predictions.ids
         narrow = scored.select(*ids, c.GIVEN, c.PREDICTED, c.LABEL_QUALITY, c.SELF, c.NORMALIZED_MARGIN)
@@ -360,7 +387,7 @@ class LabelAudit:
 
     def rejected(self) -> DataFrame:
         """The input rows that could not be used: id columns, reason, and the row as JSON. Another scan of the data."""
-        rows = self.predictions.evidence(source=True)
+        rows = self.predictions.examples(source=True)
         wrong_length = (F.col(c.LENGTH) != self.num_classes) & F.col(c.REFUSAL).isin(*map(int, LENGTH_FIRST))
         code = F.when(wrong_length, F.lit(int(Refusal.WRONG_LENGTH))).otherwise(F.col(c.REFUSAL))
         reasons = reduce(
@@ -383,25 +410,59 @@ class LabelAudit:
         if kind == "predicted_neq_given":
             return filters.predicted_neq_given(self._rows)
         if kind == "confident_learning":
-            return self._counted.where(suspect() & joints.is_off_diagonal())
+            return self._confident_elsewhere.where(suspect())
         if kind == "off_diagonal":
-            return self._counted.where(joints.is_off_diagonal())
+            return self._with_second(self._confident_elsewhere)
         if kind in filters.LOWEST:
-            number = options.num_issues
-            if not isinstance(number, int):
-                number = self.num_label_issues(estimation_method=number or "off_diagonal")
-            score = F.col(c.SELF).cast("double") if kind == "low_self_confidence" else scores.margin()
-            return filters.lowest(self._rows, ids, score, number, few=self.num_examples <= FEW)
+            return self._with_second(self._lowest(kind, options.num_issues))
         self._warn_of_small_classes(options.min_examples_per_class)
         remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options).dataframe()
-        rows = self._rows
+        rows, keep, layout = self._rows, self._storage.keep, self.predictions.layout
         if kind in ("prune_by_class", "both"):
             rows = filters.pruned_by_class(rows, ids, remove, few=self.num_examples <= FEW)
         if kind in ("prune_by_noise_rate", "both"):
             few = self._few_suspects
-            by_rate = filters.pruned_by_noise_rate(self._rows, self._all_arrays, ids, remove, self._storage.keep, few=few)
+            by_rate = filters.pruned_by_noise_rate(self._entries, self._all_arrays, layout, ids, remove, keep, few=few)
             rows = by_rate if kind == "prune_by_noise_rate" else rows.join(by_rate.select(*ids), ids, "left_semi")
         return rows
+
+    def _lowest(self, kind: str, wanted: int | str | None) -> DataFrame:
+        """The rows of lowest score.
+
+        A suspect's margin is below 0.5 and needs no second highest probability; that of a row whose given label is predicted
+        is not below. So as long as there are suspects enough, only rows that predict another class matter: others are read
+        again.
+        """
+        number = wanted if isinstance(wanted, int) else self.num_label_issues(estimation_method=wanted or "off_diagonal")
+        rows, score = self._rows, F.col(c.SELF).cast("double")
+        if kind == "low_normalized_margin":
+            score = scores.margin()
+            if number <= self._settled_cells.where("_suspect").total(c.COUNT):
+                rows = self._second_known(rows.where(F.col(c.PREDICTED) != F.col(c.GIVEN)))
+            else:
+                rows = self._all_arrays()
+        return filters.lowest(rows, self.predictions.ids, score, number, few=self.num_examples <= FEW)
+
+    def _with_second(self, flagged: DataFrame) -> DataFrame:
+        """The flagged rows with the second highest probability where the margin needs it; it may take another scan."""
+        ids, flagged = self.predictions.ids, self._second_known(flagged)
+        needs = (F.col(c.PREDICTED) == F.col(c.GIVEN)) & F.col(c.SECOND).isNull()
+        waiting = self._storage.keep(flagged.where(needs).select(*ids))
+        if not waiting.limit(1).collect():
+            return flagged
+        runners_up = self._entries.where(~is_example()).join(waiting, ids, "left_semi")
+        found = self._storage.keep(runners_up.groupBy(*ids).agg(F.max(c.VALUE).alias("_found")))
+        missing = waiting.join(found, ids, "left_anti")
+        if missing.limit(1).collect():
+            others = self._all_arrays().join(missing, ids, "left_semi")
+            found = found.unionByName(others.select(*ids, F.col(c.SECOND).alias("_found")))
+        return flagged.join(found, ids, "left").withColumn(c.SECOND, F.coalesce(c.SECOND, "_found")).drop("_found")
+
+    def _second_known(self, rows: DataFrame) -> DataFrame:
+        """The rows with a second highest probability: as far as it is known, else null."""
+        if c.SECOND in rows.columns:
+            return rows
+        return rows.withColumn(c.SECOND, F.lit(None).cast(self.predictions.layout.element))
 
     def _with_arrays(self, flagged: DataFrame) -> DataFrame:
         """The flagged rows, each with its array; another scan if any lacks it."""
@@ -410,7 +471,8 @@ class LabelAudit:
         if not missing.limit(1).collect():
             return flagged
         found = self._all_arrays().join(missing, ids, "left_semi")
-        return flagged.where(F.col(c.PROBS).isNotNull()).select(*found.columns).unionByName(found)
+        columns = [*ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.SECOND, c.PROBS]
+        return flagged.where(F.col(c.PROBS).isNotNull()).select(*columns).unionByName(found.select(*columns))
 
     @cached_property
     def _few_suspects(self) -> bool:

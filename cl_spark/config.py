@@ -33,9 +33,12 @@ class AuditConfig(BaseModel):
     pred_probs_col: list[str] = Field(
         ["pred_probs"],
         min_length=1,
-        description="Column of predicted probabilities (array or ML vector); several are one column per class",
+        description="Column of predicted probabilities (array, ML vector, or sparse: map of class to probability); several "
+        "are one column per class",
     )
     class_names: list[str] | None = Field(None, description="Names of the classes, in the order of the probabilities")
+    num_classes: int | None = Field(None, ge=2, description="Number of classes; sparse probabilities need it")
+    absent_prob: float = Field(0.0, description="Probability of the classes that a sparse list leaves out")
     filter_by: str = Field("prune_by_noise_rate", description="Which examples are issues: the filter of `find_label_issues`")
     rank_by: str = Field("self_confidence", description="Label quality score that ranks the issues")
     adjust_pred_probs: bool = Field(False, description="Rank by scores of probabilities adjusted by the thresholds")

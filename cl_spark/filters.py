@@ -15,7 +15,8 @@ from cl_spark.cuts import CHOSEN, CUT, QUOTA, cuts, position
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.removal import removal_counts
-from cl_spark.predictions import suspect
+from cl_spark.layouts import Layout
+from cl_spark.predictions import is_example, suspect
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
@@ -123,8 +124,9 @@ def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame, *, f
 
 
 def pruned_by_noise_rate(
-    rows: DataFrame,
+    evidence: DataFrame,
     all_arrays: Rows,
+    layout: Layout,
     ids: Sequence[str],
     remove: DataFrame,
     keep: Callable[[DataFrame], DataFrame],
@@ -140,42 +142,41 @@ def pruned_by_noise_rate(
     """
     pair = [c.GIVEN, c.TRUE]
     pairs = remove.where(F.col(c.GIVEN) != F.col(c.TRUE))
-    suspects = rows.where(suspect())
-    found = keep(cuts(entries_of(suspects, ids, pairs), pair, ids, pairs, few=few))
+    suspects = evidence.where(is_example() & suspect())
+    found = keep(cuts(entries_of(suspects, layout, ids, pairs), pair, ids, pairs, few=few))
     clear = (F.col(CHOSEN) == F.col(QUOTA)) & (F.col(CUT)[c.SCORE] < F.lit(-EPS))
     cut = found.select(*pair, CUT)
     unclear = found.where(~clear)
     if unclear.limit(1).collect():
-        bounds = best_of_others(rows.where(~suspect()), unclear)
+        bounds = best_of_others(evidence.where(~suspect()), unclear)
         stands = F.col("_best").isNull() | (F.col(CUT)[c.SCORE] < F.col("_best"))
-        unsure = keep(unclear.join(F.broadcast(bounds), pair, "left").where(~stands).select(*pair, QUOTA))
+        unsure = keep(unclear.join(bounds, pair).where(~stands).select(*pair, QUOTA))
         if unsure.limit(1).collect():
-            every = keep(entries_of(all_arrays(), ids, unsure))
+            every = keep(entries_of(all_arrays(), layout, ids, unsure))
             decided = cuts(every, pair, ids, unsure, few=few).select(*pair, CUT)
             cut = cut.join(unsure, pair, "left_anti").unionByName(decided)
     by_class = cut.groupBy(c.GIVEN).agg(F.collect_list(F.struct(c.TRUE, CUT)).alias("_cuts"))
 
     def within(pair: Column) -> Column:
-        return position(difference(pair[c.TRUE]), ids) <= pair[CUT]
+        return position(difference(layout, pair[c.TRUE]), ids) <= pair[CUT]
 
-    return suspects.join(F.broadcast(by_class), c.GIVEN).where(F.exists("_cuts", within)).select(*rows.columns)
+    return suspects.join(F.broadcast(by_class), c.GIVEN).where(F.exists("_cuts", within)).select(*evidence.columns)
 
 
 def best_of_others(others: DataFrame, pairs: DataFrame) -> DataFrame:
     """For each pair (k, j) a bound: no row of class k that is no suspect has a score ``p_k - p_j`` below `_best`.
 
-    Such a row has its second highest value at `second_class` and at most the third anywhere else; where these are not known
-    (the second is small), at most the second; and where it predicts another class by a hair, at most the highest.
+    A row's score is known where the evidence has an entry for j, and elsewhere at least its self-confidence less its bar.
     """
-    second_or_third = F.when(
-        F.col(c.SECOND_CLASS).isNull() | (F.col(c.SECOND_CLASS) == F.col(c.TRUE)), F.col(c.SECOND)
-    ).otherwise(F.coalesce(c.THIRD, c.SECOND))
-    other = F.when(F.col(c.PREDICTED) == F.col(c.GIVEN), second_or_third).otherwise(F.col(c.MAX_PROB))
+    score = F.col(c.SELF).cast("double") - F.col(c.VALUE).cast("double")
+    least = F.col(c.SELF).cast("double") - F.col(c.BAR).cast("double")
+    known = others.groupBy(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE)).agg(F.min(score).alias("_known"))
+    rest = others.groupBy(c.GIVEN).agg(F.min(least).alias("_rest"))
     return (
-        others.join(F.broadcast(_by_class(pairs)), c.GIVEN)
-        .withColumn(c.TRUE, F.explode("_others"))
-        .groupBy(c.GIVEN, c.TRUE)
-        .agg(F.min(F.col(c.SELF).cast("double") - other.cast("double")).alias("_best"))
+        pairs.select(c.GIVEN, c.TRUE)
+        .join(rest, c.GIVEN, "left")
+        .join(known, [c.GIVEN, c.TRUE], "left")
+        .withColumn("_best", F.least("_known", "_rest"))
     )
 
 
@@ -183,15 +184,15 @@ def _by_class(pairs: DataFrame) -> DataFrame:
     return pairs.groupBy(c.GIVEN).agg(F.collect_list(c.TRUE).alias("_others"))
 
 
-def difference(other: Column) -> Column:
+def difference(layout: Layout, other: Column) -> Column:
     """``p_k - p_j`` of given class k and another class j: the lower, the more the row looks like j."""
-    return F.col(c.SELF).cast("double") - F.get(F.col(c.PROBS), other.cast("int")).cast("double")
+    return F.col(c.SELF).cast("double") - layout.at(other).cast("double")
 
 
-def entries_of(rows: DataFrame, ids: Sequence[str], pairs: DataFrame) -> DataFrame:
+def entries_of(rows: DataFrame, layout: Layout, ids: Sequence[str], pairs: DataFrame) -> DataFrame:
     """One entry per row and pair of its given class: given, true, ids and the score ``p_k - p_j``."""
     return (
         rows.join(F.broadcast(_by_class(pairs)), c.GIVEN)
         .withColumn(c.TRUE, F.explode("_others"))
-        .select(c.GIVEN, c.TRUE, *ids, difference(F.col(c.TRUE)).alias(c.SCORE))
+        .select(c.GIVEN, c.TRUE, *ids, difference(layout, F.col(c.TRUE)).alias(c.SCORE))
     )

@@ -66,6 +66,8 @@ def run_audit(spark: SparkSession, config: AuditConfig) -> AuditResult:
         label_col=config.label_col,
         pred_probs_col=config.probs,
         class_names=config.class_names,
+        num_classes=config.num_classes,
+        absent_prob=config.absent_prob,
         labels=labels,
     )
     with audit:

@@ -1,5 +1,7 @@
 """Stage 2: the confident class of each row, and the confident joint that counts them (JAIR 2021, equation 1)."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,50 +17,70 @@ from cl_spark.cells import DRIVER_CLASSES, CellTable
 from cl_spark.kernels import EPS
 from cl_spark.kernels.calibration import calibrated, scaled_total
 from cl_spark.kernels.confident import NO_CLASS, confident_class
-from cl_spark.predictions import suspect
+from cl_spark.layouts import Layout
+from cl_spark.predictions import is_example, suspect
 
 AMBIGUOUS = -2
-"""Confident class of a row that its scalars cannot settle: its array must be looked at."""
+"""Confident class of a row that the evidence cannot settle: its array must be looked at."""
+
+LISTED = -3
+"""Confident class of a row that its runners-up settle: `contenders` tells of which class, if any."""
 
 
 def with_confident_class(rows: DataFrame, thresholds: NDArray[np.float64]) -> DataFrame:
-    """The rows with their confident class as far as scalars tell it: a class, -1 for none, -2 where it is `AMBIGUOUS`.
+    """Rows of the evidence with their confident class as far as their own columns tell it: a class, -1 for none, or a code.
 
     Why that is exact. If ``max_prob`` reaches the threshold of `predicted` (less the slack), `predicted` is in the row's
     confident set: alone, it is the class; among several, the rule takes the row's argmax, which it is. Else `predicted` is
-    not in it. If the second highest value is below every threshold, no class is. If only the third highest is, the set
-    holds at most the second's class, which its own threshold decides. Otherwise the array does.
+    not in it. If even ``max_prob`` is below every threshold, no class is. If classes below the row's bar are below every
+    threshold too, only its runners-up can be (`LISTED`). Otherwise the array tells (`AMBIGUOUS`).
     """
-    table = pd.DataFrame({"_class": np.arange(len(thresholds), dtype=np.int32), "_threshold": thresholds})
-    own = rows.sparkSession.createDataFrame(table)
-    first = own.withColumnsRenamed({"_class": c.PREDICTED, "_threshold": "_first"})
-    other = own.withColumnsRenamed({"_class": "_contender", "_threshold": "_other"})
-    best, second, third = (F.col(name).cast("double") for name in (c.MAX_PROB, c.SECOND, c.THIRD))
-    lowest = F.lit(float(thresholds.min()) - EPS)
-    return (
-        rows.join(F.broadcast(first), c.PREDICTED)
-        .withColumn("_sure", best >= F.col("_first") - F.lit(EPS))
-        .withColumn("_contender", F.when(~F.col("_sure") & (second >= lowest), F.col(c.SECOND_CLASS)))
-        .join(F.broadcast(other), "_contender", "left")
-        .withColumn(
-            c.CONFIDENT,
-            F.when(F.col("_sure"), F.col(c.PREDICTED))
-            .when(second < lowest, F.lit(NO_CLASS))
-            .when(
-                F.col("_contender").isNotNull() & (third.isNull() | (third < lowest)),
-                F.when(second >= F.col("_other") - F.lit(EPS), F.col("_contender")).otherwise(F.lit(NO_CLASS)),
-            )
-            .otherwise(F.lit(AMBIGUOUS)),
-        )
-        .drop("_sure", "_first", "_contender", "_other")
+    best, lowest = F.col(c.MAX_PROB).cast("double"), F.lit(float(thresholds.min()) - EPS)
+    return rows.withColumn(
+        c.CONFIDENT,
+        F.when(reaches(best, c.PREDICTED, thresholds), F.col(c.PREDICTED))
+        .when(best < lowest, F.lit(NO_CLASS))
+        .when(F.col(c.BAR).cast("double") < lowest, F.lit(LISTED))
+        .otherwise(F.lit(AMBIGUOUS)),
     )
 
 
-def examined(rows: DataFrame, thresholds: NDArray[np.float64]) -> DataFrame:
+def reaches(value: Column, index: str, thresholds: NDArray[np.float64]) -> Column:
+    """Whether a value reaches the confident threshold of a class, less the slack."""
+    # one literal, folded to a constant: no join, and no plan of K nodes. JSON knows no infinity; no score reaches this
+    table = json.dumps(np.minimum(thresholds, np.finfo(np.float64).max).tolist())
+    return value >= F.get(F.from_json(F.lit(table), "array<double>"), F.col(index)) - F.lit(EPS)
+
+
+def contenders(evidence: DataFrame, thresholds: NDArray[np.float64], ids: Sequence[str]) -> DataFrame:
+    """The `LISTED` rows that are confident of a class, with that class, and their second highest probability.
+
+    They are those with runners-up that reach their thresholds: one is the class, of several the argmax decides, `predicted`.
+    """
+    rows = with_confident_class(evidence.where(~is_example()), thresholds).where(F.col(c.CONFIDENT) == LISTED)
+    reached = reaches(F.col(c.VALUE).cast("double"), c.ENTRY, thresholds)
+    keys = [*ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB]
+    members = F.sum(reached.cast("int"))
+    return (
+        rows.groupBy(*keys)
+        .agg(
+            F.when(members == 1, F.max(F.when(reached, F.col(c.ENTRY)))).when(members > 1, F.col(c.PREDICTED)).alias(c.CONFIDENT),
+            F.max(c.VALUE).alias(c.SECOND),
+        )
+        .where(F.col(c.CONFIDENT).isNotNull())
+    )
+
+
+def examined(rows: DataFrame, layout: Layout, thresholds: NDArray[np.float64]) -> DataFrame:
     """The rows with their confident class read from their arrays, which are dropped."""
     return with_array_column(
-        rows.drop(c.CONFIDENT), c.CONFIDENT, "int", lambda labels, probs: confident_class(probs, thresholds)
-    ).drop(c.PROBS)
+        rows.drop(c.CONFIDENT),
+        layout,
+        len(thresholds),
+        c.CONFIDENT,
+        "int",
+        lambda labels, probs: confident_class(probs, thresholds),
+    )
 
 
 def counted_cells(rows: DataFrame) -> DataFrame:
@@ -68,7 +90,7 @@ def counted_cells(rows: DataFrame) -> DataFrame:
 
 def is_off_diagonal() -> Column:
     """Whether a row is confidently of another class than its given label."""
-    return (F.col(c.CONFIDENT) != F.lit(NO_CLASS)) & (F.col(c.CONFIDENT) != F.col(c.GIVEN))
+    return (F.col(c.CONFIDENT) >= 0) & (F.col(c.CONFIDENT) != F.col(c.GIVEN))
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,12 @@ from pyspark.sql.types import (
     DataType,
     DoubleType,
     FloatType,
+    FractionalType,
     IntegralType,
+    MapType,
     NumericType,
     StringType,
+    StructType,
 )
 
 from cl_spark import columns as c
@@ -25,6 +28,7 @@ from cl_spark.columns import quoted
 from cl_spark.errors import ConfigurationError, InputError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.fixed_point import LIMB
+from cl_spark.layouts import Dense, Layout, Sparse
 from cl_spark.matching import UNMATCHED
 
 
@@ -43,6 +47,8 @@ class Refusal(IntEnum):
     WRONG_LENGTH = 9
     NO_PREDICTION = 10
     NO_LABEL = 11
+    NO_SET_OF_CLASSES = 12
+    NONE_ABOVE_ABSENT = 13
 
 
 REASONS = {
@@ -57,6 +63,8 @@ REASONS = {
     Refusal.WRONG_LENGTH: "pred_probs of another length than K",
     Refusal.NO_PREDICTION: "label without a prediction",
     Refusal.NO_LABEL: "prediction without a label",
+    Refusal.NO_SET_OF_CLASSES: "class listed twice or outside 0..K-1 in pred_probs",
+    Refusal.NONE_ABOVE_ABSENT: "no class listed above the value of absent ones",
 }
 
 
@@ -81,8 +89,11 @@ class Predictions:
         df: the table, classic or Connect.
         id_col: id column, or the columns of a composite key.
         label_col: given label: class index (integer type) or class name (string).
-        pred_probs_col: array<float|double> or ML vector column; or a list of K numeric columns.
+        pred_probs_col: array<float|double> or ML vector column; a list of K numeric columns; or sparse: a column of
+            map<int, float> or of array<struct<int, float>>, classes with their probabilities.
         class_names: names of the classes in the order of the probabilities.
+        num_classes: K, where neither class_names nor K columns tell it; sparse probabilities need it.
+        absent_prob: value of the classes a sparse list leaves out.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -94,6 +105,8 @@ class Predictions:
     label_col: str = "label"
     pred_probs_col: str | Sequence[str] = "pred_probs"
     class_names: Sequence[str] | None = None
+    num_classes: int | None = None
+    absent_prob: float = 0.0
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -126,6 +139,10 @@ class Predictions:
             repeated = [name for name, times in Counter(self._known_names).items() if times > 1]
             if repeated:
                 raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
+        told = len(names) if names is not None else len(self._prob_columns) if not isinstance(self.pred_probs_col, str) else None
+        if self.num_classes is not None and (self.num_classes < 2 or told not in (None, self.num_classes)):
+            raise ConfigurationError(f"num_classes={self.num_classes} must be at least 2 and agree with class_names or K columns"
+                                     f"{f', which are {told}' if told else ''}")  # fmt: skip
         if names is not None and not isinstance(self.pred_probs_col, str) and len(names) != len(self._prob_columns):
             raise ConfigurationError(f"class_names has {len(names)} names for {len(self._prob_columns)} pred_probs columns")
         if self.labels_are_names and self._known_names is None:
@@ -139,8 +156,16 @@ class Predictions:
             usable = isinstance(found, NumericType)
             wanted = "a numeric column per class"
         else:
-            usable = _is_vector(found) or (isinstance(found, ArrayType) and isinstance(found.elementType, NumericType))
-            wanted = "an array of float or double, an ML vector, or a list of K columns"
+            sparse = _sparse_parts(found) is not None
+            usable = sparse or _is_vector(found) or (isinstance(found, ArrayType) and isinstance(found.elementType, NumericType))
+            wanted = "an array of float or double, an ML vector, a list of K columns, or a sparse map<int, float>"
+            if sparse and self.known_classes is None:
+                raise ConfigurationError(
+                    f"num_classes: column {col!r} lists some classes only ({found.simpleString()}): "
+                    "pass num_classes (or class_names), which the lists do not tell"
+                )
+            if not sparse and self.absent_prob:
+                raise ConfigurationError(f"absent_prob goes with sparse probabilities; column {col!r} is {found.simpleString()}")
         if not usable:
             raise InputError(f"pred_probs_col: column {col!r} is {found.simpleString()}; it must be {wanted}")
 
@@ -169,7 +194,7 @@ class Predictions:
         """K where the arguments tell it; else it is the length most rows have."""
         if not isinstance(self.pred_probs_col, str):
             return len(self._prob_columns)
-        return None if self.class_names is None else len(self.class_names)
+        return self.num_classes if self.class_names is None else len(self.class_names)
 
     @property
     def _prob_columns(self) -> list[str]:
@@ -182,9 +207,14 @@ class Predictions:
         return None if isinstance(self.pred_probs_col, str) else self._prob_columns
 
     @property
-    def _element_type(self) -> str:
+    def layout(self) -> Layout:
+        """How the rows hold their probabilities."""
         found = self._types.get(self.pred_probs_col) if isinstance(self.pred_probs_col, str) else None
-        return "float" if isinstance(found, ArrayType) and isinstance(found.elementType, FloatType) else "double"
+        value = found.elementType if isinstance(found, ArrayType) else None
+        if found is not None and (parts := _sparse_parts(found)) is not None:
+            element = "float" if isinstance(parts[1], FloatType) else "double"
+            return Sparse(element, self.known_classes or 0, self.absent_prob)
+        return Dense("float" if isinstance(value, FloatType) else "double")
 
     def _probs(self) -> Column:
         if not isinstance(self.pred_probs_col, str):
@@ -194,21 +224,26 @@ class Predictions:
             from pyspark.ml.functions import vector_to_array
 
             return vector_to_array(col)
+        if isinstance(self.layout, Sparse):
+            entries = F.map_entries(col) if isinstance(found, MapType) else col
+            class_first = isinstance(found, MapType) or isinstance(found.elementType.fields[0].dataType, IntegralType)  # type: ignore[attr-defined]
+            value, index = f"value: {self.layout.element}", "class: int"
+            if class_first:
+                return entries.cast(f"array<struct<{index}, {value}>>")
+            swapped = entries.cast(f"array<struct<{value}, {index}>>")
+            return F.transform(swapped, lambda entry: F.struct(entry["class"].alias("class"), entry["value"].alias("value")))
         floating = isinstance(found, ArrayType) and isinstance(found.elementType, FloatType | DoubleType)
         return col if floating else col.cast("array<double>")
 
-    def evidence(self, *, keep: Column | None = None, source: bool = False) -> DataFrame:
-        """One row per input row: ids, given and predicted class, two probabilities, and why it is refused, if it is.
+    def examples(self, *, source: bool = False) -> DataFrame:
+        """One row per input row: ids, given and predicted class, two probabilities, why it is refused if it is, and its array.
 
-        Native expressions only, so that arrays stay where they are read. A few passes over an array find all there is to
-        know of it: a null or minus infinity, the maximum (NaN if any value is), its first position, the maximum of the rest,
-        and where that is at least `RUNNER_UP`, its class and the third maximum.
+        Native expressions only, so that arrays stay where they are read; a few passes find all there is to know of one.
 
         Args:
-            keep: the rows whose array is kept beside the scalars (null elsewhere); None keeps none.
-            source: keep the input row itself too, as JSON.
+            source: the input row itself too, as JSON.
         """
-        given = F.col(c.GIVEN)
+        given, layout = F.col(c.GIVEN), self.layout
         rows = self.df.select(
             *[F.col(quoted(col)).alias(name) for col, name in zip(self.id_columns, self.ids, strict=True)],
             F.col(quoted(self.label_col)).alias("_label"),
@@ -221,13 +256,9 @@ class Predictions:
             rows = rows.join(F.broadcast(names), F.col("_label") == F.col("_name"), "left").drop("_name")
         else:
             rows = rows.withColumn(c.GIVEN, F.col("_label").cast("long"))
-        rows = rows.withColumn(c.MAX_PROB, F.array_max(c.PROBS)).withColumn(
-            # get() answers null for an index outside the array, whatever the ANSI setting
-            c.SELF,
-            F.get(F.col(c.PROBS), F.when((given >= 0) & (given < 2**31), given.cast("int"))),
-        )
-        # null where nothing matches and the array holds a null
-        rows = rows.withColumn("_contains", F.array_contains(c.PROBS, F.lit(float("-inf")).cast(self._element_type)))
+        rows = rows.withColumn(c.MAX_PROB, layout.highest()).withColumn(c.SELF, layout.at(given))
+        lacking, infinite = layout.lacks_values()
+        no_set, none_above = layout.unusable()
         unmatched = F.col(UNMATCHED) if UNMATCHED in self._types else F.lit(None)
         checks: list[tuple[Refusal, Column]] = [
             (Refusal.NULL_ID, reduce(or_, [F.col(name).isNull() for name in self.ids])),
@@ -235,33 +266,53 @@ class Predictions:
             (Refusal.NO_PREDICTION, unmatched == "prediction"),
             (Refusal.NULL_LABEL, F.col("_label").isNull()),
             (Refusal.UNKNOWN_CLASS, given.isNull()),
-            (Refusal.NULL_PROBS, F.coalesce(F.size(c.PROBS), F.lit(0)) <= 0),
-            (Refusal.NULL_PROBABILITY, F.col("_contains").isNull()),
-            (Refusal.NOT_FINITE, F.col("_contains") | F.isnan(c.MAX_PROB) | (F.col(c.MAX_PROB) == float("inf"))),
+            (Refusal.NULL_PROBS, layout.length() <= 0),
+            (Refusal.NULL_PROBABILITY, lacking),
+            (Refusal.NOT_FINITE, infinite | F.isnan(c.MAX_PROB) | (F.col(c.MAX_PROB) == float("inf"))),
+            (Refusal.NO_SET_OF_CLASSES, no_set),
+            (Refusal.NONE_ABOVE_ABSENT, none_above),
             (Refusal.LABEL_OUT_OF_RANGE, F.col(c.SELF).isNull()),
             (Refusal.TOO_LARGE, F.greatest(F.abs(c.MAX_PROB), F.abs(c.SELF)) >= F.lit(LIMB)),
         ]
         refusal = F.lit(0)  # F.when() tries its conditions in order: the first check ends up outermost
         for code, condition in reversed(checks):
             refusal = F.when(condition, F.lit(int(code))).otherwise(refusal)
-        rows = _with_runners_up(
-            rows.withColumn(c.PREDICTED, (F.array_position(F.col(c.PROBS), F.col(c.MAX_PROB)) - 1).cast("int"))
-        )
-        scalars = rows.select(
+        return rows.select(
             *self.ids,
             given.cast("int").alias(c.GIVEN),
-            c.PREDICTED,
+            F.coalesce(layout.first_of(F.col(c.MAX_PROB)), F.lit(0)).alias(c.PREDICTED),
             c.SELF,
             c.MAX_PROB,
-            c.SECOND,
-            c.SECOND_CLASS,
-            c.THIRD,
-            F.coalesce(F.size(c.PROBS), F.lit(-1)).alias(c.LENGTH),
+            layout.length().alias(c.LENGTH),
             refusal.cast("byte").alias(c.REFUSAL),
             c.PROBS,
             *([c.ROW] if source else []),
+        ).withColumn(c.BAR, self._bar())
+
+    def _bar(self) -> Column:
+        """From which value on other classes are listed: `RUNNER_UP`, or half the highest value; the highest lists none."""
+        best = F.col(c.MAX_PROB)
+        element = self.layout.element
+        bar = F.least(F.lit(RUNNER_UP).cast(element), best * F.lit(0.5).cast(element))
+        return F.when((best <= 0) | self.layout.crowded(bar), best).otherwise(self.layout.least_bar(bar))
+
+    def evidence(self, keep: Column) -> DataFrame:
+        """What the audit keeps: a row per example, and one for each of its runners-up, the classes at or above its bar.
+
+        The arrays go through a generator and a filter where they are read; few of their values come out.
+
+        Args:
+            keep: the examples whose array is kept in their row (null elsewhere).
+        """
+        listed = F.when((F.col(c.REFUSAL) == 0) & (F.col(c.BAR) < F.col(c.MAX_PROB)), F.col(c.BAR))
+        examples = self.examples().withColumn("_listed", listed)
+        usable = F.when(F.col(c.REFUSAL) == 0, F.col(c.PROBS))
+        others = [name for name in examples.columns if name not in (c.PROBS, "_listed")]
+        rows = examples.select("*", self.layout.exploded(usable).alias("_at", c.VALUE)).withColumn(
+            c.ENTRY, F.coalesce("_at", c.PREDICTED)
         )
-        return scalars.drop(c.PROBS) if keep is None else scalars.withColumn(c.PROBS, F.when(keep, F.col(c.PROBS)))
+        array = F.when(is_example() & keep, F.col(c.PROBS)).alias(c.PROBS)
+        return rows.where(is_example() | (F.col(c.VALUE) >= F.col("_listed"))).select(*others, c.ENTRY, c.VALUE, array)
 
     def class_column(self, index: str | Column) -> Column:
         """A class index as the results show it: its name where classes have names."""
@@ -277,39 +328,28 @@ class Predictions:
 
 
 RUNNER_UP = 0.2
-"""Where the second highest probability is below this, its class is not looked up. Any value gives the same results: where a
-confident threshold lies below it, rows whose runner-up is unknown are read again."""
-
-_END = 2**31 - 1
+"""Other classes than the predicted are listed from this probability up, or from half the highest if that is lower. Any value
+gives the same results: it only decides how often a row is read again."""
 
 
-def _with_runners_up(rows: DataFrame) -> DataFrame:
-    """The second highest value of each array, and where it matters its class and the third highest."""
-    probs, first = F.col(c.PROBS), F.col(c.PREDICTED)
-    second, second_class = F.col(c.SECOND), F.col(c.SECOND_CLASS)
-    rows = (
-        rows.withColumn("_left", F.slice(probs, F.lit(1), first))
-        .withColumn("_right", F.slice(probs, first + 2, F.lit(_END)))
-        .withColumn("_left_max", F.array_max("_left"))
-        .withColumn(c.SECOND, F.greatest(F.col("_left_max"), F.array_max("_right")))
-        .withColumn(
-            c.SECOND_CLASS,
-            F.when(
-                second >= RUNNER_UP,
-                F.when(F.col("_left_max") == second, F.array_position(F.col("_left"), second) - 1)
-                .otherwise(F.array_position(F.col("_right"), second) + first)
-                .cast("int"),
-            ),
-        )
-    )
-    low, high = F.least(first, second_class), F.greatest(first, second_class)
-    parts = (
-        F.slice(probs, F.lit(1), low),
-        F.slice(probs, low + 2, high - low - 1),
-        F.slice(probs, high + 2, F.lit(_END)),
-    )
-    return rows.withColumn(c.THIRD, F.when(second_class.isNotNull(), F.greatest(*map(F.array_max, parts))))
+def is_example() -> Column:
+    """Whether a row of the evidence is that of an example itself, not of one of its runners-up."""
+    return F.col(c.ENTRY) == F.col(c.PREDICTED)
 
 
 def _is_vector(found: DataType) -> bool:
     return type(found).__name__ == "VectorUDT"
+
+
+def _sparse_parts(found: DataType) -> tuple[DataType, DataType] | None:
+    """The types of class and probability, if a column lists classes with their probabilities."""
+    if isinstance(found, MapType):
+        parts = [found.keyType, found.valueType]
+    elif isinstance(found, ArrayType) and isinstance(found.elementType, StructType) and len(found.elementType.fields) == 2:
+        parts = [part.dataType for part in found.elementType.fields]
+        if not isinstance(parts[0], IntegralType):
+            parts.reverse()
+    else:
+        return None
+    whole, real = isinstance(parts[0], IntegralType), isinstance(parts[1], FractionalType)
+    return (parts[0], parts[1]) if whole and real else None

@@ -9,10 +9,14 @@ from cl_spark import columns as c
 from cl_spark.arrays import with_array_column
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels.scores import METHODS, adjusted
+from cl_spark.layouts import Layout
 
 
 def margin() -> Column:
-    """Normalized margin: the best other class is the predicted one, or where that is the given label, the second."""
+    """Normalized margin: the best other class is the predicted one, or where that is the given label, the second.
+
+    Rows whose given label is the predicted class must know their second highest probability.
+    """
     best_other = F.when(F.col(c.PREDICTED) != F.col(c.GIVEN), F.col(c.MAX_PROB)).otherwise(F.col(c.SECOND))
     return (F.col(c.SELF).cast("double") - best_other.cast("double") + 1) / 2
 
@@ -50,17 +54,19 @@ def check_probabilities(are_probabilities: bool, lowest: float, highest: float, 
         )
 
 
-def with_label_quality(rows: DataFrame, method: str, adjust_pred_probs: bool, thresholds: NDArray[np.float64]) -> DataFrame:
+def with_label_quality(
+    rows: DataFrame, layout: Layout, method: str, adjust_pred_probs: bool, thresholds: NDArray[np.float64]
+) -> DataFrame:
     """The rows with a `label_quality` column.
 
-    Rows must carry their arrays wherever `needs_arrays`.
+    Rows must carry their arrays wherever `needs_arrays`, and what `margin` needs for that.
     """
     if not needs_arrays(method, adjust_pred_probs):
         quality = F.col(c.SELF).cast("double") if method == "self_confidence" else margin()
         return rows.withColumn(c.LABEL_QUALITY, quality)
-    score = METHODS[method]
+    score, classes = METHODS[method], len(thresholds)
     if adjust_pred_probs:
         return with_array_column(
-            rows, c.LABEL_QUALITY, "double", lambda labels, probs: score(labels, adjusted(probs, thresholds))
+            rows, layout, classes, c.LABEL_QUALITY, "double", lambda labels, probs: score(labels, adjusted(probs, thresholds))
         )
-    return with_array_column(rows, c.LABEL_QUALITY, "double", score)
+    return with_array_column(rows, layout, classes, c.LABEL_QUALITY, "double", score)
