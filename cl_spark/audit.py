@@ -227,16 +227,14 @@ class LabelAudit:
     def confident_joint_table(self) -> DataFrame:
         """Every non-zero cell with all that is known of it: the columns of the written `confident_joint` table."""
         keys = [c.GIVEN, c.TRUE]
-        rates = noise.noise_rates(self._joint.calibrated).dataframe()
-        joint = self._joint.joint.dataframe().withColumn(c.JOINT, F.col(c.COUNT) / F.lit(float(self.num_examples)))
-        table = (
-            self._joint.raised.dataframe()
-            .join(rates.withColumnRenamed(c.COUNT, c.CALIBRATED_COUNT), keys, "left")
-            .join(joint.select(*keys, c.JOINT), keys, "left")
-            .fillna(0)
-        )
+        rates = noise.noise_rates(self._joint.calibrated).renamed(c.COUNT, c.CALIBRATED_COUNT)
+        joint = self._joint.joint.renamed(c.COUNT, "_joint")
+        table = self._joint.raised.with_columns_of(rates, keys).with_columns_of(joint, keys).dataframe()
+        table = table.withColumn(c.JOINT, F.col("_joint") / F.lit(float(self.num_examples))).fillna(0)
         values = [c.COUNT, c.CALIBRATED_COUNT, c.JOINT, c.NOISE_RATE, c.INVERSE_NOISE_RATE]
-        return self._named(table.select(*keys, *values), {c.GIVEN: c.GIVEN_LABEL, c.TRUE: c.TRUE_LABEL})
+        whole = {c.COUNT, c.CALIBRATED_COUNT}
+        columns = [F.col(name).cast("long") if name in whole else F.col(name) for name in values]
+        return self._named(table.select(*keys, *columns), {c.GIVEN: c.GIVEN_LABEL, c.TRUE: c.TRUE_LABEL})
 
     def noise_rates(self, *, method: str = "cnt") -> NoiseRates:
         """Noise rates p(given | true), inverse noise rates p(true | given), and the prior of the true classes.
@@ -388,6 +386,8 @@ class LabelAudit:
     def rejected(self) -> DataFrame:
         """The input rows that could not be used: id columns, reason, and the row as JSON. Another scan of the data."""
         rows = self.predictions.examples(source=True)
+        if not self.statistics.num_rejected:
+            rows = rows.where(F.lit(False))  # which Spark knows without reading
         wrong_length = (F.col(c.LENGTH) != self.num_classes) & F.col(c.REFUSAL).isin(*map(int, LENGTH_FIRST))
         code = F.when(wrong_length, F.lit(int(Refusal.WRONG_LENGTH))).otherwise(F.col(c.REFUSAL))
         reasons = reduce(

@@ -51,6 +51,13 @@ class CellTable:
         both_frames = self.dataframe().unionByName(others.dataframe().select(*self.dataframe().columns))
         return replace(self, frame=both_frames.groupBy(*keys).agg(F.expr(f"{how}({value})").alias(value)))
 
+    def with_columns_of(self, others: "CellTable", keys: Sequence[str]) -> "CellTable":
+        """The cells with the columns another table has for them, null where it lacks the cell."""
+        ours, theirs = self.frame, others.frame
+        if isinstance(ours, pd.DataFrame) and isinstance(theirs, pd.DataFrame):
+            return replace(self, frame=ours.merge(theirs, "left", list(keys)))
+        return replace(self, frame=self.dataframe().join(others.dataframe(), list(keys), "left"))
+
     def where(self, condition: str) -> "CellTable":
         """The cells that meet a condition, in the words pandas and SQL share."""
         frame = self.frame

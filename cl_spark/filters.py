@@ -143,18 +143,16 @@ def pruned_by_noise_rate(
     pair = [c.GIVEN, c.TRUE]
     pairs = remove.where(F.col(c.GIVEN) != F.col(c.TRUE))
     suspects = evidence.where(is_example() & suspect())
-    found = keep(cuts(entries_of(suspects, layout, ids, pairs), pair, ids, pairs, few=few))
+    found = cuts(entries_of(suspects, layout, ids, pairs), pair, ids, pairs, few=few)
     clear = (F.col(CHOSEN) == F.col(QUOTA)) & (F.col(CUT)[c.SCORE] < F.lit(-EPS))
-    cut = found.select(*pair, CUT)
-    unclear = found.where(~clear)
-    if unclear.limit(1).collect():
-        bounds = best_of_others(evidence.where(~suspect()), unclear)
-        stands = F.col("_best").isNull() | (F.col(CUT)[c.SCORE] < F.col("_best"))
-        unsure = keep(unclear.join(bounds, pair).where(~stands).select(*pair, QUOTA))
-        if unsure.limit(1).collect():
-            every = keep(entries_of(all_arrays(), layout, ids, unsure))
-            decided = cuts(every, pair, ids, unsure, few=few).select(*pair, CUT)
-            cut = cut.join(unsure, pair, "left_anti").unionByName(decided)
+    stands = F.col("_best").isNull() | (F.col(CUT)[c.SCORE] < F.col("_best"))
+    bounds = best_of_others(evidence.where(~suspect()), pairs)
+    bounded = keep(found.join(bounds, pair, "left").withColumn("_stands", clear | stands))
+    cut, unsure = bounded.select(*pair, CUT), bounded.where("not _stands").select(*pair, QUOTA)
+    if unsure.limit(1).collect():
+        every = keep(entries_of(all_arrays(), layout, ids, unsure))
+        decided = cuts(every, pair, ids, unsure, few=few).select(*pair, CUT)
+        cut = bounded.where("_stands").select(*pair, CUT).unionByName(decided)
     by_class = cut.groupBy(c.GIVEN).agg(F.collect_list(F.struct(c.TRUE, CUT)).alias("_cuts"))
 
     def within(pair: Column) -> Column:
