@@ -23,7 +23,7 @@ from cl_spark.joint import ConfidentJoint
 from cl_spark.kernels.confident import NO_CLASS
 from cl_spark.matching import matched
 from cl_spark.noise import NoiseRates
-from cl_spark.predictions import REASONS, Predictions, Refusal, is_example, suspect
+from cl_spark.predictions import REASONS, Predictions, Refusal, is_example, keeps_array, suspect
 from cl_spark.ranking import ranked
 from cl_spark.storage import Storage
 from cl_spark.thresholds import LENGTH_FIRST, ClassStatistics, class_statistics
@@ -101,7 +101,7 @@ class LabelAudit:
 
     @cached_property
     def _evidence(self) -> DataFrame:
-        return self._storage.keep(self.predictions.evidence((F.col(c.REFUSAL) == 0) & suspect()))
+        return self._storage.keep(self.predictions.evidence())
 
     @cached_property
     def statistics(self) -> ClassStatistics:
@@ -119,7 +119,7 @@ class LabelAudit:
 
     @property
     def _rows(self) -> DataFrame:
-        """Accepted rows; suspects carry their arrays."""
+        """Accepted rows; some suspects carry their arrays."""
         return self._entries.where(is_example())
 
     def _all_arrays(self) -> DataFrame:
@@ -152,14 +152,15 @@ class LabelAudit:
 
     @cached_property
     def _examined(self) -> DataFrame | None:
-        """The ambiguous rows with their confident class; those that are no suspects take another scan. None if none are."""
+        """The ambiguous rows with their confident class; those without array take another scan. None if none are."""
         ambiguous = F.col(c.CONFIDENT) == joints.AMBIGUOUS
         waiting = self._settled_cells.where(f"{c.CONFIDENT} == {joints.AMBIGUOUS}")
         parts = []
-        if waiting.where("_suspect").total(c.COUNT):
-            parts.append(self._settled.where(ambiguous & suspect()).withColumn(c.SECOND, self.predictions.layout.second()))
-        if waiting.where("not _suspect").total(c.COUNT):
-            others = self._all_arrays().where(~suspect())
+        if waiting.where("_array").total(c.COUNT):
+            at_hand = self._settled.where(ambiguous & F.col(c.PROBS).isNotNull())
+            parts.append(at_hand.withColumn(c.SECOND, self.predictions.layout.second()))
+        if waiting.where("not _array").total(c.COUNT):
+            others = self._all_arrays().where(~keeps_array())
             parts.append(joints.with_confident_class(others, self._thresholds).where(ambiguous))
         kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.SECOND, c.PROBS]
         layout = self.predictions.layout
@@ -176,7 +177,7 @@ class LabelAudit:
 
     @property
     def _confident_elsewhere(self) -> DataFrame:
-        """The rows confidently of another class than their given label; suspects that the scalars settle carry their array."""
+        """The rows confidently of another class than their given label; some carry their array."""
         rows = self._settled
         for more in (self._contenders, self._examined):
             if more is not None:

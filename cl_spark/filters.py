@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.removal import removal_counts
 from cl_spark.layouts import Layout
-from cl_spark.predictions import is_example, suspect
+from cl_spark.predictions import is_example, keeps_array, suspect
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
@@ -135,47 +136,69 @@ def pruned_by_noise_rate(
 ) -> DataFrame:
     """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
 
-    Only suspects' arrays are at hand, so each pair's cut is first found among them. A row that is no suspect has
-    ``p_j - p_k <= 1e-6`` for every j: a full cut above that stands. Another stands if it lies before the best place that any
-    other row of the class could have (`best_of_others`). Only the pairs still open then are decided among all rows of their
-    class with `all_arrays`, another scan: the fallback.
+    Each pair's cut is looked for where that is cheap, and stands if no row that was not looked at could come before it:
+
+    1. among the suspects' entries in the evidence. Any other class of a row has at most the row's bar.
+    2. among these and all classes of the suspects whose arrays are at hand. Of any other row the entries are known, and a bar;
+       a row that is no suspect has ``p_j - p_k <= 1e-6`` besides.
+    3. among all rows of the class with `all_arrays`, another scan: the fallback.
+
+    The rows come without arrays.
     """
     pair = [c.GIVEN, c.TRUE]
+    is_suspect, has_array = suspect(), F.col(c.PROBS).isNotNull()
     pairs = remove.where(F.col(c.GIVEN) != F.col(c.TRUE))
-    suspects = evidence.where(is_example() & suspect())
-    found = cuts(entries_of(suspects, layout, ids, pairs), pair, ids, pairs, few=few)
-    clear = (F.col(CHOSEN) == F.col(QUOTA)) & (F.col(CUT)[c.SCORE] < F.lit(-EPS))
-    stands = F.col("_best").isNull() | (F.col(CUT)[c.SCORE] < F.col("_best"))
-    bounds = best_of_others(evidence.where(~suspect()), pairs)
-    bounded = keep(found.join(bounds, pair, "left").withColumn("_stands", clear | stands))
-    cut, unsure = bounded.select(*pair, CUT), bounded.where("not _stands").select(*pair, QUOTA)
-    if unsure.limit(1).collect():
-        every = keep(entries_of(all_arrays(), layout, ids, unsure))
-        decided = cuts(every, pair, ids, unsure, few=few).select(*pair, CUT)
-        cut = bounded.where("_stands").select(*pair, CUT).unionByName(decided)
-    by_class = cut.groupBy(c.GIVEN).agg(F.collect_list(F.struct(c.TRUE, CUT)).alias("_cuts"))
-
-    def within(pair: Column) -> Column:
-        return position(difference(layout, pair[c.TRUE]), ids) <= pair[CUT]
-
-    return suspects.join(F.broadcast(by_class), c.GIVEN).where(F.exists("_cuts", within)).select(*evidence.columns)
-
-
-def best_of_others(others: DataFrame, pairs: DataFrame) -> DataFrame:
-    """For each pair (k, j) a bound: no row of class k that is no suspect has a score ``p_k - p_j`` below `_best`.
-
-    A row's score is known where the evidence has an entry for j, and elsewhere at least its self-confidence less its bar.
-    """
-    score = F.col(c.SELF).cast("double") - F.col(c.VALUE).cast("double")
-    least = F.col(c.SELF).cast("double") - F.col(c.BAR).cast("double")
-    known = others.groupBy(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE)).agg(F.min(score).alias("_known"))
-    rest = others.groupBy(c.GIVEN).agg(F.min(least).alias("_rest"))
-    return (
-        pairs.select(c.GIVEN, c.TRUE)
-        .join(rest, c.GIVEN, "left")
-        .join(known, [c.GIVEN, c.TRUE], "left")
-        .withColumn("_best", F.least("_known", "_rest"))
+    examples, others = evidence.where(is_example()), evidence.where(~is_suspect)
+    suspects = examples.where(is_suspect)
+    listed = evidence.where(is_suspect & (F.col(c.ENTRY) != F.col(c.GIVEN))).select(
+        c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *ids, entry_score().alias(c.SCORE), keeps_array().alias("_array")
     )
+    # the lowest score that a row may have for a class it has no entry for
+    bound = examples.groupBy(c.GIVEN).agg(
+        F.min(F.when(is_suspect, least_score())).alias("_any_suspect"),
+        F.min(F.when(is_suspect & ~has_array, least_score())).alias("_suspect_without_array"),
+        F.min(F.when(~is_suspect, least_score())).alias("_other"),
+    )
+    known = others.groupBy(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE)).agg(F.min(entry_score()).alias("_known"))
+    score = F.col(CUT)[c.SCORE]
+
+    def below(bound: Column) -> Column:
+        return F.coalesce(score < bound, F.lit(True))
+
+    full = F.col(CHOSEN) == F.col(QUOTA)
+    others_after = (full & (score < F.lit(-EPS))) | (below(F.col("_known")) & below(F.col("_other")))
+    waiting = pairs.join(bound, c.GIVEN, "left").join(known, pair, "left")
+    chosen = []
+
+    def tier(entries: DataFrame, waiting: DataFrame, stands: Column) -> DataFrame:
+        """Choose the rows of the pairs whose cut stands; returns the pairs still to be decided."""
+        entries = entries.select(*pair, *ids, c.SCORE)
+        found = cuts(entries, pair, ids, waiting.select(*pair, QUOTA), few=few).drop(QUOTA)
+        decided = keep(waiting.join(found, pair, "left").withColumn("_stands", F.coalesce(stands, F.lit(False))))
+        standing = decided.where("_stands").select(*pair, CUT)
+        chosen.append(entries.join(F.broadcast(standing), pair).where(position(F.col(c.SCORE), ids) <= F.col(CUT)).select(*ids))
+        return decided.where("not _stands").drop("_stands", CUT, CHOSEN)
+
+    waiting = tier(listed, waiting, full & below(F.col("_any_suspect")) & others_after)
+    if waiting.limit(1).collect():
+        more = entries_of(suspects.where(has_array), layout, ids, waiting)
+        more = more.unionByName(listed.where("not _array").drop("_array"))
+        without = F.col("_suspect_without_array")  # who also could fill a quota that is not full
+        waiting = tier(more, waiting, (without.isNull() | (full & (score < without))) & others_after)
+    if waiting.limit(1).collect():
+        tier(keep(entries_of(all_arrays(), layout, ids, waiting)), waiting, F.lit(True))
+    flagged = reduce(DataFrame.unionByName, chosen).distinct()
+    return suspects.drop(c.PROBS).join(flagged, list(ids), "left_semi")
+
+
+def entry_score() -> Column:
+    """``p_k - p_j`` of an evidence row: its given class k against the class j it is about."""
+    return F.col(c.SELF).cast("double") - F.col(c.VALUE).cast("double")
+
+
+def least_score() -> Column:
+    """No class without an evidence row gives the example a lower score than this."""
+    return F.col(c.SELF).cast("double") - F.col(c.BAR).cast("double")
 
 
 def _by_class(pairs: DataFrame) -> DataFrame:

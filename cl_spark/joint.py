@@ -84,8 +84,10 @@ def examined(rows: DataFrame, layout: Layout, thresholds: NDArray[np.float64]) -
 
 
 def counted_cells(rows: DataFrame) -> DataFrame:
-    """How many rows there are of each given class, confident class, and whether the row is a suspect."""
-    return rows.withColumn("_suspect", suspect()).groupBy(c.GIVEN, c.CONFIDENT, "_suspect").agg(F.count(F.lit(1)).alias(c.COUNT))
+    """How many rows there are of each given class, confident class, and whether the row is a suspect and has its array."""
+    array = F.col(c.PROBS).isNotNull() if c.PROBS in rows.columns else F.lit(False)
+    kinds = rows.withColumn("_suspect", suspect()).withColumn("_array", array)
+    return kinds.groupBy(c.GIVEN, c.CONFIDENT, "_suspect", "_array").agg(F.count(F.lit(1)).alias(c.COUNT))
 
 
 def is_off_diagonal() -> Column:

@@ -54,9 +54,8 @@ class Dense:
 
     def crowded(self, bar: Column) -> Column:
         """Whether so many classes seem to reach the bar that listing them would cost more than the array: a guess by probes."""
-        probs, size = F.col(c.PROBS), F.size(c.PROBS)
-        hits = [F.coalesce((F.get(probs, (size * i / PROBES).cast("int")) >= bar).cast("int"), F.lit(0)) for i in range(PROBES)]
-        return F.when(size > 64, reduce(add, hits) > 2).otherwise(F.lit(False))
+        hits = [(F.get(F.col(c.PROBS), F.lit(9 * i)) >= bar).cast("int") for i in range(PROBES)]
+        return F.when(F.size(c.PROBS) > 64, reduce(add, hits) > 2).otherwise(F.lit(False))
 
     def least_bar(self, bar: Column) -> Column:
         """The bar, but no lower than what is listed reaches."""

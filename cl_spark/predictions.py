@@ -290,19 +290,20 @@ class Predictions:
         ).withColumn(c.BAR, self._bar())
 
     def _bar(self) -> Column:
-        """From which value on other classes are listed: `RUNNER_UP`, or half the highest value; the highest lists none."""
-        best = F.col(c.MAX_PROB)
-        element = self.layout.element
-        bar = F.least(F.lit(RUNNER_UP).cast(element), best * F.lit(0.5).cast(element))
-        return F.when((best <= 0) | self.layout.crowded(bar), best).otherwise(self.layout.least_bar(bar))
+        """From which value on other classes are listed: `RUNNER_UP`, or half the highest value; the highest lists none.
 
-    def evidence(self, keep: Column) -> DataFrame:
+        A suspect without array lists them from half its self-confidence if that is lower: all that beat the label, and more.
+        """
+        best, half = F.col(c.MAX_PROB), F.lit(0.5).cast(self.layout.element)
+        bar = F.least(F.lit(RUNNER_UP).cast(self.layout.element), best * half)
+        listing = F.when(suspect() & ~keeps_array(), F.least(bar, F.col(c.SELF) * half)).otherwise(bar)
+        return F.when((best <= 0) | self.layout.crowded(bar), best).otherwise(self.layout.least_bar(listing))
+
+    def evidence(self) -> DataFrame:
         """What the audit keeps: a row per example, and one for each of its runners-up, the classes at or above its bar.
 
-        The arrays go through a generator and a filter where they are read; few of their values come out.
-
-        Args:
-            keep: the examples whose array is kept in their row (null elsewhere).
+        The arrays go through a generator and a filter where they are read; few of their values come out. Whole arrays are
+        kept for the examples of `keeps_array` only.
         """
         listed = F.when((F.col(c.REFUSAL) == 0) & (F.col(c.BAR) < F.col(c.MAX_PROB)), F.col(c.BAR))
         examples = self.examples().withColumn("_listed", listed)
@@ -311,7 +312,8 @@ class Predictions:
         rows = examples.select("*", self.layout.exploded(usable).alias("_at", c.VALUE)).withColumn(
             c.ENTRY, F.coalesce("_at", c.PREDICTED)
         )
-        array = F.when(is_example() & keep, F.col(c.PROBS)).alias(c.PROBS)
+        kept = is_example() & (F.col(c.REFUSAL) == 0) & keeps_array()
+        array = F.when(kept, F.col(c.PROBS)).alias(c.PROBS)
         return rows.where(is_example() | (F.col(c.VALUE) >= F.col("_listed"))).select(*others, c.ENTRY, c.VALUE, array)
 
     def class_column(self, index: str | Column) -> Column:
@@ -330,6 +332,19 @@ class Predictions:
 RUNNER_UP = 0.2
 """Other classes than the predicted are listed from this probability up, or from half the highest if that is lower. Any value
 gives the same results: it only decides how often a row is read again."""
+
+
+SURELY_WRONG = 0.05
+"""Suspects with a self-confidence below this keep their array: where a quota outlasts the classes that beat the label, they
+are who it takes. Any value gives the same results."""
+
+SHORT = 64
+"""Arrays up to this length are as cheap to keep as to list."""
+
+
+def keeps_array() -> Column:
+    """Whether the evidence of an accepted row holds its array."""
+    return suspect() & ((F.col(c.SELF) < SURELY_WRONG) | (F.col(c.LENGTH) <= SHORT))
 
 
 def is_example() -> Column:

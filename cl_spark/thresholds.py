@@ -101,7 +101,7 @@ def class_statistics(evidence: DataFrame, known_classes: int | None) -> ClassSta
     Raises:
         InputError: no row is left, or there are fewer than two classes.
     """
-    value = F.col(c.SELF).cast("double")
+    value = F.when(F.col(c.REFUSAL) == int(Refusal.NONE), F.col(c.SELF).cast("double"))  # a refused row's may be NaN
     whole = F.floor(value)
     scaled = (value - whole) * F.lit(LIMB)
     high = F.floor(scaled)

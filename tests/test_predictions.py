@@ -96,6 +96,8 @@ def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(spark: SparkS
         1009: (0, [0.5, 0.5], "pred_probs of another length than K"),
         1010: (3, [0.5, 0.5], "pred_probs of another length than K"),
         1011: (0, [1e10, 0.2, 0.3, 0.4], "score beyond 2^29"),
+        1012: (0, [nan, 0.2, 0.3, 0.4], "NaN or infinity in pred_probs"),
+        1013: (0, [-inf, 0.2, 0.3, 0.4], "NaN or infinity in pred_probs"),
     }
     rows = spark.createDataFrame([(i, label, probs) for i, (label, probs, _) in bad.items()], df.schema)
     no_id = spark.createDataFrame([(None, 0, [0.25] * 4)], df.schema)
