@@ -424,7 +424,7 @@ class LabelAudit:
         if kind in ("prune_by_noise_rate", "both"):
             few = self._few_suspects
             by_rate = filters.pruned_by_noise_rate(self._entries, self._all_arrays, layout, ids, remove, keep, few=few)
-            rows = by_rate if kind == "prune_by_noise_rate" else rows.join(by_rate.select(*ids), ids, "left_semi")
+            rows = by_rate if kind == "prune_by_noise_rate" else rows.drop(c.PROBS).join(by_rate.select(*ids), ids, "left_semi")
         return rows
 
     def _lowest(self, kind: str, wanted: int | str | None) -> DataFrame:
@@ -455,7 +455,7 @@ class LabelAudit:
         found = self._storage.keep(runners_up.groupBy(*ids).agg(F.max(c.VALUE).alias("_found")))
         missing = waiting.join(found, ids, "left_anti")
         if missing.limit(1).collect():
-            others = self._all_arrays().join(missing, ids, "left_semi")
+            others = self._all_arrays().join(F.broadcast(missing), ids, "left_semi")
             found = found.unionByName(others.select(*ids, F.col(c.SECOND).alias("_found")))
         return flagged.join(found, ids, "left").withColumn(c.SECOND, F.coalesce(c.SECOND, "_found")).drop("_found")
 
@@ -467,13 +467,14 @@ class LabelAudit:
 
     def _with_arrays(self, flagged: DataFrame) -> DataFrame:
         """The flagged rows, each with its array; another scan if any lacks it."""
-        ids = self.predictions.ids
-        missing = self._storage.keep(flagged.where(F.col(c.PROBS).isNull()).select(*ids))
+        ids, at_hand = self.predictions.ids, c.PROBS in flagged.columns
+        missing = flagged.where(F.col(c.PROBS).isNull()) if at_hand else flagged
+        missing = self._storage.keep(missing.select(*ids))
         if not missing.limit(1).collect():
             return flagged
-        found = self._all_arrays().join(missing, ids, "left_semi")
         columns = [*ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.SECOND, c.PROBS]
-        return flagged.where(F.col(c.PROBS).isNotNull()).select(*columns).unionByName(found.select(*columns))
+        found = self._all_arrays().join(F.broadcast(missing), ids, "left_semi").select(*columns)
+        return flagged.where(F.col(c.PROBS).isNotNull()).select(*columns).unionByName(found) if at_hand else found
 
     @cached_property
     def _few_suspects(self) -> bool:

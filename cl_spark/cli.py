@@ -91,6 +91,7 @@ def audit(config: str | None, **flags: Any) -> None:
 @click.option("--margin", type=float, default=12.0, show_default=True, help="How sure the model is, as a logit")
 @click.option("--files", type=click.IntRange(1), default=8, show_default=True, help="Parquet files")
 @click.option("--row-group", type=click.IntRange(1), default=5_000, show_default=True, help="Rows per row group")
+@click.option("--top", type=click.IntRange(0), default=0, help="List only so many classes of each row; 0: whole arrays")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Warm runs; their median counts")
 @click.option("--directory", type=click.Path(), default="bench_output", show_default=True, help="Where data and results go")
@@ -119,8 +120,13 @@ def bench(
             Contestant("cleanlab batched", [*command, "cleanlab batched"]),
         ]
     console, made = Console(), Shape(**shape)
+    if made.top:  # the others read arrays only
+        contestants = [OURS]
+    settings: dict[str, Any] = {"repeat": repeat, "spark_conf": spark_conf or {}}
+    if made.top:
+        settings["audit"] = {"num_classes": made.classes}
     chosen = [contestant for contestant in contestants if not only or contestant.name in only]
-    measured = race(made, chosen, {"repeat": repeat, "spark_conf": spark_conf or {}}, Path(directory), console)
+    measured = race(made, chosen, settings, Path(directory), console)
     results = Path(directory) / "results"
     results.mkdir(parents=True, exist_ok=True)
     (results / f"{made.name}.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")

@@ -1,5 +1,6 @@
 """The same answer whatever the partitioning and the order; statistics merge; passes are counted."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark import LabelAudit
 from cl_spark import columns as c
+from cl_spark.joint import counted_cells
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
@@ -88,7 +90,7 @@ def test_joint_counts_of_two_parts_add_up_to_those_of_the_whole(spark: SparkSess
 
         def cells(part: DataFrame) -> pd.Series:
             frame = counted_cells(with_confident_class(part, thresholds)).toPandas()
-            return frame.set_index([c.GIVEN, c.CONFIDENT, "_suspect"])["count"]
+            return frame.set_index([c.GIVEN, c.CONFIDENT, "_suspect", "_array"])["count"]
 
         parts = cells(rows.where("_id_0 < 200")).add(cells(rows.where("_id_0 >= 200")), fill_value=0)
         pd.testing.assert_series_equal(parts.astype(int).sort_index(), cells(rows).sort_index(), check_dtype=False)
@@ -112,7 +114,7 @@ def test_an_audit_runs_no_more_jobs_than_it_did(spark: SparkSession) -> None:
             assert jobs("joint", lambda: audit.confident_joint().collect()) <= 5  # with rows to examine
             assert jobs("again", lambda: audit.num_label_issues()) == 0
             assert jobs("health", lambda: audit.health_summary()) == 0
-            assert jobs("issues", lambda: audit.find_label_issues().collect()) <= 8
+            assert jobs("issues", lambda: audit.find_label_issues().collect()) <= 15  # two tiers of cuts
     finally:
         spark.conf.unset("spark.sql.adaptive.enabled")
 
@@ -125,3 +127,33 @@ def test_the_evidence_reads_the_data_once_and_drops_the_arrays(spark: SparkSessi
         audit.health_summary()
         plan = issues._jdf.queryExecution().executedPlan().toString()
     assert "FileScan" not in plan.split("InMemoryRelation")[0], "issues must come from the evidence, not from the table"
+
+
+def test_only_kept_arrays_outlive_the_evidence_and_none_is_shuffled(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(7)
+    probs = rng.dirichlet(np.full(80, 0.05), 400)
+    labels = np.where(rng.random(400) < 0.2, rng.integers(0, 80, 400), probs.argmax(axis=1))
+    with LabelAudit(predictions(spark, labels, probs)) as audit:
+        kept = audit._rows.where(f"{c.PROBS} is not null").count()
+        assert 0 < kept < audit.num_examples / 2
+        assert audit._evidence.where(f"{c.PROBS} is not null").count() == kept
+        answers = {
+            "scores": audit.label_quality_scores(),
+            "joint": counted_cells(audit._settled),
+            "issues": audit.find_label_issues(),
+            "both": audit.find_label_issues(filter_by="both"),
+            "by_class": audit.find_label_issues(filter_by="prune_by_class"),
+        }
+        for name, answer in answers.items():
+            answer.explain("formatted")
+            nodes = re.split(r"\n\n\n?\(", capsys.readouterr().out)
+            assert len(nodes) > 3
+            for node in nodes:
+                if "Exchange" in node.splitlines()[0]:
+                    assert c.PROBS not in node, f"{name} shuffles arrays: {node}"
+            if name == "scores":
+                scans = [node for node in nodes if "InMemoryTableScan" in node.splitlines()[0]]
+                assert scans
+                assert not any(c.PROBS in line for node in scans for line in node.splitlines() if "Output" in line)

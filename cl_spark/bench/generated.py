@@ -24,6 +24,7 @@ class Shape:
         margin: how sure the model is: mean logit of the true class over the others.
         files: Parquet files.
         row_group: rows per row group.
+        top: list only so many classes of each row, as array<struct<class, prob>>; 0 writes whole arrays.
         seed: of the random numbers; the same shape gives the same bytes.
     """
 
@@ -35,6 +36,7 @@ class Shape:
     margin: float = 12.0
     files: int = 8
     row_group: int = 5_000
+    top: int = 0
     seed: int = 0
 
     @property
@@ -57,10 +59,11 @@ def generate(shape: Shape, directory: Path) -> Path:
     bounds = np.linspace(0, shape.rows, shape.files + 1).astype(int)
     for number, (start, stop) in enumerate(pairwise(bounds.tolist())):
         rng = np.random.default_rng([shape.seed, number])
-        step = max(min(ROWS_AT_ONCE // shape.classes, 10 * shape.row_group), 1)
+        step = max(min(ROWS_AT_ONCE // (shape.top or shape.classes), 10 * shape.row_group), 1)
         writer = None
         for first in range(start, stop, step):
-            table = _rows(shape, rng, neighbours, first, min(first + step, stop))
+            make = _listed if shape.top else _rows
+            table = make(shape, rng, neighbours, first, min(first + step, stop))
             if writer is None:
                 writer = pq.ParquetWriter(target / f"part-{number:05}.parquet", table.schema, use_dictionary=["label"])
             writer.write_table(table, row_group_size=shape.row_group)
@@ -80,13 +83,51 @@ def _rows(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start:
     probs -= probs.max(axis=1, keepdims=True)
     np.exp(probs, out=probs)
     probs /= probs.sum(axis=1, keepdims=True)
-    other = np.where(rng.random(n) < 0.7, neighbours[true, rng.integers(0, shape.neighbours, n)], rng.integers(0, classes, n))
+    return _table(shape, rng, neighbours, true, start, pa.array(probs.astype(shape.dtype).ravel()), classes)
+
+
+def _listed(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start: int, stop: int) -> pa.Table:
+    """The same with only the highest classes listed: the true one, its neighbours, and others no class of which repeats."""
+    n, top = stop - start, shape.top
+    true = rng.integers(0, shape.classes, n)
+    first = np.concatenate([true[:, None], neighbours[true]], axis=1)[:, :top]
+    steps = 1 + np.arange(top - first.shape[1]) * (shape.classes // top)
+    classes = np.concatenate([first, (true[:, None] + steps) % shape.classes], axis=1)
+    logits = rng.standard_normal((n, top), dtype=np.float32)
+    logits[:, 0] += rng.normal(shape.margin, 2.5, n).astype(np.float32)
+    logits[:, 1 : first.shape[1]] += rng.normal(shape.margin / 2, 2.5, (n, first.shape[1] - 1)).astype(np.float32)
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs /= probs.sum(axis=1, keepdims=True)
+    order = np.argsort(classes, axis=1, kind="stable")
+    classes, probs = np.take_along_axis(classes, order, 1), np.take_along_axis(probs, order, 1)
+    repeated = np.zeros_like(classes, dtype=bool)
+    repeated[:, 1:] = classes[:, 1:] == classes[:, :-1]
+    kept = (~repeated).ravel()
+    entries = pa.StructArray.from_arrays(
+        [pa.array(classes.ravel()[kept], pa.int32()), pa.array(probs.astype(shape.dtype).ravel()[kept])], ["class", "prob"]
+    )
+    return _table(shape, rng, neighbours, true, start, entries, (~repeated).sum(axis=1))
+
+
+def _table(
+    shape: Shape,
+    rng: np.random.Generator,
+    neighbours: np.ndarray,
+    true: np.ndarray,
+    start: int,
+    values: pa.Array,
+    lengths: int | np.ndarray,
+) -> pa.Table:
+    n = len(true)
+    other = np.where(
+        rng.random(n) < 0.7, neighbours[true, rng.integers(0, shape.neighbours, n)], rng.integers(0, shape.classes, n)
+    )
     labels = np.where(rng.random(n) < shape.noise, other, true)
-    values = pa.array(probs.astype(shape.dtype).ravel())
+    offsets = np.concatenate([[0], np.cumsum(np.broadcast_to(lengths, n))]).astype(np.int32)
     return pa.table(
         {
-            "id": pa.array(np.arange(start, stop)),
+            "id": pa.array(np.arange(start, start + n)),
             "label": pa.array(labels, pa.int32()),
-            "pred_probs": pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * classes), values),
+            "pred_probs": pa.ListArray.from_arrays(pa.array(offsets), values),
         }
     )

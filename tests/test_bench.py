@@ -1,0 +1,47 @@
+"""The benchmark works from end to end, in its smallest size: nothing is timed here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from cl_spark.bench.generated import Shape, generate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(directory: Path, *arguments: str) -> dict[str, dict[str, float]]:
+    command = [sys.executable, str(ROOT / "scripts" / "bench.py"), "--directory", str(directory), "--repeat", "1", *arguments]
+    done = subprocess.run([*command, "--files", "2", "--row-group", "100"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (written,) = (directory / "results").glob("*.json")
+    assert written.with_suffix(".md").read_text(encoding="utf-8").count("| cl_spark |") == 1
+    return json.loads(written.read_text(encoding="utf-8"))["results"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.slow
+def test_all_contestants_run_on_the_same_files(tmp_path: Path) -> None:
+    results = run(tmp_path, "--rows", "1000", "--classes", "5")
+    assert set(results) == {"cl_spark", "floor", "cleanlab in memory", "cleanlab batched"}
+    assert results["cl_spark"]["issues"] == results["cleanlab in memory"]["issues"] > 0
+    for name, result in results.items():
+        assert result["cold"] > result["warm"] > 0, name
+        assert result["python_peak_mib"] > 10
+    assert results["cl_spark"]["jvm_peak_mib"] > 100
+
+
+def test_the_same_shape_gives_the_same_bytes(tmp_path: Path) -> None:
+    for shape in (Shape(500, 4, files=2, row_group=100), Shape(300, 50, top=6, files=2, dtype="float64")):
+        first, again = generate(shape, tmp_path / "a"), generate(shape, tmp_path / "b")
+        table = pq.read_table(first)
+        assert table.equals(pq.read_table(again))
+        assert table.num_rows == shape.rows
+        for entries in table["pred_probs"].to_pylist():
+            if shape.top:
+                assert len({entry["class"] for entry in entries}) == len(entries) <= 6
+                assert sum(entry["prob"] for entry in entries) <= 1 + 1e-6
+            else:
+                assert abs(sum(entries) - 1) < 1e-5
