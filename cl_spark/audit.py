@@ -422,8 +422,10 @@ class LabelAudit:
         if kind in ("prune_by_class", "both"):
             rows = filters.pruned_by_class(rows, ids, remove, few=self.num_examples <= FEW)
         if kind in ("prune_by_noise_rate", "both"):
-            few = self._few_suspects
-            by_rate = filters.pruned_by_noise_rate(self._entries, self._all_arrays, layout, ids, remove, keep, few=few)
+            small = self._suspects * self.num_classes <= FEW
+            by_rate = filters.pruned_by_noise_rate(
+                self._entries, self._all_arrays, layout, ids, remove, keep, few=self._few_suspects, small=small
+            )
             rows = by_rate if kind == "prune_by_noise_rate" else rows.drop(c.PROBS).join(by_rate.select(*ids), ids, "left_semi")
         return rows
 
@@ -438,7 +440,7 @@ class LabelAudit:
         rows, score = self._rows, F.col(c.SELF).cast("double")
         if kind == "low_normalized_margin":
             score = scores.margin()
-            if number <= self._settled_cells.where("_suspect").total(c.COUNT):
+            if number <= self._suspects:
                 rows = self._second_known(rows.where(F.col(c.PREDICTED) != F.col(c.GIVEN)))
             else:
                 rows = self._all_arrays()
@@ -477,9 +479,14 @@ class LabelAudit:
         return flagged.where(F.col(c.PROBS).isNotNull()).select(*columns).unionByName(found) if at_hand else found
 
     @cached_property
+    def _suspects(self) -> int:
+        """How many rows could be an issue at all."""
+        return self._settled_cells.where("_suspect").total(c.COUNT)
+
+    @property
     def _few_suspects(self) -> bool:
         """Whether suspects, and so issues, are few enough to be sorted together."""
-        return self._settled_cells.where("_suspect").total(c.COUNT) <= FEW
+        return self._suspects <= FEW
 
     def _warn_of_small_classes(self, min_examples_per_class: int) -> None:
         counts = self.statistics.class_counts

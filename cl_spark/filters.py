@@ -133,12 +133,14 @@ def pruned_by_noise_rate(
     keep: Callable[[DataFrame], DataFrame],
     *,
     few: bool,
+    small: bool,
 ) -> DataFrame:
     """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
 
     Each pair's cut is looked for where that is cheap, and stands if no row that was not looked at could come before it:
 
-    1. among the suspects' entries in the evidence. Any other class of a row has at most the row's bar.
+    1. among the suspects' entries in the evidence (left out where the next step is `small` work). Any other class of a row has
+       at most the row's bar.
     2. among these and all classes of the suspects whose arrays are at hand. Of any other row the entries are known, and a bar;
        a row that is no suspect has ``p_j - p_k <= 1e-6`` besides.
     3. among all rows of the class with `all_arrays`, another scan: the fallback.
@@ -179,8 +181,9 @@ def pruned_by_noise_rate(
         chosen.append(entries.join(F.broadcast(standing), pair).where(position(F.col(c.SCORE), ids) <= F.col(CUT)).select(*ids))
         return decided.where("not _stands").drop("_stands", CUT, CHOSEN)
 
-    waiting = tier(listed, waiting, full & below(F.col("_any_suspect")) & others_after)
-    if waiting.limit(1).collect():
+    if not small:
+        waiting = tier(listed, waiting, full & below(F.col("_any_suspect")) & others_after)
+    if small or waiting.limit(1).collect():
         more = entries_of(suspects.where(has_array), layout, ids, waiting)
         more = more.unionByName(listed.where("not _array").drop("_array"))
         without = F.col("_suspect_without_array")  # who also could fill a quota that is not full

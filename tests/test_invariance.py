@@ -129,6 +129,7 @@ def test_the_evidence_reads_the_data_once_and_drops_the_arrays(spark: SparkSessi
     assert "FileScan" not in plan.split("InMemoryRelation")[0], "issues must come from the evidence, not from the table"
 
 
+@pytest.mark.slow
 def test_only_kept_arrays_outlive_the_evidence_and_none_is_shuffled(
     spark: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,7 @@ def test_long_arrays_need_not_be_kept(spark: SparkSession, monkeypatch: pytest.M
                 assert ids(audit.find_label_issues(filter_by=name)) == reference.issues(data.labels, data.probs, name), name
 
 
+@pytest.mark.slow
 def test_the_value_of_absent_classes_is_told(spark: SparkSession) -> None:
     data = peaked(53, 120, 5, 3)
     raised = Data(data.labels, np.where(data.probs == 0, 0.001, data.probs), 0)
@@ -81,6 +82,7 @@ def test_the_value_of_absent_classes_is_told(spark: SparkSession) -> None:
         pd.testing.assert_frame_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_lists_that_mean_nothing_are_rejected(spark: SparkSession) -> None:
     good = [(i, i % 3, [(i % 3, 0.8), ((i + 1) % 3, 0.2)]) for i in range(12)]
     bad = [
