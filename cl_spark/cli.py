@@ -105,32 +105,16 @@ def bench(
 
     Writes <directory>/results/<shape>.json and .md and prints the table.
     """
-    import json
     from pathlib import Path
 
     from cl_spark.bench.generated import Shape
-    from cl_spark.bench.race import FLOOR, OURS, Contestant, markdown, race
+    from cl_spark.bench.race import contestants, race, save
     from cl_spark.bench.race import show as show_race
 
-    contestants = [OURS, FLOOR]
-    if against is not None:
-        command = [sys.executable, against]
-        contestants += [
-            Contestant("cleanlab in memory", [*command, "cleanlab in memory"], bytes_per_value=16.0),
-            Contestant("cleanlab batched", [*command, "cleanlab batched"]),
-        ]
     console, made = Console(), Shape(**shape)
-    if made.top:  # the others read arrays only
-        contestants = [OURS]
-    settings: dict[str, Any] = {"repeat": repeat, "spark_conf": spark_conf or {}}
-    if made.top:
-        settings["audit"] = {"num_classes": made.classes}
-    chosen = [contestant for contestant in contestants if not only or contestant.name in only]
-    measured = race(made, chosen, settings, Path(directory), console)
-    results = Path(directory) / "results"
-    results.mkdir(parents=True, exist_ok=True)
-    (results / f"{made.name}.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
-    (results / f"{made.name}.md").write_text(markdown(measured), encoding="utf-8")
+    chosen = [contestant for contestant in contestants(made, against) if not only or contestant.name in only]
+    measured = race(made, chosen, {"repeat": repeat, "spark_conf": spark_conf or {}}, Path(directory), console)
+    save(measured, Path(directory) / "results", made.name)
     show_race(measured, console)
 
 

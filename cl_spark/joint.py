@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -157,17 +157,7 @@ def calibrated_cells(cells: CellTable, class_counts: NDArray[np.int64]) -> CellT
     else:
         total = float(class_counts.sum())
 
-    def kernel(frame: pd.DataFrame) -> pd.DataFrame:
-        given, true, count = calibrated(
-            frame[c.GIVEN].to_numpy(dtype=np.int64),
-            frame[c.TRUE].to_numpy(dtype=np.int64),
-            frame[c.COUNT].to_numpy(dtype=np.int64),
-            class_counts,
-            total,
-        )
-        return pd.DataFrame({c.GIVEN: given, c.TRUE: true, c.COUNT: count})
-
-    return cells.per_given_class(kernel, f"{c.GIVEN} long, {c.TRUE} long, {c.COUNT} long")
+    return cells.from_counts(partial(calibrated, class_counts=class_counts, total=total), c.COUNT)
 
 
 def from_dense(spark: SparkSession, joint: NDArray[np.integer]) -> CellTable:

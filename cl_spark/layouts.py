@@ -16,6 +16,11 @@ from pyspark.sql import functions as F
 from cl_spark import columns as c
 
 PROBES = 8
+"""How many values of an array are looked at to guess whether many reach a bar."""
+
+SHORT = 64
+"""Arrays up to this length are as cheap to keep as to list."""
+
 _END = 2**31 - 1
 
 
@@ -55,10 +60,10 @@ class Dense:
     def crowded(self, bar: Column) -> Column:
         """Whether so many classes seem to reach the bar that listing them would cost more than the array: a guess by probes."""
         hits = [(F.get(F.col(c.PROBS), F.lit(9 * i)) >= bar).cast("int") for i in range(PROBES)]
-        return F.when(F.size(c.PROBS) > 64, reduce(add, hits) > 2).otherwise(F.lit(False))
+        return F.when(F.size(c.PROBS) > SHORT, reduce(add, hits) > 2).otherwise(F.lit(False))
 
-    def least_bar(self, bar: Column) -> Column:
-        """The bar, but no lower than what is listed reaches."""
+    def reachable(self, bar: Column) -> Column:
+        """The bar, raised to what no class without a value of its own exceeds: here every class has one."""
         return bar
 
     def unusable(self) -> tuple[Column, Column]:
@@ -128,8 +133,8 @@ class Sparse:
         found = F.array_contains(self._values, F.lit(float("-inf")).cast(self.element))
         return found.isNull() | F.array_contains(self._classes, F.lit(_END)).isNull(), found
 
-    def least_bar(self, bar: Column) -> Column:
-        """The bar, but not below the value of absent classes, which have no entry."""
+    def reachable(self, bar: Column) -> Column:
+        """The bar, raised to the value of absent classes, which cannot be listed."""
         return F.greatest(bar, F.lit(self.absent).cast(self.element))
 
     def unusable(self) -> tuple[Column, Column]:

@@ -28,7 +28,7 @@ from cl_spark.columns import quoted
 from cl_spark.errors import ConfigurationError, InputError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.fixed_point import LIMB
-from cl_spark.layouts import Dense, Layout, Sparse
+from cl_spark.layouts import SHORT, Dense, Layout, Sparse
 from cl_spark.matching import UNMATCHED
 
 
@@ -139,12 +139,13 @@ class Predictions:
             repeated = [name for name, times in Counter(self._known_names).items() if times > 1]
             if repeated:
                 raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
-        told = len(names) if names is not None else len(self._prob_columns) if not isinstance(self.pred_probs_col, str) else None
-        if self.num_classes is not None and (self.num_classes < 2 or told not in (None, self.num_classes)):
-            raise ConfigurationError(f"num_classes={self.num_classes} must be at least 2 and agree with class_names or K columns"
-                                     f"{f', which are {told}' if told else ''}")  # fmt: skip
-        if names is not None and not isinstance(self.pred_probs_col, str) and len(names) != len(self._prob_columns):
-            raise ConfigurationError(f"class_names has {len(names)} names for {len(self._prob_columns)} pred_probs columns")
+        told = self.known_classes
+        if self.num_classes is not None and (self.num_classes < 2 or told != self.num_classes):
+            raise ConfigurationError(
+                f"num_classes={self.num_classes} must be at least 2 and agree with class_names or K columns, which are {told}"
+            )
+        if names is not None and len(names) != told:
+            raise ConfigurationError(f"class_names has {len(names)} names for {told} pred_probs columns")
         if self.labels_are_names and self._known_names is None:
             raise ConfigurationError(
                 f"label_col: column {self.label_col!r} holds class names, but nothing says which probability belongs "
@@ -297,7 +298,7 @@ class Predictions:
         best, half = F.col(c.MAX_PROB), F.lit(0.5).cast(self.layout.element)
         bar = F.least(F.lit(RUNNER_UP).cast(self.layout.element), best * half)
         listing = F.when(suspect() & ~keeps_array(), F.least(bar, F.col(c.SELF) * half)).otherwise(bar)
-        return F.when((best <= 0) | self.layout.crowded(bar), best).otherwise(self.layout.least_bar(listing))
+        return F.when((best <= 0) | self.layout.crowded(bar), best).otherwise(self.layout.reachable(listing))
 
     def evidence(self) -> DataFrame:
         """What the audit keeps: a row per example, and one for each of its runners-up, the classes at or above its bar.
@@ -337,9 +338,6 @@ gives the same results: it only decides how often a row is read again."""
 SURELY_WRONG = 0.05
 """Suspects with a self-confidence below this keep their array: where a quota outlasts the classes that beat the label, they
 are who it takes. Any value gives the same results."""
-
-SHORT = 64
-"""Arrays up to this length are as cheap to keep as to list."""
 
 
 def keeps_array() -> Column:

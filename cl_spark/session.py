@@ -18,7 +18,7 @@ _DELTA = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 _OURS = {
-    # Measured in docs/benchmarks.md: rows of many classes stay in the processor's cache, generated code is compiled once,
+    # Rows of many classes stay in the processor's cache, generated code is compiled once,
     # the evidence is not worth compressing, and tables of K rows cross to Python in columns.
     "spark.sql.parquet.columnarReaderBatchSize": "512",
     "spark.sql.codegen.cache.maxEntries": "2000",

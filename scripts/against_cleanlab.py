@@ -3,7 +3,6 @@
 Its answers are taken through its public functions only, on the same Parquet files, reading included.
 """
 
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as ds
 
-from cl_spark.bench.contestants import main, process_started, resources
+from cl_spark.bench.contestants import Measured, main, timed
 
 
 def batches(data: str, rows: int = 8192) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -22,13 +21,11 @@ def batches(data: str, rows: int = 8192) -> Iterator[tuple[np.ndarray, np.ndarra
             yield batch["label"].to_numpy(), values.reshape(batch.num_rows, -1)
 
 
-def in_memory(data: str, settings: dict[str, Any]) -> tuple[list[float], dict[str, Any]]:
+def in_memory(data: str, settings: dict[str, Any]) -> Measured:
     """find_label_issues, default filter, everything loaded."""
-    begun = process_started()
     from cleanlab.filter import find_label_issues
 
-    runs, found = [], 0
-    for _ in range(settings["repeat"] + 1):
+    def run(_: int) -> dict[str, Any]:
         labels, probs = zip(*batches(data), strict=True)
         issues = find_label_issues(
             np.concatenate(labels),
@@ -36,30 +33,24 @@ def in_memory(data: str, settings: dict[str, Any]) -> tuple[list[float], dict[st
             filter_by="prune_by_noise_rate",
             return_indices_ranked_by="self_confidence",
         )
-        found = len(issues)
-        del labels, probs, issues
-        runs.append(time.time() - begun)
-        begun = time.time()
-    return runs, {"issues": found, **resources()}
+        return {"issues": len(issues)}
+
+    return timed(run, settings)
 
 
-def batched(data: str, settings: dict[str, Any]) -> tuple[list[float], dict[str, Any]]:
+def batched(data: str, settings: dict[str, Any]) -> Measured:
     """LabelInspector, two passes over the files; it has one filter only, lowest self-confidence."""
-    begun = process_started()
     from cleanlab.experimental.label_issues_batched import LabelInspector
 
-    runs, found = [], 0
-    for _ in range(settings["repeat"] + 1):
-        classes = next(batches(data))[1].shape[1]
-        inspector = LabelInspector(num_class=classes)
+    def run(_: int) -> dict[str, Any]:
+        inspector = LabelInspector(num_class=next(batches(data))[1].shape[1])
         for labels, probs in batches(data):
             inspector.update_confident_thresholds(labels, probs)
         for labels, probs in batches(data):
             inspector.score_label_quality(labels, probs)
-        found = len(inspector.get_label_issues())
-        runs.append(time.time() - begun)
-        begun = time.time()
-    return runs, {"issues": found, **resources()}
+        return {"issues": len(inspector.get_label_issues())}
+
+    return timed(run, settings)
 
 
 if __name__ == "__main__":

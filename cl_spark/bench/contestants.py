@@ -12,45 +12,50 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Runs = list[float]
+Measured = tuple[list[float], dict[str, Any]]
+"""Seconds of each run, and what else is told of them."""
+
+Run = Callable[[str, dict[str, Any]], Measured]
 
 
-def audit(data: str, settings: dict[str, Any]) -> tuple[Runs, dict[str, Any]]:
+def audit(data: str, settings: dict[str, Any]) -> Measured:
     """The whole audit, written out: first in a cold JVM, then warm."""
-    from cl_spark import columns as c
     from cl_spark.config import AuditConfig
     from cl_spark.job import run_audit
     from cl_spark.session import spark_session
 
     conf = {"spark.master": "local[2]", "spark.driver.memory": "2g", **settings.get("spark_conf", {})}
-    runs: Runs = []
     with tempfile.TemporaryDirectory() as output, spark_session(conf, delta=False) as spark:
-        begun = process_started()
-        result = None
-        for number in range(settings["repeat"] + 1):
+
+        def run(number: int) -> dict[str, Any]:
             config = AuditConfig(predictions=data, output=f"{output}/{number}", format="parquet", **settings.get("audit", {}))
             result = run_audit(spark, config)
-            runs.append(time.time() - begun)
-            begun = time.time()
-        assert result is not None
-        found = {"issues": result.num_issues, "examples": result.num_examples, "tables": len(c.TABLES)}
-        return runs, {**found, **resources()}
+            return {"issues": result.num_issues, "examples": result.num_examples}
+
+        return timed(run, settings)
 
 
-def floor(data: str, settings: dict[str, Any]) -> tuple[Runs, dict[str, Any]]:
+def floor(data: str, settings: dict[str, Any]) -> Measured:
     """PyArrow reads the same files and touches every value: what merely reading costs."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    runs: Runs = []
+    def run(_: int) -> dict[str, Any]:
+        batches = ds.dataset(data, exclude_invalid_files=True).to_batches(columns=["label", "pred_probs"], batch_size=8192)
+        return {"sum": sum(pc.sum(batch["pred_probs"].flatten()).as_py() or 0 for batch in batches)}
+
+    return timed(run, settings)
+
+
+def timed(run: Callable[[int], dict[str, Any]], settings: dict[str, Any]) -> Measured:
+    """Seconds of each run, from the start of this process for the first, with what the last run found and resources used."""
+    seconds, found = [], {}
     begun = process_started()
-    for _ in range(settings["repeat"] + 1):
-        total = 0.0
-        for batch in ds.dataset(data, exclude_invalid_files=True).to_batches(columns=["label", "pred_probs"], batch_size=8192):
-            total += pc.sum(batch["pred_probs"].flatten()).as_py() or 0
-        runs.append(time.time() - begun)
+    for number in range(settings["repeat"] + 1):
+        found = run(number)
+        seconds.append(time.time() - begun)
         begun = time.time()
-    return runs, {"sum": total, **resources()}
+    return seconds, {**found, **resources()}
 
 
 def process_started() -> float:
@@ -79,10 +84,10 @@ def resources() -> dict[str, float]:
     return found
 
 
-CONTESTANTS: dict[str, Callable[[str, dict[str, Any]], tuple[Runs, dict[str, Any]]]] = {"cl_spark": audit, "floor": floor}
+CONTESTANTS: dict[str, Run] = {"cl_spark": audit, "floor": floor}
 
 
-def main(contestants: dict[str, Callable[[str, dict[str, Any]], tuple[Runs, dict[str, Any]]]]) -> None:
+def main(contestants: dict[str, Run]) -> None:
     """Run the contestant the command line names and print what it took."""
     name, data, settings = sys.argv[1:4]
     runs, more = contestants[name](data, json.loads(settings))

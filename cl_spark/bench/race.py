@@ -29,8 +29,18 @@ class Contestant:
     bytes_per_value: float | None = None
 
 
-OURS = Contestant("cl_spark", [sys.executable, "-m", "cl_spark.bench.contestants", "cl_spark"])
-FLOOR = Contestant("floor", [sys.executable, "-m", "cl_spark.bench.contestants", "floor"])
+def contestants(shape: Shape, against: str | None) -> list[Contestant]:
+    """Ours and the floor, and those of a script; of sparse lists ours alone, for the others read arrays."""
+    ours, floor = (Contestant(name, [sys.executable, "-m", "cl_spark.bench.contestants", name]) for name in ("cl_spark", "floor"))
+    if shape.top:
+        return [ours]
+    if against is None:
+        return [ours, floor]
+    in_memory, batched = (
+        Contestant(name, [sys.executable, against, name], size)
+        for name, size in (("cleanlab in memory", 16.0), ("cleanlab batched", None))
+    )
+    return [ours, floor, in_memory, batched]
 
 
 def race(
@@ -41,6 +51,8 @@ def race(
     data = generate(shape, directory)
     size = sum(file.stat().st_size for file in data.glob("*.parquet"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if shape.top:
+        settings = {**settings, "audit": {"num_classes": shape.classes}}
     results: dict[str, Any] = {}
     for contestant in contestants:
         needed = (contestant.bytes_per_value or 0) * shape.rows * shape.classes
@@ -60,6 +72,13 @@ def race(
         "when": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "results": results,
     }
+
+
+def save(measured: dict[str, Any], directory: Path, name: str) -> None:
+    """The measurements as JSON and Markdown."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.json").write_text(json.dumps(measured, indent=2), encoding="utf-8")
+    (directory / f"{name}.md").write_text(markdown(measured), encoding="utf-8")
 
 
 def markdown(measured: dict[str, Any]) -> str:
