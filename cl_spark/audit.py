@@ -8,7 +8,7 @@ from types import TracebackType
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
@@ -17,7 +17,7 @@ from cl_spark import joint as joints
 from cl_spark.cells import DRIVER_CLASSES, CellTable
 from cl_spark.cuts import FEW
 from cl_spark.errors import ConfigurationError
-from cl_spark.filters import FilterOptions
+from cl_spark.filters import Bounds, FilterOptions
 from cl_spark.health import HealthSummary
 from cl_spark.joint import ConfidentJoint
 from cl_spark.kernels.confident import NO_CLASS
@@ -26,7 +26,7 @@ from cl_spark.noise import NoiseRates
 from cl_spark.predictions import REASONS, Predictions, Refusal, is_example, keeps_array, suspect
 from cl_spark.ranking import ranked
 from cl_spark.storage import Storage
-from cl_spark.thresholds import LENGTH_FIRST, ClassStatistics, class_statistics
+from cl_spark.thresholds import LENGTH_FIRST, ClassStatistics, class_aggregates, class_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -104,9 +104,14 @@ class LabelAudit:
         return self._storage.keep(self.predictions.evidence())
 
     @cached_property
+    def _aggregated(self) -> tuple[ClassStatistics, list[Row]]:
+        rows = class_aggregates(self._evidence.where(is_example()), Bounds.aggregates())
+        return class_statistics(rows, self.predictions.known_classes)
+
+    @property
     def statistics(self) -> ClassStatistics:
         """Counts and exact sums of the self-confidences per class, and rows refused by reason: a value that merges."""
-        return class_statistics(self._evidence.where(is_example()), self.predictions.known_classes)
+        return self._aggregated[0]
 
     @cached_property
     def _thresholds(self) -> NDArray[np.float64]:
@@ -167,21 +172,24 @@ class LabelAudit:
         examined = [joints.examined(part.select(*kept), layout, self._thresholds) for part in parts]
         return self._storage.keep(reduce(DataFrame.unionByName, examined)) if examined else None
 
+    @property
+    def _settled_later(self) -> list[DataFrame]:
+        """What `_settled` leaves open, settled."""
+        return [rows for rows in (self._contenders, self._examined) if rows is not None]
+
     @cached_property
     def _joint(self) -> ConfidentJoint:
         counted = self._settled_cells.where(f"{c.CONFIDENT} >= {NO_CLASS}")
-        for more in (self._contenders, self._examined):
-            if more is not None:
-                counted = counted.merged(self._cells(joints.counted_cells(more)), [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT)
+        for more in self._settled_later:
+            counted = counted.merged(self._cells(joints.counted_cells(more)), [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT)
         return ConfidentJoint(counted, self.statistics.class_counts)
 
     @property
     def _confident_elsewhere(self) -> DataFrame:
         """The rows confidently of another class than their given label; some carry their array."""
         rows = self._settled
-        for more in (self._contenders, self._examined):
-            if more is not None:
-                rows = rows.unionByName(more, allowMissingColumns=True)
+        for more in self._settled_later:
+            rows = rows.unionByName(more, allowMissingColumns=True)
         return rows.where(joints.is_off_diagonal())
 
     # Answers ----------------------------------------------------------------------------------------------------------
@@ -417,15 +425,17 @@ class LabelAudit:
         if kind in filters.LOWEST:
             return self._with_second(self._lowest(kind, options.num_issues))
         self._warn_of_small_classes(options.min_examples_per_class)
-        remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options).dataframe()
+        remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options)
         rows, keep, layout = self._rows, self._storage.keep, self.predictions.layout
         if kind in ("prune_by_class", "both"):
-            rows = filters.pruned_by_class(rows, ids, remove, few=self.num_examples <= FEW)
+            rows = filters.pruned_by_class(rows, ids, remove.dataframe(), few=self.num_examples <= FEW)
         if kind in ("prune_by_noise_rate", "both"):
             small = self._suspects * self.num_classes <= FEW
+            bounds = Bounds.of(self._aggregated[1], self.num_classes)
             by_rate = filters.pruned_by_noise_rate(
-                self._entries, self._all_arrays, layout, ids, remove, keep, few=self._few_suspects, small=small
-            )
+                self._entries, self._all_arrays, layout, ids, remove, bounds, keep, self._cells,
+                few=self._few_suspects, small=small,
+            )  # fmt: skip
             rows = by_rate if kind == "prune_by_noise_rate" else rows.drop(c.PROBS).join(by_rate.select(*ids), ids, "left_semi")
         return rows
 
@@ -444,7 +454,7 @@ class LabelAudit:
                 rows = self._second_known(rows.where(F.col(c.PREDICTED) != F.col(c.GIVEN)))
             else:
                 rows = self._all_arrays()
-        return filters.lowest(rows, self.predictions.ids, score, number, few=self.num_examples <= FEW)
+        return filters.lowest_scores(rows, self.predictions.ids, score, number, few=self.num_examples <= FEW)
 
     def _with_second(self, flagged: DataFrame) -> DataFrame:
         """The flagged rows with the second highest probability where the margin needs it; it may take another scan."""
@@ -468,15 +478,17 @@ class LabelAudit:
         return rows.withColumn(c.SECOND, F.lit(None).cast(self.predictions.layout.element))
 
     def _with_arrays(self, flagged: DataFrame) -> DataFrame:
-        """The flagged rows, each with its array; another scan if any lacks it."""
-        ids, at_hand = self.predictions.ids, c.PROBS in flagged.columns
-        missing = flagged.where(F.col(c.PROBS).isNull()) if at_hand else flagged
-        missing = self._storage.keep(missing.select(*ids))
-        if not missing.limit(1).collect():
-            return flagged
+        """The flagged rows, each with its array: from the evidence, or from another scan if any lacks it there."""
+        ids = self.predictions.ids
         columns = [*ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.SECOND, c.PROBS]
-        found = self._all_arrays().join(F.broadcast(missing), ids, "left_semi").select(*columns)
-        return flagged.where(F.col(c.PROBS).isNotNull()).select(*columns).unionByName(found) if at_hand else found
+        wanted = self._storage.keep(flagged.select(*ids))
+        kept = self._second_known(self._rows.where(F.col(c.PROBS).isNotNull())).select(*columns)
+        at_hand = kept.join(F.broadcast(wanted), ids, "left_semi")
+        missing = self._storage.keep(wanted.join(kept.select(*ids), ids, "left_anti"))
+        if not missing.limit(1).collect():
+            return at_hand
+        others = self._all_arrays().join(F.broadcast(missing), ids, "left_semi")
+        return at_hand.unionByName(others.select(*columns))
 
     @cached_property
     def _suspects(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,11 @@ GROUPS = 256
 """Into how many groups of whole given classes a table on the cluster is cut for a kernel."""
 
 Kernel = Callable[[pd.DataFrame], pd.DataFrame]
+
+Ints = NDArray[np.int64]
+
+CountKernel = Callable[[Ints, Ints, Ints], tuple[Ints, Ints, Ints]]
+"""(given, true, count) of the cells of whole given classes -> (given, true, value) of the cells that come of them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,15 @@ class CellTable:
             return replace(self, frame=sorted_kernel(frame))
         return replace(self, frame=frame.groupBy(F.pmod(c.GIVEN, F.lit(GROUPS))).applyInPandas(sorted_kernel, schema))
 
+    def from_counts(self, kernel: CountKernel, value: str) -> "CellTable":
+        """The cells, with a value, that a kernel of arrays makes of the counts."""
+
+        def frames(cells: pd.DataFrame) -> pd.DataFrame:
+            given, true, made = kernel(*[cells[name].to_numpy(dtype=np.int64) for name in (c.GIVEN, c.TRUE, c.COUNT)])
+            return pd.DataFrame({c.GIVEN: given, c.TRUE: true, value: made})
+
+        return self.per_given_class(frames, f"{c.GIVEN} long, {c.TRUE} long, {value} long")
+
     def merged(self, others: "CellTable", keys: Sequence[str], value: str, how: str = "sum") -> "CellTable":
         """The cells of both tables, one per key, their values added up (or the largest taken)."""
         ours, theirs = self.frame, others.frame
@@ -62,6 +77,28 @@ class CellTable:
         """The cells that meet a condition, in the words pandas and SQL share."""
         frame = self.frame
         return replace(self, frame=frame.query(condition) if isinstance(frame, pd.DataFrame) else frame.where(condition))
+
+    def select(self, columns: Sequence[str]) -> "CellTable":
+        """The table with these columns only."""
+        frame = self.frame
+        return replace(self, frame=frame[list(columns)] if isinstance(frame, pd.DataFrame) else frame.select(*columns))
+
+    def filled(self, values: dict[str, Any]) -> "CellTable":
+        """The table with values for what columns lack."""
+        return replace(self, frame=self.frame.fillna(values))
+
+    def with_class_values(self, name: str, values: NDArray[np.float64]) -> "CellTable":
+        """The table with a value of each cell's given class."""
+        frame = self.frame
+        if isinstance(frame, pd.DataFrame):
+            return replace(self, frame=frame.assign(**{name: values[frame[c.GIVEN].to_numpy(dtype=np.int64)]}))
+        classes = self.spark.createDataFrame(pd.DataFrame({c.GIVEN: np.arange(len(values)), name: values}))
+        return replace(self, frame=frame.join(F.broadcast(classes), c.GIVEN))
+
+    def any(self) -> bool:
+        """Whether there is a cell."""
+        frame = self.frame
+        return len(frame) > 0 if isinstance(frame, pd.DataFrame) else len(frame.limit(1).collect()) > 0
 
     def renamed(self, old: str, new: str) -> "CellTable":
         """The table with a column renamed."""

@@ -1,8 +1,4 @@
-"""Where a ranking is cut: the n-th lowest row of each group, found without sorting all rows.
-
-A cut is the pair (score, id) of a group's last chosen row. A row is chosen if its own pair is not above it, so ties go to
-the lower id, and choosing is a filter: rows stay where they are.
-"""
+"""The rows before a cut: the n lowest of each group by (score, id), found without sorting all rows."""
 
 from collections.abc import Sequence
 
@@ -12,9 +8,7 @@ from pyspark.sql import functions as F
 from cl_spark import columns as c
 
 QUOTA = "_quota"
-CUT = "_cut"
 BUCKET = "_bucket"
-CHOSEN = "_chosen"
 
 FEW = 1_000_000
 """Up to this many rows, sorting them all is quicker than another pass to learn which to sort."""
@@ -32,40 +26,29 @@ def bucket(score: Column) -> Column:
     return F.when(score < 0, -steps).otherwise(steps)
 
 
-def position(score: Column, ids: Sequence[str]) -> Column:
-    """A row's place in the order of its group: score, then id."""
-    return F.struct(score.alias(c.SCORE), *[F.col(name).alias(name) for name in ids])
-
-
-def cuts(rows: DataFrame, groups: Sequence[str], ids: Sequence[str], quotas: DataFrame, *, few: bool) -> DataFrame:
-    """The cut of each group: the position of its quota-th lowest row, or of its last if there are fewer.
+def lowest(rows: DataFrame, groups: Sequence[str], ids: Sequence[str], quotas: DataFrame, *, few: bool) -> DataFrame:
+    """The rows of lowest score of each group, as many as its quota or all if there are fewer; ties go to the lower id.
 
     Args:
-        rows: groups, ids and a double score.
-        groups: group columns; none for one cut over all rows.
+        rows: groups, ids, a double `SCORE`, and any other columns, which are shuffled with them.
+        groups: group columns; none for one choice among all rows.
         ids: id columns, which order tied scores.
-        quotas: groups and how many rows each may choose (at least 1). A group without a row here has no cut.
-        few: sort all rows; else a histogram of the scores tells first in which bucket each cut lies, and only that bucket's
-            rows are sorted. The result is the same.
-
-    Returns:
-        Groups, cut, quota, and how many rows are chosen.
+        quotas: groups and how many rows each may choose (at least 1). Of a group without a row here none is chosen.
+        few: sort all rows; else a histogram of the scores tells first in which bucket each cut lies, and only what lies up to
+            it is sorted, bucket by bucket. The result is the same.
     """
-    keys = list(groups)
-    narrow = rows.select(*keys, *ids, c.SCORE)
-    place = F.row_number().over(Window.partitionBy(*keys).orderBy(c.SCORE, *ids))
+    keys, columns = list(groups), rows.columns
     if few:
-        limited = _joined(narrow, quotas, keys)
-        before = F.lit(0)
-    else:
-        narrow = narrow.withColumn(BUCKET, bucket(F.col(c.SCORE)))
-        limited = narrow.join(F.broadcast(_edges(narrow, keys, quotas)), [*keys, BUCKET])
-        before = F.col("_before")
+        place = F.row_number().over(Window.partitionBy(*keys).orderBy(c.SCORE, *ids))
+        return _joined(rows, quotas, keys).withColumn("_place", place).where(F.col("_place") <= F.col(QUOTA)).select(*columns)
+    rows = rows.withColumn(BUCKET, bucket(F.col(c.SCORE)))
+    place = F.row_number().over(Window.partitionBy(*keys, BUCKET).orderBy(c.SCORE, *ids))
     return (
-        limited.withColumn("_place", place + before)
-        .where(F.col("_place") <= F.col(QUOTA))
-        .groupBy(*keys, QUOTA)
-        .agg(F.max(position(F.col(c.SCORE), ids)).alias(CUT), F.max("_place").alias(CHOSEN))
+        _joined(rows, _edges(rows, keys, quotas), keys)
+        .where(F.col(BUCKET) <= F.col("_edge"))
+        .withColumn("_place", place)
+        .where((F.col(BUCKET) < F.col("_edge")) | (F.col("_place") + F.col("_before") <= F.col(QUOTA)))
+        .select(*columns)
     )
 
 
@@ -79,7 +62,7 @@ def _edges(rows: DataFrame, keys: Sequence[str], quotas: DataFrame) -> DataFrame
         .withColumn("_before", upto - F.col("_rows"))
         .withColumn("_last", F.least(F.col(QUOTA), F.sum("_rows").over(within)))
         .where((F.col("_before") < F.col("_last")) & (F.col("_last") <= F.col("_before") + F.col("_rows")))
-        .drop("_rows", "_last")
+        .select(*keys, F.col(BUCKET).alias("_edge"), "_before", QUOTA)
     )
 
 

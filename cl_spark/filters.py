@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.cells import CellTable
-from cl_spark.cuts import CHOSEN, CUT, QUOTA, cuts, position
+from cl_spark.cuts import QUOTA, lowest
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.removal import removal_counts
@@ -24,7 +23,44 @@ LOWEST = ("low_self_confidence", "low_normalized_margin")
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST, "off_diagonal")
 ESTIMATES = ("off_diagonal", "off_diagonal_calibrated", "off_diagonal_fraction", "off_diagonal_custom")
 
+NO_BOUND = 1e300
+"""Above every score."""
+
 Rows = Callable[[], DataFrame]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The lowest score that rows of each given class may have for a class they have no entry for; (K,) each.
+
+    Attributes:
+        suspect: of the suspects.
+        without_array: of the suspects whose arrays are not at hand.
+        other: of the other rows.
+    """
+
+    suspect: NDArray[np.float64]
+    without_array: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+    @staticmethod
+    def aggregates() -> list[Column]:
+        """What to aggregate the examples of each class by."""
+        kinds = {"suspect": suspect(), "without_array": suspect() & ~keeps_array(), "other": ~suspect()}
+        return [F.min(F.when(rows, least_score())).alias(f"_{name}") for name, rows in kinds.items()]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], num_classes: int) -> "Bounds":
+        """The bounds in the aggregated rows of accepted examples."""
+        found = np.full((3, num_classes), NO_BOUND)
+        for row in rows:
+            values = (row["_suspect"], row["_without_array"], row["_other"])
+            found[:, row[c.GIVEN]] = [NO_BOUND if value is None else value for value in values]
+        return cls(*found)
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """By the names cells have them."""
+        return {f"_{name}": values for name, values in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -83,20 +119,14 @@ class FilterOptions:
 def removals(calibrated: CellTable, class_counts: NDArray[np.int64], options: FilterOptions) -> CellTable:
     """Removal counts by (given, true): the class's own on the diagonal, the pair's off it."""
     wanted = options.remove_vector(calibrated.num_classes)
-
-    def kernel(frame: pd.DataFrame) -> pd.DataFrame:
-        given, true, remove = removal_counts(
-            frame[c.GIVEN].to_numpy(dtype=np.int64),
-            frame[c.TRUE].to_numpy(dtype=np.int64),
-            frame[c.COUNT].to_numpy(dtype=np.int64),
-            class_counts,
-            min_examples_per_class=options.min_examples_per_class,
-            frac_noise=options.frac_noise,
-            num_to_remove_per_class=wanted,
-        )
-        return pd.DataFrame({c.GIVEN: given, c.TRUE: true, QUOTA: remove})
-
-    return calibrated.per_given_class(kernel, f"{c.GIVEN} long, {c.TRUE} long, {QUOTA} long")
+    kernel = partial(
+        removal_counts,
+        class_counts=class_counts,
+        min_examples_per_class=options.min_examples_per_class,
+        frac_noise=options.frac_noise,
+        num_to_remove_per_class=wanted,
+    )
+    return calibrated.from_counts(kernel, QUOTA)
 
 
 def predicted_neq_given(rows: DataFrame) -> DataFrame:
@@ -104,13 +134,12 @@ def predicted_neq_given(rows: DataFrame) -> DataFrame:
     return rows.where(suspect())
 
 
-def lowest(rows: DataFrame, ids: Sequence[str], score: Column, number: int, *, few: bool) -> DataFrame:
+def lowest_scores(rows: DataFrame, ids: Sequence[str], score: Column, number: int, *, few: bool) -> DataFrame:
     """The given number of rows with the lowest score over the whole table."""
     if number == 0:
         return rows.where(F.lit(False))
     quotas = rows.sparkSession.createDataFrame([(number,)], f"{QUOTA} long")
-    cut = cuts(rows.withColumn(c.SCORE, score), [], ids, quotas, few=few).select(CUT)
-    return rows.crossJoin(F.broadcast(cut)).where(position(score, ids) <= F.col(CUT)).drop(CUT)
+    return lowest(rows.drop(c.PROBS).withColumn(c.SCORE, score), [], ids, quotas, few=few)
 
 
 def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame, *, few: bool) -> DataFrame:
@@ -119,9 +148,8 @@ def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame, *, f
     Non-suspects take their places in the count too: the agreement rule drops them only afterwards.
     """
     quotas = remove.where(F.col(c.GIVEN) == F.col(c.TRUE)).select(c.GIVEN, QUOTA)
-    score = F.col(c.SELF).cast("double")
-    cut = cuts(rows.withColumn(c.SCORE, score), [c.GIVEN], ids, quotas, few=few)
-    return rows.where(suspect()).join(F.broadcast(cut), c.GIVEN).where(position(score, ids) <= F.col(CUT)).select(*rows.columns)
+    scored = rows.drop(c.PROBS).withColumn(c.SCORE, F.col(c.SELF).cast("double"))
+    return lowest(scored, [c.GIVEN], ids, quotas, few=few).where(suspect())
 
 
 def pruned_by_noise_rate(
@@ -129,69 +157,73 @@ def pruned_by_noise_rate(
     all_arrays: Rows,
     layout: Layout,
     ids: Sequence[str],
-    remove: DataFrame,
+    remove: CellTable,
+    bounds: Bounds,
     keep: Callable[[DataFrame], DataFrame],
+    cells: Callable[[DataFrame], CellTable],
     *,
     few: bool,
     small: bool,
 ) -> DataFrame:
     """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
 
-    Each pair's cut is looked for where that is cheap, and stands if no row that was not looked at could come before it:
+    Each pair's rows are chosen where that is cheap, and the choice stands if no row that was not looked at could come before
+    its last:
 
     1. among the suspects' entries in the evidence (left out where the next step is `small` work). Any other class of a row has
        at most the row's bar.
-    2. among these and all classes of the suspects whose arrays are at hand. Of any other row the entries are known, and a bar;
-       a row that is no suspect has ``p_j - p_k <= 1e-6`` besides.
+    2. among these and all classes of the suspects whose arrays are at hand. A row that is no suspect has
+       ``p_j - p_k <= 1e-6``; where that is not enough, its entries are looked at, and its bar.
     3. among all rows of the class with `all_arrays`, another scan: the fallback.
 
     The rows come without arrays.
     """
     pair = [c.GIVEN, c.TRUE]
-    is_suspect, has_array = suspect(), F.col(c.PROBS).isNotNull()
-    pairs = remove.where(F.col(c.GIVEN) != F.col(c.TRUE))
-    examples, others = evidence.where(is_example()), evidence.where(~is_suspect)
-    suspects = examples.where(is_suspect)
-    listed = evidence.where(is_suspect & (F.col(c.ENTRY) != F.col(c.GIVEN))).select(
-        c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *ids, entry_score().alias(c.SCORE), keeps_array().alias("_array")
+    of_row = [*ids, c.PREDICTED, c.SELF, c.MAX_PROB]
+    is_suspect = suspect()
+    suspects = evidence.where(is_suspect)
+    listed = suspects.where(F.col(c.ENTRY) != F.col(c.GIVEN)).select(
+        c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *of_row, entry_score().alias(c.SCORE), keeps_array().alias("_array")
     )
-    # the lowest score that a row may have for a class it has no entry for
-    bound = examples.groupBy(c.GIVEN).agg(
-        F.min(F.when(is_suspect, least_score())).alias("_any_suspect"),
-        F.min(F.when(is_suspect & ~has_array, least_score())).alias("_suspect_without_array"),
-        F.min(F.when(~is_suspect, least_score())).alias("_other"),
-    )
-    known = others.groupBy(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE)).agg(F.min(entry_score()).alias("_known"))
-    score = F.col(CUT)[c.SCORE]
+    flagged: list[DataFrame] = []
 
-    def below(bound: Column) -> Column:
-        return F.coalesce(score < bound, F.lit(True))
+    def choose(entries: DataFrame, pairs: CellTable) -> tuple[DataFrame, CellTable]:
+        """The rows each pair would lose if these were all, and the pairs with the score of the last and their number."""
+        quotas = pairs.dataframe().select(*pair, QUOTA)
+        chosen = keep(lowest(entries.select(*pair, *of_row, c.SCORE), pair, ids, quotas, few=few))
+        last = cells(chosen.groupBy(*pair).agg(F.max(c.SCORE).alias("_last"), F.count(F.lit(1)).alias("_chosen")))
+        return chosen, pairs.with_columns_of(last, pair).filled({"_last": -NO_BOUND, "_chosen": 0})
 
-    full = F.col(CHOSEN) == F.col(QUOTA)
-    others_after = (full & (score < F.lit(-EPS))) | (below(F.col("_known")) & below(F.col("_other")))
-    waiting = pairs.join(bound, c.GIVEN, "left").join(known, pair, "left")
-    chosen = []
+    def settle(chosen: DataFrame, pairs: CellTable, stands: str) -> CellTable:
+        """Flag the chosen rows of the pairs where the choice stands; returns the other pairs."""
+        standing = pairs.where(stands).dataframe().select(*pair)
+        flagged.append(chosen.join(F.broadcast(standing), pair, "left_semi"))
+        return pairs.where(f"not ({stands})")
 
-    def tier(entries: DataFrame, waiting: DataFrame, stands: Column) -> DataFrame:
-        """Choose the rows of the pairs whose cut stands; returns the pairs still to be decided."""
-        entries = entries.select(*pair, *ids, c.SCORE)
-        found = cuts(entries, pair, ids, waiting.select(*pair, QUOTA), few=few).drop(QUOTA)
-        decided = keep(waiting.join(found, pair, "left").withColumn("_stands", F.coalesce(stands, F.lit(False))))
-        standing = decided.where("_stands").select(*pair, CUT)
-        chosen.append(entries.join(F.broadcast(standing), pair).where(position(F.col(c.SCORE), ids) <= F.col(CUT)).select(*ids))
-        return decided.where("not _stands").drop("_stands", CUT, CHOSEN)
-
+    full = f"_chosen == {QUOTA}"
+    before_others = f"({full} and _last < {-EPS})"
+    waiting = remove.where(f"{c.GIVEN} != {c.TRUE}")
+    for name, values in bounds.columns().items():
+        waiting = waiting.with_class_values(name, values)
+    columns = [*pair, QUOTA, *bounds.columns()]
     if not small:
-        waiting = tier(listed, waiting, full & below(F.col("_any_suspect")) & others_after)
-    if small or waiting.limit(1).collect():
-        more = entries_of(suspects.where(has_array), layout, ids, waiting)
-        more = more.unionByName(listed.where("not _array").drop("_array"))
-        without = F.col("_suspect_without_array")  # who also could fill a quota that is not full
-        waiting = tier(more, waiting, (without.isNull() | (full & (score < without))) & others_after)
-    if waiting.limit(1).collect():
-        tier(keep(entries_of(all_arrays(), layout, ids, waiting)), waiting, F.lit(True))
-    flagged = reduce(DataFrame.unionByName, chosen).distinct()
-    return suspects.drop(c.PROBS).join(flagged, list(ids), "left_semi")
+        chosen, decided = choose(listed, waiting)
+        waiting = settle(chosen, decided, f"{before_others} and _last < _suspect").select(columns)
+    if small or waiting.any():
+        arrays = suspects.where(is_example() & F.col(c.PROBS).isNotNull())
+        more = entries_of(arrays, layout, of_row, waiting.dataframe())
+        chosen, decided = choose(more.unionByName(listed.where("not _array").drop("_array")), waiting)
+        before_suspects = f"(_without_array == {NO_BOUND} or ({full} and _last < _without_array))"
+        decided = settle(chosen, decided, f"{before_suspects} and {before_others}")
+        if decided.any():
+            others = evidence.where(~is_suspect & (F.col(c.ENTRY) != F.col(c.GIVEN)))
+            known = others.groupBy(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE)).agg(F.min(entry_score()).alias("_known"))
+            decided = decided.with_columns_of(cells(known), pair).filled({"_known": NO_BOUND})
+            decided = settle(chosen, decided, f"{before_suspects} and _last < _known and _last < _other")
+        waiting = decided.select(columns)
+    if waiting.any():
+        flagged.append(choose(keep(entries_of(all_arrays(), layout, of_row, waiting.dataframe())), waiting)[0])
+    return reduce(DataFrame.unionByName, flagged).where(is_suspect).dropDuplicates(list(ids))
 
 
 def entry_score() -> Column:
@@ -213,10 +245,10 @@ def difference(layout: Layout, other: Column) -> Column:
     return F.col(c.SELF).cast("double") - layout.at(other).cast("double")
 
 
-def entries_of(rows: DataFrame, layout: Layout, ids: Sequence[str], pairs: DataFrame) -> DataFrame:
-    """One entry per row and pair of its given class: given, true, ids and the score ``p_k - p_j``."""
+def entries_of(rows: DataFrame, layout: Layout, of_row: Sequence[str], pairs: DataFrame) -> DataFrame:
+    """One entry per row and pair of its given class: given, true, what is kept of the row, and the score ``p_k - p_j``."""
     return (
         rows.join(F.broadcast(_by_class(pairs)), c.GIVEN)
         .withColumn(c.TRUE, F.explode("_others"))
-        .select(c.GIVEN, c.TRUE, *ids, difference(layout, F.col(c.TRUE)).alias(c.SCORE))
+        .select(c.GIVEN, c.TRUE, *of_row, difference(layout, F.col(c.TRUE)).alias(c.SCORE))
     )

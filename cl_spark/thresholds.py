@@ -1,11 +1,12 @@
 """Stage 1: per-class statistics of self-confidence, and the confident thresholds they give (JAIR 2021, equation 2)."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
@@ -93,21 +94,20 @@ class ClassStatistics:
         return thresholds
 
 
-def class_statistics(evidence: DataFrame, known_classes: int | None) -> ClassStatistics:
-    """The statistics of all rows of the evidence: one aggregation, a row per class (and per odd array length) collected.
+def class_aggregates(examples: DataFrame, more: Sequence[Column]) -> list[Row]:
+    """What is counted and summed of the evidence's examples in one pass: a row per class, refusal and array length.
 
-    K is `known_classes`, or the length most rows have (the longer on a tie); rows of another length are refused.
-
-    Raises:
-        InputError: no row is left, or there are fewer than two classes.
+    Args:
+        examples: the rows of examples in the evidence.
+        more: other aggregates of the same pass.
     """
     value = F.when(F.col(c.REFUSAL) == int(Refusal.NONE), F.col(c.SELF).cast("double"))  # a refused row's may be NaN
     whole = F.floor(value)
     scaled = (value - whole) * F.lit(LIMB)
     high = F.floor(scaled)
     low = F.rint((scaled - high) * F.lit(LIMB)).cast("long")
-    rows = (
-        evidence.groupBy(c.REFUSAL, c.LENGTH, c.GIVEN)
+    return (
+        examples.groupBy(c.REFUSAL, c.LENGTH, c.GIVEN)
         .agg(
             F.count(F.lit(1)).alias("examples"),
             F.sum(whole).alias("whole"),
@@ -115,9 +115,20 @@ def class_statistics(evidence: DataFrame, known_classes: int | None) -> ClassSta
             F.sum(low).alias("low"),
             F.min(value).alias("lowest"),
             F.max(F.col(c.MAX_PROB).cast("double")).alias("highest"),
+            *more,
         )
         .collect()
     )
+
+
+def class_statistics(rows: Sequence[Row], known_classes: int | None) -> tuple[ClassStatistics, list[Row]]:
+    """The statistics in the aggregated rows, and which of these are of accepted examples.
+
+    K is `known_classes`, or the length most rows have (the longer on a tie); rows of another length are refused.
+
+    Raises:
+        InputError: no row is left, or there are fewer than two classes.
+    """
     if not rows:
         raise InputError("the input has no rows")
     lengths: Counter[int] = Counter()
@@ -138,13 +149,14 @@ def class_statistics(evidence: DataFrame, known_classes: int | None) -> ClassSta
         raise InputError(f"no row of the input can be used ({seen}); check label_col, pred_probs_col and class_names")
     if classes < 2:
         raise InputError(f"pred_probs hold {classes} class per row; confident learning needs at least 2")
-    return ClassStatistics(
+    statistics = ClassStatistics(
         classes,
         {row[c.GIVEN]: (row.examples, row.whole, row.high, row.low) for row in accepted},
         min(row.lowest for row in accepted),
         max(row.highest for row in accepted),
         rejected,
     )
+    return statistics, accepted
 
 
 LENGTH_FIRST = (Refusal.NONE, Refusal.LABEL_OUT_OF_RANGE, Refusal.TOO_LARGE)
