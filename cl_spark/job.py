@@ -81,11 +81,16 @@ def run_audit(spark: SparkSession, config: AuditConfig) -> AuditResult:
             num_issues=config.num_issues,
         )
         health = audit.health_summary()
-        tables.write(c.ISSUES, issues, run_id)
-        tables.write(c.CLASS_HEALTH, health.class_health, run_id)
-        tables.write(c.OVERLAPPING_CLASSES, health.overlapping_classes, run_id)
-        tables.write(c.CONFIDENT_JOINT, audit.confident_joint_table(), run_id)
-        tables.write(c.REJECTED, audit.rejected(), run_id)
+        tables.write_all(
+            {
+                c.ISSUES: issues,
+                c.CLASS_HEALTH: health.class_health,
+                c.OVERLAPPING_CLASSES: health.overlapping_classes,
+                c.CONFIDENT_JOINT: audit.confident_joint_table(),
+                c.REJECTED: audit.rejected(),
+            },
+            run_id,
+        )
         if config.label_scores:
             tables.write(c.LABEL_SCORES, _label_scores(audit, config, tables.read_run(c.ISSUES, run_id)), run_id)
         num_issues = tables.read_run(c.ISSUES, run_id).count()

@@ -4,6 +4,8 @@ A run's rows go into each table; its row in `runs` is written last. Readers join
 has never happened. Running a run_id again replaces its rows and no others.
 """
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -38,6 +40,17 @@ class ResultTables:
                 f"output: {self.location!r} is a catalog schema, which takes format delta; "
                 "parquet goes to a directory (a path must hold a slash, as in ./audit)"
             )
+
+    def write_all(self, tables: Mapping[c.Table, DataFrame], run_id: str) -> None:
+        """Several tables at once: most of them are small, and writing one is mostly waiting.
+
+        Raises:
+            OutputError: a table cannot be written; the others are, or fail for the same reason.
+        """
+        with ThreadPoolExecutor(len(tables)) as pool:
+            written = [pool.submit(self.write, table, rows, run_id) for table, rows in tables.items()]
+        for table in written:
+            table.result()
 
     def write(self, table: c.Table, rows: DataFrame, run_id: str) -> None:
         """The rows as those of the run in a table, replacing what the run had there.
