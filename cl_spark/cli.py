@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cl_spark.config import AuditConfig, load_config
 from cl_spark.errors import ClSparkError, ConfigurationError, InputError
+from cl_spark.steps import Steps
 from cl_spark.version import __version__
 
 UNUSABLE, FAILED = 2, 1
@@ -74,12 +75,16 @@ def audit(config: str | None, **flags: Any) -> None:
     from cl_spark.session import spark_session  # PySpark takes a second to import: not before the flags are checked
 
     with spark_session(settings.spark_conf, delta=settings.format == "delta") as spark:
-        from cl_spark.console import show
+        from cl_spark.console import show, show_steps
         from cl_spark.job import run_audit
 
-        result = run_audit(spark, settings)
+        console, notes = Console(), Console(stderr=True, quiet=settings.quiet)
+        steps = Steps(lambda name: notes.print(f"[dim]{name} ...[/]"))
+        result = run_audit(spark, settings, steps)
         if not settings.quiet:
-            show(result, settings.id_columns, Console())
+            show(result, settings.id_columns, console)
+        if settings.profile:
+            show_steps(steps, console)
 
 
 @cli.command()

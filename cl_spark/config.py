@@ -60,6 +60,7 @@ class AuditConfig(BaseModel):
         default_factory=dict, description="Settings for the Spark session the job builds, key=value"
     )
     quiet: bool = Field(False, description="Print nothing but errors")
+    profile: bool = Field(False, description="Also print where the time went, step by step")
 
     @field_validator("id_col", "pred_probs_col", "class_names", "num_to_remove_per_class", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cl_spark import columns as c
 from cl_spark.job import AuditResult
+from cl_spark.steps import Steps
 
 
 def show(result: AuditResult, id_columns: Sequence[str], console: Console, rows: int = 10) -> None:
@@ -61,6 +62,15 @@ def show(result: AuditResult, id_columns: Sequence[str], console: Console, rows:
         {c.CLASS_A: "class a", c.CLASS_B: "class b", c.EXAMPLES: "examples", c.JOINT_PROBABILITY: "joint probability"},
         rows,
     )
+
+
+def show_steps(steps: Steps, console: Console) -> None:
+    """Print where the time went."""
+    table = Table("step", title="Where the time went", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("seconds", justify="right")
+    for name, seconds in steps.seconds.items():
+        table.add_row(name, f"{seconds:.2f}")
+    console.print(table)
 
 
 def _print(console: Console, title: str, frame: DataFrame, columns: dict[str, str], rows: int) -> None:
