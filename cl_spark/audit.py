@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from cl_spark import columns as c
 from cl_spark import filters, health, noise, scores
 from cl_spark import joint as joints
-from cl_spark.cells import DRIVER_CLASSES, CellTable
+from cl_spark.cells import DRIVER_CELLS, CellTable
 from cl_spark.cuts import FEW
 from cl_spark.errors import ConfigurationError
 from cl_spark.filters import Bounds, FilterOptions
@@ -143,10 +143,12 @@ class LabelAudit:
         return self._cells(joints.counted_cells(self._settled))
 
     def _cells(self, cells: DataFrame) -> CellTable:
-        """Counted cells, computed once: on the driver if K allows it."""
-        if self.num_classes <= DRIVER_CLASSES:
-            return CellTable(self._spark, self.num_classes, cells.toPandas())
-        return CellTable(self._spark, self.num_classes, self._storage.keep(cells))
+        """Cells, computed once: on the driver unless there are too many."""
+        if self.num_classes**2 > DRIVER_CELLS:  # else there cannot be
+            cells = self._storage.keep(cells)
+            if cells.count() > DRIVER_CELLS:
+                return CellTable(self._spark, self.num_classes, cells)
+        return CellTable(self._spark, self.num_classes, cells.toPandas())
 
     @cached_property
     def _contenders(self) -> DataFrame | None:
@@ -181,8 +183,9 @@ class LabelAudit:
     def _joint(self) -> ConfidentJoint:
         counted = self._settled_cells.where(f"{c.CONFIDENT} >= {NO_CLASS}")
         for more in self._settled_later:
-            counted = counted.merged(self._cells(joints.counted_cells(more)), [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT)
-        return ConfidentJoint(counted, self.statistics.class_counts)
+            cells = self._cells(joints.counted_cells(more))
+            counted = counted.merged(cells, [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT).kept(self._storage.keep)
+        return ConfidentJoint(counted, self.statistics.class_counts, self._storage.keep)
 
     @property
     def _confident_elsewhere(self) -> DataFrame:

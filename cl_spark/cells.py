@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 
-DRIVER_CLASSES = 2000
-"""Up to this K a K×K table may live on the driver (4 million cells at most); beyond it, cells stay on the cluster."""
+DRIVER_CELLS = 4_000_000
+"""Up to so many non-zero cells a table lives on the driver, whatever K is; larger ones stay on the cluster."""
 
 GROUPS = 256
 """Into how many groups of whole given classes a table on the cluster is cut for a kernel."""
@@ -77,6 +77,10 @@ class CellTable:
         """The cells that meet a condition, in the words pandas and SQL share."""
         frame = self.frame
         return replace(self, frame=frame.query(condition) if isinstance(frame, pd.DataFrame) else frame.where(condition))
+
+    def kept(self, keep: Callable[[DataFrame], DataFrame]) -> "CellTable":
+        """The table, computed once: where it is on the cluster, what it was made of is not asked for again."""
+        return self if isinstance(self.frame, pd.DataFrame) else replace(self, frame=keep(self.frame))
 
     def select(self, columns: Sequence[str]) -> "CellTable":
         """The table with these columns only."""

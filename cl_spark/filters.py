@@ -192,12 +192,11 @@ def pruned_by_noise_rate(
         quotas = pairs.dataframe().select(*pair, QUOTA)
         chosen = keep(lowest(entries.select(*pair, *of_row, c.SCORE), pair, ids, quotas, few=few))
         last = cells(chosen.groupBy(*pair).agg(F.max(c.SCORE).alias("_last"), F.count(F.lit(1)).alias("_chosen")))
-        return chosen, pairs.with_columns_of(last, pair).filled({"_last": -NO_BOUND, "_chosen": 0})
+        return chosen, pairs.with_columns_of(last, pair).filled({"_last": -NO_BOUND, "_chosen": 0}).kept(keep)
 
     def settle(chosen: DataFrame, pairs: CellTable, stands: str) -> CellTable:
         """Flag the chosen rows of the pairs where the choice stands; returns the other pairs."""
-        standing = pairs.where(stands).dataframe().select(*pair)
-        flagged.append(chosen.join(F.broadcast(standing), pair, "left_semi"))
+        flagged.append(chosen.join(pairs.where(stands).dataframe().select(*pair), pair, "left_semi"))
         return pairs.where(f"not ({stands})")
 
     full = f"_chosen == {QUOTA}"
@@ -218,11 +217,21 @@ def pruned_by_noise_rate(
         if decided.any():
             others = evidence.where(~is_suspect & (F.col(c.ENTRY) != F.col(c.GIVEN)))
             known = others.groupBy(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE)).agg(F.min(entry_score()).alias("_known"))
-            decided = decided.with_columns_of(cells(known), pair).filled({"_known": NO_BOUND})
+            decided = decided.with_columns_of(cells(known), pair).filled({"_known": NO_BOUND}).kept(keep)
             decided = settle(chosen, decided, f"{before_suspects} and _last < _known and _last < _other")
-        waiting = decided.select(columns)
+        waiting = decided
     if waiting.any():
-        flagged.append(choose(keep(entries_of(all_arrays(), layout, of_row, waiting.dataframe())), waiting)[0])
+        # of a row, classes it has no entry for come after its least score: beyond the last chosen, its entries are enough
+        surely = F.when((F.col("_chosen") == F.col(QUOTA)) | (F.col("_without_array") == NO_BOUND), F.col("_last"))
+        limits = waiting.dataframe().groupBy(c.GIVEN).agg(F.max(F.coalesce(surely, F.lit(NO_BOUND))).alias("_limit"))
+        reading = all_arrays().join(F.broadcast(limits), c.GIVEN).where(least_score() <= F.col("_limit"))
+        rest = evidence.join(F.broadcast(limits), c.GIVEN).where(
+            (least_score() > F.col("_limit")) & (F.col(c.ENTRY) != F.col(c.GIVEN))
+        )
+        more = entries_of(reading, layout, of_row, waiting.dataframe()).unionByName(
+            rest.select(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *of_row, entry_score().alias(c.SCORE))
+        )
+        flagged.append(choose(more if few else keep(more), waiting.select(columns))[0])
     return reduce(DataFrame.unionByName, flagged).where(is_suspect).dropDuplicates(list(ids))
 
 

@@ -1,7 +1,7 @@
 """Stage 2: the confident class of each row, and the confident joint that counts them (JAIR 2021, equation 1)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.arrays import with_array_column
-from cl_spark.cells import DRIVER_CLASSES, CellTable
+from cl_spark.cells import CellTable
 from cl_spark.kernels import EPS
-from cl_spark.kernels.calibration import calibrated, scaled_total
+from cl_spark.kernels.calibration import DENSE_CLASSES, calibrated, scaled_total
 from cl_spark.kernels.confident import NO_CLASS, confident_class
 from cl_spark.layouts import Layout
 from cl_spark.predictions import is_example, suspect
@@ -36,20 +36,30 @@ def with_confident_class(rows: DataFrame, thresholds: NDArray[np.float64]) -> Da
     threshold too, only its runners-up can be (`LISTED`). Otherwise the array tells (`AMBIGUOUS`).
     """
     best, lowest = F.col(c.MAX_PROB).cast("double"), F.lit(float(thresholds.min()) - EPS)
-    return rows.withColumn(
+    reached = with_reaches(rows, c.MAX_PROB, c.PREDICTED, thresholds, "_reached")
+    return reached.withColumn(
         c.CONFIDENT,
-        F.when(reaches(best, c.PREDICTED, thresholds), F.col(c.PREDICTED))
+        F.when(F.col("_reached"), F.col(c.PREDICTED))
         .when(best < lowest, F.lit(NO_CLASS))
         .when(F.col(c.BAR).cast("double") < lowest, F.lit(LISTED))
         .otherwise(F.lit(AMBIGUOUS)),
-    )
+    ).drop("_reached")
 
 
-def reaches(value: Column, index: str, thresholds: NDArray[np.float64]) -> Column:
-    """Whether a value reaches the confident threshold of a class, less the slack."""
-    # one literal, folded to a constant: no join, and no plan of K nodes. JSON knows no infinity; no score reaches this
-    table = json.dumps(np.minimum(thresholds, np.finfo(np.float64).max).tolist())
-    return value >= F.get(F.from_json(F.lit(table), "array<double>"), F.col(index)) - F.lit(EPS)
+def with_reaches(rows: DataFrame, value: str, index: str, thresholds: NDArray[np.float64], name: str) -> DataFrame:
+    """The rows with whether a value reaches the confident threshold of a class, less the slack.
+
+    Up to `DENSE_CLASSES` the thresholds are one literal, folded to a constant: no join, and no plan of K nodes. Plans that
+    carried more of them would be too large to print.
+    """
+    least = np.minimum(thresholds - EPS, np.finfo(np.float64).max)  # JSON knows no infinity; no score reaches this
+    probability = F.col(value).cast("double")
+    if len(thresholds) <= DENSE_CLASSES:
+        table = F.from_json(F.lit(json.dumps(least.tolist())), "array<double>")
+        return rows.withColumn(name, probability >= F.get(table, F.col(index)))
+    frame = pd.DataFrame({index: np.arange(len(least), dtype=np.int32), "_least": least})
+    classes = F.broadcast(rows.sparkSession.createDataFrame(frame))
+    return rows.join(classes, index).withColumn(name, probability >= F.col("_least")).drop("_least")
 
 
 def contenders(evidence: DataFrame, thresholds: NDArray[np.float64], ids: Sequence[str]) -> DataFrame:
@@ -58,7 +68,7 @@ def contenders(evidence: DataFrame, thresholds: NDArray[np.float64], ids: Sequen
     They are those with runners-up that reach their thresholds: one is the class, of several the argmax decides, `predicted`.
     """
     rows = with_confident_class(evidence.where(~is_example()), thresholds).where(F.col(c.CONFIDENT) == LISTED)
-    reached = reaches(F.col(c.VALUE).cast("double"), c.ENTRY, thresholds)
+    rows, reached = with_reaches(rows, c.VALUE, c.ENTRY, thresholds, "_member"), F.col("_member")
     keys = [*ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB]
     members = F.sum(reached.cast("int"))
     return (
@@ -102,10 +112,12 @@ class ConfidentJoint:
     Attributes:
         counted: examples by (given, confident, whether a suspect), as `counted_cells` gives them, none ambiguous.
         class_counts: (K,) examples per given label.
+        keep: keeps what tables on the cluster are made of.
     """
 
     counted: CellTable
     class_counts: NDArray[np.int64]
+    keep: Callable[[DataFrame], DataFrame]
 
     @cached_property
     def cells(self) -> CellTable:
@@ -119,17 +131,17 @@ class ConfidentJoint:
         """The counts with every diagonal cell at least 1, so that no class vanishes."""
         every = np.arange(len(self.class_counts))
         ones = replace(self.cells, frame=pd.DataFrame({c.GIVEN: every, c.TRUE: every, c.COUNT: 1}))
-        return self.cells.merged(ones, [c.GIVEN, c.TRUE], c.COUNT, "max")
+        return self.cells.merged(ones, [c.GIVEN, c.TRUE], c.COUNT, "max").kept(self.keep)
 
     @cached_property
     def calibrated(self) -> CellTable:
         """The confident joint scaled so that each given class sums to its number of examples."""
-        return calibrated_cells(self.raised, self.class_counts)
+        return calibrated_cells(self.raised, self.class_counts).kept(self.keep)
 
     @cached_property
     def joint(self) -> CellTable:
         """Calibrated once more, as the estimate of the joint distribution is defined; divide by n for probabilities."""
-        return calibrated_cells(self.calibrated, self.class_counts)
+        return calibrated_cells(self.calibrated, self.class_counts).kept(self.keep)
 
     def num_issues(self, estimation_method: str, custom: CellTable | None = None) -> int:
         """The estimated number of label issues (SEMANTICS 3); `custom` is the joint for "off_diagonal_custom"."""
@@ -151,7 +163,7 @@ def _total_and_off(cells: CellTable) -> tuple[int, int]:
 
 def calibrated_cells(cells: CellTable, class_counts: NDArray[np.int64]) -> CellTable:
     """A joint of counts, calibrated: each given class's cells scaled to its examples and rounded (SEMANTICS 3)."""
-    if isinstance(cells.frame, pd.DataFrame):
+    if isinstance(cells.frame, pd.DataFrame) and cells.num_classes <= DENSE_CLASSES:
         frame = cells.frame
         total = scaled_total(frame[c.GIVEN].to_numpy(), frame[c.TRUE].to_numpy(), frame[c.COUNT].to_numpy(), class_counts)
     else:
@@ -164,4 +176,4 @@ def from_dense(spark: SparkSession, joint: NDArray[np.integer]) -> CellTable:
     """A caller's K×K confident joint as cells."""
     given, true = np.nonzero(joint)
     frame = pd.DataFrame({c.GIVEN: given, c.TRUE: true, c.COUNT: joint[given, true].astype(np.int64)})
-    return CellTable(spark, len(joint), frame if len(joint) <= DRIVER_CLASSES else spark.createDataFrame(frame))
+    return CellTable(spark, len(joint), frame)

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from cl_spark import columns as c
-from cl_spark.cells import DRIVER_CLASSES, CellTable
+from cl_spark.cells import CellTable
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import TINY
+from cl_spark.kernels.calibration import DENSE_CLASSES
 
 PRIOR_METHODS = ("cnt", "eqn", "marginal", "marginal_ps")
 HIGHEST_RATE = 0.9999
@@ -107,9 +108,9 @@ def prior(calibrated: CellTable, class_counts: NDArray[np.int64], method: str = 
 
 
 def _solved(rates: CellTable, observed: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not isinstance(rates.frame, pd.DataFrame):
+    if not isinstance(rates.frame, pd.DataFrame) or rates.num_classes > DENSE_CLASSES:
         raise ConfigurationError(
-            f"method='eqn' solves a dense system of {rates.num_classes} classes; the limit is {DRIVER_CLASSES}: use 'cnt'"
+            f"method='eqn' solves a dense system of {rates.num_classes} classes; the limit is {DENSE_CLASSES}: use 'cnt'"
         )
     matrix = np.zeros((rates.num_classes, rates.num_classes))
     matrix[rates.frame[c.GIVEN], rates.frame[c.TRUE]] = rates.frame[c.NOISE_RATE]

@@ -33,6 +33,22 @@ def test_all_contestants_run_on_the_same_files(tmp_path: Path) -> None:
     assert results["cl_spark"]["jvm_peak_mib"] > 100
 
 
+@pytest.mark.slow
+def test_an_audit_stays_within_its_heap(tmp_path: Path) -> None:
+    """200,000 x 1,000 float32 in a heap of 2 GiB: the process stays below the heap and the JVM's own part."""
+    data = generate(Shape(200_000, 1_000), tmp_path)
+    settings = json.dumps({"repeat": 0, "spark_conf": {"spark.driver.memory": "2g"}})
+    command = [sys.executable, "-m", "cl_spark.bench.contestants", "cl_spark", str(data), settings]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["examples"] == 200_000
+    assert measured["issues"] == 20_107  # as cleanlab's, its sorts made stable
+    assert measured["jvm_peak_mib"] < 3 * 1024
+    assert measured["python_peak_mib"] < 1024
+    assert measured["read_mib"] < 2 * sum(file.stat().st_size for file in data.glob("*.parquet")) / 2**20, "one scan"
+
+
 def test_the_same_shape_gives_the_same_bytes(tmp_path: Path) -> None:
     for shape in (Shape(500, 4, files=2, row_group=100), Shape(300, 50, top=6, files=2, dtype="float64")):
         first, again = generate(shape, tmp_path / "a"), generate(shape, tmp_path / "b")

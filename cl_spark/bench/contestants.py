@@ -66,19 +66,21 @@ def process_started() -> float:
 
 
 def resources() -> dict[str, float]:
-    """CPU seconds and peak memory of this process and its descendants, the JVM's apart."""
-    found = {"cpu_seconds": 0.0, "jvm_peak_mib": 0.0, "python_peak_mib": 0.0}
+    """CPU seconds, bytes read and peak memory of this process and its descendants, the JVM's memory apart."""
+    found = {"cpu_seconds": 0.0, "read_mib": 0.0, "jvm_peak_mib": 0.0, "python_peak_mib": 0.0}
     waiting = [os.getpid()]
     while waiting:
         process = Path(f"/proc/{waiting.pop()}")
         try:
             children = [part for task in (process / "task").iterdir() for part in (task / "children").read_text().split()]
             status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
+            read = dict(line.split(": ") for line in (process / "io").read_text().splitlines())
             times = (process / "stat").read_text().rsplit(")", 1)[1].split()[11:15]
         except OSError:
             continue
         waiting += map(int, children)
         found["cpu_seconds"] += sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+        found["read_mib"] += int(read["rchar"]) / 2**20
         kind = "jvm_peak_mib" if status["Name"].strip() == "java" else "python_peak_mib"
         found[kind] += int(status.get("VmHWM", "0 kB").split()[0]) / 1024
     return found

@@ -17,7 +17,9 @@ from rich.table import Table
 from cl_spark.bench.generated import Shape, generate
 from cl_spark.errors import ClSparkError
 
-FORMATS = {"cold": "{:.1f}", "warm": "{:.1f}", "cpu_seconds": "{:.0f}", "jvm_peak_mib": "{:.0f}", "python_peak_mib": "{:.0f}"}
+HEADINGS = {"cold": "cold s", "warm": "warm s", "cpu_seconds": "CPU s", "read_mib": "read MiB", "jvm_peak_mib": "JVM peak MiB",
+            "python_peak_mib": "Python peak MiB"}  # fmt: skip
+MORE = ("warm / floor", "issues")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def race(
     return {
         "shape": shape.__dict__,
         "bytes": size,
-        "command": shlex.join(["cl-spark", *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "machine": f"{os.cpu_count()} cores, {memory / 2**30:.0f} GiB, {platform.machine()}, Python {platform.python_version()}",
         "when": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "results": results,
@@ -89,8 +91,8 @@ def markdown(measured: dict[str, Any]) -> str:
         "",
         f"`{measured['command']}` · {measured['machine']} · {measured['when']}",
         "",
-        "| | cold s | warm s | CPU s | JVM peak MiB | Python peak MiB | warm / floor | issues |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| | {' | '.join((*HEADINGS.values(), *MORE))} |",
+        "|---" * (1 + len(HEADINGS) + len(MORE)) + "|",
     ]
     lines += [f"| {' | '.join(cells)} |" for cells in _cells(measured)]
     return "\n".join(lines) + "\n"
@@ -99,7 +101,7 @@ def markdown(measured: dict[str, Any]) -> str:
 def show(measured: dict[str, Any], console: Console) -> None:
     """The measurements as a terminal table."""
     table = Table(title=f"{measured['shape']['rows']:,} × {measured['shape']['classes']:,}")
-    for heading in ("", "cold s", "warm s", "CPU s", "JVM MiB", "Python MiB", "warm / floor", "issues"):
+    for heading in ("", *HEADINGS.values(), *MORE):
         table.add_column(heading, justify="right" if heading else "left")
     for cells in _cells(measured):
         table.add_row(*cells)
@@ -112,9 +114,10 @@ def _cells(measured: dict[str, Any]) -> list[list[str]]:
     rows = []
     for name, result in results.items():
         if "left out" in result:
-            rows.append([name, result["left out"], *[""] * 6])
+            rows.append([name, result["left out"], *[""] * (len(HEADINGS) + len(MORE) - 1)])
             continue
-        shown = [FORMATS[key].format(result[key]) if result.get(key) is not None else "" for key in FORMATS]
+        digits = {"cold": 1, "warm": 1}
+        shown = [f"{result[key]:.{digits.get(key, 0)}f}" if result.get(key) is not None else "" for key in HEADINGS]
         ratio = f"{result['warm'] / floor:.2f}" if floor and result.get("warm") else ""
         rows.append([name, *shown, ratio, f"{result['issues']:,}" if "issues" in result else ""])
     return rows

@@ -54,6 +54,26 @@ def classes_of(given: Ints) -> Iterator[slice]:
         yield slice(int(start), int(stop))
 
 
+DENSE_CLASSES = 2000
+"""Up to this K a class's row of the joint is treated whole, as the reference does, to the last digit of its sums; beyond it only
+its non-zero cells are, so that the work grows with the cells."""
+
+
+def rows_of(given: Ints, true: Ints, count: Ints, classes: int) -> Iterator[tuple[int, Ints, NDArray[np.float64]]]:
+    """Each given class with its columns and their counts; its diagonal is among them, sorted by column."""
+    for cells in classes_of(given):
+        k, columns, counts = int(given[cells.start]), true[cells], count[cells].astype(np.float64)
+        if classes <= DENSE_CLASSES:
+            row = np.zeros(classes)
+            row[columns] = counts
+            yield k, np.arange(classes), row
+            continue
+        place = int(np.searchsorted(columns, k))
+        if place == len(columns) or columns[place] != k:
+            columns, counts = np.insert(columns, place, k), np.insert(counts, place, 0.0)
+        yield k, columns, counts
+
+
 def calibrated(given: Ints, true: Ints, count: Ints, class_counts: Ints, total: float) -> tuple[Ints, Ints, Ints]:
     """The calibrated confident joint, ``given`` sorted ascending, as non-zero cells ``given, true, count``.
 
@@ -73,19 +93,15 @@ def calibrated(given: Ints, true: Ints, count: Ints, class_counts: Ints, total: 
         [4, 2, 2]
     """
     classes, examples = len(class_counts), int(class_counts.sum())
-    row = np.zeros(classes)
     out_given, out_true, out_count = [], [], []
-    for cells in classes_of(given):
-        k, columns = int(given[cells.start]), true[cells]
-        counts = count[cells].astype(np.float64)
-        row[columns] = counts / max(counts.sum(), TINY) * class_counts[k] / max(total, TINY) * examples
-        # Zero cells keep remainder 0 and so are never moved; the whole row is summed for the reference's last digits.
-        rounded = round_preserving_sum(row)
+    for k, columns, counts in rows_of(given, true, count, classes):
+        in_all = counts[counts > 0].sum()
+        # Zero cells keep remainder 0 and so are never moved.
+        rounded = round_preserving_sum(counts / max(in_all, TINY) * class_counts[k] / max(total, TINY) * examples)
         kept = np.flatnonzero(rounded)
         out_given.append(np.full(len(kept), k, dtype=np.int64))
-        out_true.append(kept.astype(np.int64))
+        out_true.append(columns[kept].astype(np.int64))
         out_count.append(rounded[kept])
-        row[columns] = 0
     if not out_given:
         empty = np.array([], dtype=np.int64)
         return empty, empty, empty

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cl_spark.kernels.calibration import Ints, classes_of, round_preserving_sum
+from cl_spark.kernels.calibration import Ints, round_preserving_sum, rows_of
 
 
 def removal_counts(
@@ -42,32 +42,30 @@ def removal_counts(
         >>> [part.tolist() for part in removal_counts(*cells, np.array([6, 2]), **options)]
         [[0, 0], [0, 1], [2, 2]]
     """
-    classes = len(class_counts)
-    row = np.zeros(classes)
-    out: list[tuple[int, int, int]] = []
-    for cells in classes_of(given):
-        k = int(given[cells.start])
-        examples = int(class_counts[k])
+    found: list[tuple[Ints, Ints, Ints]] = []
+    cells_of = dict(zip(*np.unique(given, return_counts=True), strict=True))
+    for k, columns, row in rows_of(given, true, count, len(class_counts)):
+        examples, own = int(class_counts[k]), int(np.searchsorted(columns, k))
         if examples <= max(min_examples_per_class, 1):
             continue
-        row[:] = 0
-        row[true[cells]] = count[cells]
-        diagonal = max(row[k], min_examples_per_class)
-        share = (diagonal - row[k]) / max(len(true[cells]) - 1, 1)
+        diagonal = max(row[own], min_examples_per_class)
+        share = (diagonal - row[own]) / max(cells_of[k] - 1, 1)
         row = np.maximum(row - share, 0)
-        row[k] = diagonal
+        row[own] = diagonal
         kept = row * frac_noise
-        kept[k] = row[k]
-        kept[k] = diagonal + (row - kept).sum()
+        kept[own] = row[own]
+        kept[own] = diagonal + (row - kept).sum()
         remove = np.trunc(kept).astype(np.int64)
-        remove[k] = examples - remove[k]
+        remove[own] = examples - remove[own]
         if num_to_remove_per_class is not None:
             wanted = int(num_to_remove_per_class[k])
-            remove[k] = 0
+            remove[own] = 0
             towards = int(remove.sum())
             if towards:
                 remove = round_preserving_sum(remove * wanted / towards)
-            remove[k] = wanted
-        out.extend((k, int(j), int(remove[j])) for j in np.flatnonzero(remove > 0))
-    table = np.array(out, dtype=np.int64).reshape(-1, 3)
-    return table[:, 0], table[:, 1], table[:, 2]
+            remove[own] = wanted
+        some = np.flatnonzero(remove > 0)
+        found.append((np.full(len(some), k, dtype=np.int64), columns[some], remove[some]))
+    none = np.array([], dtype=np.int64)
+    given, true, remove = (np.concatenate([none, *parts]) for parts in zip(*found, strict=True)) if found else (none,) * 3
+    return given, true, remove

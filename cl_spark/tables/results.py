@@ -42,12 +42,12 @@ class ResultTables:
             )
 
     def write_all(self, tables: Mapping[c.Table, DataFrame], run_id: str) -> None:
-        """Several tables at once: most of them are small, and writing one is mostly waiting.
+        """Several tables, two at a time: most of them are small, and writing one is mostly waiting.
 
         Raises:
             OutputError: a table cannot be written; the others are, or fail for the same reason.
         """
-        with ThreadPoolExecutor(len(tables)) as pool:
+        with ThreadPoolExecutor(2) as pool:
             written = [pool.submit(self.write, table, rows, run_id) for table, rows in tables.items()]
         for table in written:
             table.result()
