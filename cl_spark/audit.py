@@ -164,12 +164,11 @@ class LabelAudit:
         waiting = self._settled_cells.where(f"{c.CONFIDENT} == {joints.AMBIGUOUS}")
         parts = []
         if waiting.where("_array").total(c.COUNT):
-            at_hand = self._settled.where(ambiguous & F.col(c.PROBS).isNotNull())
-            parts.append(at_hand.withColumn(c.SECOND, self.predictions.layout.second()))
+            parts.append(self._settled.where(ambiguous & F.col(c.PROBS).isNotNull()))
         if waiting.where("not _array").total(c.COUNT):
             others = self._all_arrays().where(~keeps_array())
             parts.append(joints.with_confident_class(others, self._thresholds).where(ambiguous))
-        kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.SECOND, c.PROBS]
+        kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.PROBS]
         layout = self.predictions.layout
         examined = [joints.examined(part.select(*kept), layout, self._thresholds) for part in parts]
         return self._storage.keep(reduce(DataFrame.unionByName, examined)) if examined else None
@@ -310,6 +309,8 @@ class LabelAudit:
         """
         self._check_method(method, adjust_pred_probs, "method")
         rows = self._rows if method == "self_confidence" and not adjust_pred_probs else self._all_arrays()
+        if scores.needs_arrays(method, adjust_pred_probs):
+            rows = rows.select(*self.predictions.ids, c.GIVEN, c.PREDICTED, c.PROBS)
         scored = scores.with_label_quality(rows, self.predictions.layout, method, adjust_pred_probs, self._thresholds)
         return scored.select(
             *self.predictions.restore_ids(),

@@ -138,8 +138,10 @@ def lowest_scores(rows: DataFrame, ids: Sequence[str], score: Column, number: in
     """The given number of rows with the lowest score over the whole table."""
     if number == 0:
         return rows.where(F.lit(False))
-    quotas = rows.sparkSession.createDataFrame([(number,)], f"{QUOTA} long")
-    return lowest(rows.drop(c.PROBS).withColumn(c.SCORE, score), [], ids, quotas, few=few)
+    scored = rows.drop(c.PROBS).withColumn(c.SCORE, score)
+    if few:
+        return scored.orderBy(c.SCORE, *ids).limit(number)
+    return lowest(scored, [], ids, rows.sparkSession.createDataFrame([(number,)], f"{QUOTA} long"), few=few)
 
 
 def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame, *, few: bool) -> DataFrame:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark.arrays import with_array_column
+from cl_spark.arrays import with_array_columns
 from cl_spark.cells import CellTable
 from cl_spark.kernels import EPS
 from cl_spark.kernels.calibration import DENSE_CLASSES, calibrated, scaled_total
@@ -82,15 +83,13 @@ def contenders(evidence: DataFrame, thresholds: NDArray[np.float64], ids: Sequen
 
 
 def examined(rows: DataFrame, layout: Layout, thresholds: NDArray[np.float64]) -> DataFrame:
-    """The rows with their confident class read from their arrays, which are dropped."""
-    return with_array_column(
-        rows.drop(c.CONFIDENT),
-        layout,
-        len(thresholds),
-        c.CONFIDENT,
-        "int",
-        lambda labels, probs: confident_class(probs, thresholds),
-    )
+    """The rows with their confident class and second highest probability read from their arrays, which are dropped."""
+
+    def kernel(_: NDArray[np.int32], probs: NDArray[np.float64]) -> list[NDArray[Any]]:
+        return [confident_class(probs, thresholds), np.partition(probs, -2, axis=1)[:, -2]]
+
+    columns = {c.CONFIDENT: "int", c.SECOND: layout.element}
+    return with_array_columns(rows.drop(c.CONFIDENT), layout, len(thresholds), columns, kernel)
 
 
 def counted_cells(rows: DataFrame) -> DataFrame:

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark.arrays import with_array_column
+from cl_spark.arrays import with_array_columns
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels.scores import METHODS, adjusted
 from cl_spark.layouts import Layout
@@ -65,8 +65,8 @@ def with_label_quality(
         quality = F.col(c.SELF).cast("double") if method == "self_confidence" else margin()
         return rows.withColumn(c.LABEL_QUALITY, quality)
     score, classes = METHODS[method], len(thresholds)
-    if adjust_pred_probs:
-        return with_array_column(
-            rows, layout, classes, c.LABEL_QUALITY, "double", lambda labels, probs: score(labels, adjusted(probs, thresholds))
-        )
-    return with_array_column(rows, layout, classes, c.LABEL_QUALITY, "double", score)
+
+    def kernel(labels: NDArray[np.int32], probs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        return [score(labels, adjusted(probs, thresholds) if adjust_pred_probs else probs)]
+
+    return with_array_columns(rows, layout, classes, {c.LABEL_QUALITY: "double"}, kernel)

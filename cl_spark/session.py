@@ -22,6 +22,8 @@ _OURS = {
     # the evidence is not worth compressing, and tables of K rows cross to Python in columns.
     "spark.sql.parquet.columnarReaderBatchSize": "512",
     "spark.sql.codegen.cache.maxEntries": "2000",
+    # HotSpot leaves methods beyond 8,000 bytes to its interpreter; Spark had better generate several smaller ones.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
