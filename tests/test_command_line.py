@@ -163,10 +163,17 @@ def test_spark_submit_runs_the_job(tmp_path: Path) -> None:
     submit = Path(sys.executable).parent / "spark-submit"
     job, where = str(ROOT / "jobs" / "audit_labels.py"), str(tmp_path / "out")
     arguments = ["--config", str(ROOT / "conf" / "audit_digits.yaml"), "--output", where]
-    done = subprocess.run([str(submit), job, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(submit), job, *arguments, "--profile"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    for shown in ("overall label health", "Most suspicious examples", "Worst classes", "Most confused pairs"):
+    for shown in (
+        "overall label health",
+        "Most suspicious examples",
+        "Worst classes",
+        "Most confused pairs",
+        "Where the time went",
+    ):
         assert shown in done.stdout
+    assert "scanning the data ..." in done.stdout + done.stderr
     assert (tmp_path / "out" / "runs" / "_delta_log").is_dir()
     bad = subprocess.run(
         [str(submit), job, "--predictions", "/no/such", "--output", where], capture_output=True, text=True, check=False
