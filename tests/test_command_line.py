@@ -18,6 +18,7 @@ from cl_spark.config import AuditConfig, load_config
 from cl_spark.errors import ConfigurationError, InputError, OutputError
 from cl_spark.job import run_audit
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.source import read_source
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -69,6 +70,17 @@ def test_results_may_go_into_a_schema_of_the_catalog(spark: SparkSession) -> Non
     assert named.num_issues == result.num_issues
     with pytest.raises(OutputError, match="takes format delta"):
         run_audit(spark, config(output="audits", format="parquet"))
+
+
+@pytest.mark.slow
+def test_a_relative_path_of_a_delta_table_gives_its_latest_rows(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rows in (5, 3):
+        spark.range(rows).write.format("delta").mode("overwrite").save(str(tmp_path / "table"))
+    monkeypatch.chdir(tmp_path)
+    source = read_source(spark, "./table", "predictions")
+    assert (source.version, source.df.count()) == (1, 3)
 
 
 @pytest.mark.slow

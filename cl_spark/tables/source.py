@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -50,10 +51,11 @@ def read_source(spark: SparkSession, name: str, key: str) -> Source:
     try:
         if not is_path(name):
             return Source(spark.table(name), name, _version(spark, name))
-        version = _version(spark, f"delta.{quoted(name)}")
+        path = str(Path(name).absolute()) if Path(name).exists() else name  # Delta names tables by absolute paths only
+        version = _version(spark, f"delta.{quoted(path)}")
         if version is not None:
-            return Source(spark.read.format("delta").load(name), name, version)
-        return Source(spark.read.parquet(name), name, None)
+            return Source(spark.read.format("delta").load(path), name, version)
+        return Source(spark.read.parquet(path), name, None)
     except SPARK_ERRORS as error:
         raise unreadable(error, name, key) from error
 
