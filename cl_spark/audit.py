@@ -465,12 +465,12 @@ class LabelAudit:
         ids, flagged = self.predictions.ids, self._second_known(flagged)
         needs = (F.col(c.PREDICTED) == F.col(c.GIVEN)) & F.col(c.SECOND).isNull()
         waiting = self._storage.keep(flagged.where(needs).select(*ids))
-        if not waiting.limit(1).collect():
+        if waiting.isEmpty():
             return flagged
         runners_up = self._entries.where(~is_example()).join(waiting, ids, "left_semi")
         found = self._storage.keep(runners_up.groupBy(*ids).agg(F.max(c.VALUE).alias("_found")))
         missing = waiting.join(found, ids, "left_anti")
-        if missing.limit(1).collect():
+        if not missing.isEmpty():
             others = self._all_arrays().join(F.broadcast(missing), ids, "left_semi")
             found = found.unionByName(others.select(*ids, F.col(c.SECOND).alias("_found")))
         return flagged.join(found, ids, "left").withColumn(c.SECOND, F.coalesce(c.SECOND, "_found")).drop("_found")
@@ -489,7 +489,7 @@ class LabelAudit:
         kept = self._second_known(self._rows.where(F.col(c.PROBS).isNotNull())).select(*columns)
         at_hand = kept.join(F.broadcast(wanted), ids, "left_semi")
         missing = self._storage.keep(wanted.join(kept.select(*ids), ids, "left_anti"))
-        if not missing.limit(1).collect():
+        if missing.isEmpty():
             return at_hand
         others = self._all_arrays().join(F.broadcast(missing), ids, "left_semi")
         return at_hand.unionByName(others.select(*columns))

@@ -102,7 +102,7 @@ class CellTable:
     def any(self) -> bool:
         """Whether there is a cell."""
         frame = self.frame
-        return len(frame) > 0 if isinstance(frame, pd.DataFrame) else len(frame.limit(1).collect()) > 0
+        return len(frame) > 0 if isinstance(frame, pd.DataFrame) else not frame.isEmpty()
 
     def renamed(self, old: str, new: str) -> "CellTable":
         """The table with a column renamed."""

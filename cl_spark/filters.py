@@ -184,15 +184,12 @@ def pruned_by_noise_rate(
     of_row = [*ids, c.PREDICTED, c.SELF, c.MAX_PROB]
     is_suspect = suspect()
     suspects = evidence.where(is_suspect)
-    listed = suspects.where(F.col(c.ENTRY) != F.col(c.GIVEN)).select(
-        c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *of_row, entry_score().alias(c.SCORE), keeps_array().alias("_array")
-    )
     flagged: list[DataFrame] = []
 
     def choose(entries: DataFrame, pairs: CellTable) -> tuple[DataFrame, CellTable]:
         """The rows each pair would lose if these were all, and the pairs with the score of the last and their number."""
         quotas = pairs.dataframe().select(*pair, QUOTA)
-        chosen = keep(lowest(entries.select(*pair, *of_row, c.SCORE), pair, ids, quotas, few=few))
+        chosen = keep(lowest(entries, pair, ids, quotas, few=few))
         last = cells(chosen.groupBy(*pair).agg(F.max(c.SCORE).alias("_last"), F.count(F.lit(1)).alias("_chosen")))
         return chosen, pairs.with_columns_of(last, pair).filled({"_last": -NO_BOUND, "_chosen": 0}).kept(keep)
 
@@ -208,17 +205,17 @@ def pruned_by_noise_rate(
         waiting = waiting.with_class_values(name, values)
     columns = [*pair, QUOTA, *bounds.columns()]
     if not small:
-        chosen, decided = choose(listed, waiting)
+        chosen, decided = choose(listed_entries(suspects, of_row), waiting)
         waiting = settle(chosen, decided, f"{before_others} and _last < _suspect").select(columns)
     if small or waiting.any():
         arrays = suspects.where(is_example() & F.col(c.PROBS).isNotNull())
         more = entries_of(arrays, layout, of_row, waiting.dataframe())
-        chosen, decided = choose(more.unionByName(listed.where("not _array").drop("_array")), waiting)
+        without = listed_entries(suspects.where(~keeps_array()), of_row)
+        chosen, decided = choose(more.unionByName(without), waiting)
         before_suspects = f"(_without_array == {NO_BOUND} or ({full} and _last < _without_array))"
         decided = settle(chosen, decided, f"{before_suspects} and {before_others}")
         if decided.any():
-            others = evidence.where(~is_suspect & (F.col(c.ENTRY) != F.col(c.GIVEN)))
-            known = others.groupBy(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE)).agg(F.min(entry_score()).alias("_known"))
+            known = listed_entries(evidence.where(~is_suspect), of_row).groupBy(*pair).agg(F.min(c.SCORE).alias("_known"))
             decided = decided.with_columns_of(cells(known), pair).filled({"_known": NO_BOUND}).kept(keep)
             decided = settle(chosen, decided, f"{before_suspects} and _last < _known and _last < _other")
         waiting = decided
@@ -227,19 +224,17 @@ def pruned_by_noise_rate(
         surely = F.when((F.col("_chosen") == F.col(QUOTA)) | (F.col("_without_array") == NO_BOUND), F.col("_last"))
         limits = waiting.dataframe().groupBy(c.GIVEN).agg(F.max(F.coalesce(surely, F.lit(NO_BOUND))).alias("_limit"))
         reading = all_arrays().join(F.broadcast(limits), c.GIVEN).where(least_score() <= F.col("_limit"))
-        rest = evidence.join(F.broadcast(limits), c.GIVEN).where(
-            (least_score() > F.col("_limit")) & (F.col(c.ENTRY) != F.col(c.GIVEN))
-        )
-        more = entries_of(reading, layout, of_row, waiting.dataframe()).unionByName(
-            rest.select(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *of_row, entry_score().alias(c.SCORE))
-        )
+        rest = evidence.join(F.broadcast(limits), c.GIVEN).where(least_score() > F.col("_limit"))
+        more = entries_of(reading, layout, of_row, waiting.dataframe()).unionByName(listed_entries(rest, of_row))
         flagged.append(choose(more if few else keep(more), waiting.select(columns))[0])
     return reduce(DataFrame.unionByName, flagged).where(is_suspect).dropDuplicates(list(ids))
 
 
-def entry_score() -> Column:
-    """``p_k - p_j`` of an evidence row: its given class k against the class j it is about."""
-    return F.col(c.SELF).cast("double") - F.col(c.VALUE).cast("double")
+def listed_entries(evidence: DataFrame, of_row: Sequence[str]) -> DataFrame:
+    """What rows of the evidence say of other classes than the given: the same columns as `entries_of`."""
+    score = F.col(c.SELF).cast("double") - F.col(c.VALUE).cast("double")
+    others = evidence.where(F.col(c.ENTRY) != F.col(c.GIVEN))
+    return others.select(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *of_row, score.alias(c.SCORE))
 
 
 def least_score() -> Column:
