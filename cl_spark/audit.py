@@ -8,7 +8,7 @@ from types import TracebackType
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
@@ -23,7 +23,7 @@ from cl_spark.joint import ConfidentJoint
 from cl_spark.kernels.confident import NO_CLASS
 from cl_spark.matching import matched
 from cl_spark.noise import NoiseRates
-from cl_spark.predictions import REASONS, Predictions, Refusal, is_example, keeps_array, suspect
+from cl_spark.predictions import REASONS, Predictions, Refusal, is_example, keeps_array, suspect, where_computed
 from cl_spark.ranking import ranked
 from cl_spark.storage import Storage
 from cl_spark.thresholds import LENGTH_FIRST, ClassStatistics, class_aggregates, class_statistics
@@ -120,19 +120,21 @@ class LabelAudit:
     @property
     def _entries(self) -> DataFrame:
         """The evidence of accepted rows, runners-up too."""
-        return self._accepted(self._evidence)
+        return self._evidence.where(self._accepted)
 
     @property
     def _rows(self) -> DataFrame:
         """Accepted rows; some suspects carry their arrays."""
         return self._entries.where(is_example())
 
-    def _all_arrays(self) -> DataFrame:
-        """Accepted rows, all with their arrays and second highest probability: another scan of the data."""
-        return self._accepted(self.predictions.examples().withColumn(c.SECOND, self.predictions.layout.second()))
+    def _all_arrays(self, of_classes: DataFrame | None = None) -> DataFrame:
+        """Accepted rows (of some given classes), all with arrays and second highest probability: another scan of the data."""
+        examples = self.predictions.examples(of_classes=of_classes)
+        return where_computed(examples.withColumn(c.SECOND, self.predictions.layout.second()), self._accepted)
 
-    def _accepted(self, evidence: DataFrame) -> DataFrame:
-        return evidence.where((F.col(c.REFUSAL) == 0) & (F.col(c.LENGTH) == self.num_classes))
+    @property
+    def _accepted(self) -> Column:
+        return (F.col(c.REFUSAL) == 0) & (F.col(c.LENGTH) == self.num_classes)
 
     @cached_property
     def _settled(self) -> DataFrame:
@@ -166,7 +168,7 @@ class LabelAudit:
         if waiting.where("_array").total(c.COUNT):
             parts.append(self._settled.where(ambiguous & F.col(c.PROBS).isNotNull()))
         if waiting.where("not _array").total(c.COUNT):
-            others = self._all_arrays().where(~keeps_array())
+            others = where_computed(self._all_arrays(), ~keeps_array())
             parts.append(joints.with_confident_class(others, self._thresholds).where(ambiguous))
         kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.PROBS]
         layout = self.predictions.layout
@@ -408,7 +410,7 @@ class LabelAudit:
             REASONS,
             F.lit(None).cast("string"),
         )
-        return rows.where(code != 0).select(*self.predictions.restore_ids(), reasons.alias(c.REASON), c.ROW)
+        return where_computed(rows, code != 0).select(*self.predictions.restore_ids(), reasons.alias(c.REASON), c.ROW)
 
     # Parts of the answers ---------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.removal import removal_counts
 from cl_spark.layouts import Layout
-from cl_spark.predictions import is_example, keeps_array, suspect
+from cl_spark.predictions import is_example, keeps_array, suspect, where_computed
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
@@ -26,7 +26,7 @@ ESTIMATES = ("off_diagonal", "off_diagonal_calibrated", "off_diagonal_fraction",
 NO_BOUND = 1e300
 """Above every score."""
 
-Rows = Callable[[], DataFrame]
+Rows = Callable[[DataFrame], DataFrame]
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def pruned_by_noise_rate(
         # of a row, classes it has no entry for come after its least score: beyond the last chosen, its entries are enough
         surely = F.when((F.col("_chosen") == F.col(QUOTA)) | (F.col("_without_array") == NO_BOUND), F.col("_last"))
         limits = waiting.dataframe().groupBy(c.GIVEN).agg(F.max(F.coalesce(surely, F.lit(NO_BOUND))).alias("_limit"))
-        reading = all_arrays().join(F.broadcast(limits), c.GIVEN).where(least_score() <= F.col("_limit"))
+        reading = where_computed(all_arrays(limits).join(F.broadcast(limits), c.GIVEN), least_score() <= F.col("_limit"))
         rest = evidence.join(F.broadcast(limits), c.GIVEN).where(least_score() > F.col("_limit"))
         more = entries_of(reading, layout, of_row, waiting.dataframe()).unionByName(listed_entries(rest, of_row))
         flagged.append(choose(more if few else keep(more), waiting.select(columns))[0])

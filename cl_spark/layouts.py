@@ -71,8 +71,12 @@ class Dense:
         return F.lit(False), F.lit(False)
 
     def exploded(self, probs: Column) -> Column:
-        """Generates (class, value) for each class listed; one row of nulls for none."""
+        """Generates (position, value) for each value listed; one row of nulls for none."""
         return F.posexplode_outer(probs)
+
+    def class_at(self, position: Column) -> Column:
+        """The class whose value is at a position."""
+        return position
 
     def matrix(self, batch: pa.Array, num_classes: int) -> NDArray[np.floating]:
         """(n, K) values of an Arrow array of accepted rows."""
@@ -82,7 +86,10 @@ class Dense:
 
 @dataclass(frozen=True)
 class Sparse:
-    """array<struct<class int, value element>>: some classes with their values; every absent class has the same value."""
+    """struct<class array<int>, value array<element>>: some classes and their values; every absent class has the same value.
+
+    A list of structs has to be copied to be read by part, so inputs are turned round once, where they are read.
+    """
 
     element: str
     num_classes: int
@@ -97,13 +104,17 @@ class Sparse:
         return F.col(c.PROBS)["value"]
 
     @property
+    def _size(self) -> Column:
+        return F.size(self._values)
+
+    @property
     def _absent(self) -> Column:
         """The value of absent classes, null where there are none."""
-        return F.when(F.size(c.PROBS) < self.num_classes, F.lit(self.absent).cast(self.element))
+        return F.when(self._size < self.num_classes, F.lit(self.absent).cast(self.element))
 
     def length(self) -> Column:
         """K; 0 for an empty list, -1 where there is none."""
-        return F.when(F.size(c.PROBS) > 0, F.lit(self.num_classes)).otherwise(F.coalesce(F.size(c.PROBS), F.lit(-1)))
+        return F.when(self._size > 0, F.lit(self.num_classes)).otherwise(F.coalesce(self._size, F.lit(-1)))
 
     def highest(self) -> Column:
         """The highest value listed: NaN if any is."""
@@ -119,7 +130,8 @@ class Sparse:
         """The lowest class that is listed with a value."""
         place = F.array_position(self._values, value).cast("int")
         tied = F.array_position(F.slice(self._values, place + 1, F.lit(_END)), value) > 0
-        lowest = F.array_min(F.transform(F.filter(c.PROBS, lambda entry: entry["value"] == value), lambda entry: entry["class"]))
+        pairs = F.arrays_zip(self._classes.alias("class"), self._values.alias("value"))
+        lowest = F.array_min(F.filter(pairs, lambda entry: entry["value"] == value)["class"])
         return F.when((place > 0) & tied, lowest).otherwise(F.get(self._classes, place - 1))
 
     def second(self) -> Column:
@@ -148,16 +160,20 @@ class Sparse:
         return F.lit(False)
 
     def exploded(self, probs: Column) -> Column:
-        """Generates (class, value) for each class listed; one row of nulls for none."""
-        return F.inline_outer(probs)
+        """Generates (position, value) for each value listed; one row of nulls for none."""
+        return F.posexplode_outer(probs["value"])
+
+    def class_at(self, position: Column) -> Column:
+        """The class whose value is at a position."""
+        return F.get(self._classes, position)
 
     def matrix(self, batch: pa.Array, num_classes: int) -> NDArray[np.floating]:
         """(n, K) values of an Arrow array of accepted rows."""
-        entries = batch.flatten()
-        values = entries.field("value").to_numpy(zero_copy_only=False)
+        classes, lists = batch.flatten()
+        values = lists.flatten().to_numpy(zero_copy_only=False)
         matrix = np.full((len(batch), num_classes), self.absent, dtype=values.dtype)
-        rows = np.repeat(np.arange(len(batch)), batch.value_lengths().to_numpy(zero_copy_only=False))
-        matrix[rows, entries.field("class").to_numpy(zero_copy_only=False)] = values
+        rows = np.repeat(np.arange(len(batch)), lists.value_lengths().to_numpy(zero_copy_only=False))
+        matrix[rows, classes.flatten().to_numpy(zero_copy_only=False)] = values
         return matrix
 
 

@@ -226,23 +226,26 @@ class Predictions:
 
             return vector_to_array(col)
         if isinstance(self.layout, Sparse):
-            entries = F.map_entries(col) if isinstance(found, MapType) else col
-            class_first = isinstance(found, MapType) or isinstance(found.elementType.fields[0].dataType, IntegralType)  # type: ignore[attr-defined]
-            value, index = f"value: {self.layout.element}", "class: int"
-            if class_first:
-                return entries.cast(f"array<struct<{index}, {value}>>")
-            swapped = entries.cast(f"array<struct<{value}, {index}>>")
-            return F.transform(swapped, lambda entry: F.struct(entry["class"].alias("class"), entry["value"].alias("value")))
+            kinds = {"class": "array<int>", "value": f"array<{self.layout.element}>"}
+            if isinstance(found, MapType):
+                parts = [F.map_keys(col), F.map_values(col)]
+            else:
+                names = [part.name for part in found.elementType.fields]  # type: ignore[attr-defined]
+                whole_first = isinstance(found.elementType.fields[0].dataType, IntegralType)  # type: ignore[attr-defined]
+                parts = [col[name] for name in (names if whole_first else reversed(names))]
+            lists = [part.cast(kind).alias(name) for part, (name, kind) in zip(parts, kinds.items(), strict=True)]
+            return F.when(col.isNotNull(), F.struct(*lists))
         floating = isinstance(found, ArrayType) and isinstance(found.elementType, FloatType | DoubleType)
         return col if floating else col.cast("array<double>")
 
-    def examples(self, *, source: bool = False) -> DataFrame:
+    def examples(self, *, source: bool = False, of_classes: DataFrame | None = None) -> DataFrame:
         """One row per input row: ids, given and predicted class, two probabilities, why it is refused if it is, and its array.
 
         Native expressions only, so that arrays stay where they are read; a few passes find all there is to know of one.
 
         Args:
             source: the input row itself too, as JSON.
+            of_classes: given classes; rows of others are left out before anything is computed of them.
         """
         given, layout = F.col(c.GIVEN), self.layout
         rows = self.df.select(
@@ -257,6 +260,9 @@ class Predictions:
             rows = rows.join(F.broadcast(names), F.col("_label") == F.col("_name"), "left").drop("_name")
         else:
             rows = rows.withColumn(c.GIVEN, F.col("_label").cast("long"))
+        if of_classes is not None:
+            wanted = of_classes.select(F.col(c.GIVEN).cast("int" if self.labels_are_names else "long"))
+            rows = rows.join(F.broadcast(wanted), c.GIVEN, "left_semi")
         rows = rows.withColumn(c.MAX_PROB, layout.highest()).withColumn(c.SELF, layout.at(given))
         lacking, infinite = layout.lacks_values()
         no_set, none_above = layout.unusable()
@@ -311,7 +317,7 @@ class Predictions:
         usable = F.when(F.col(c.REFUSAL) == 0, F.col(c.PROBS))
         others = [name for name in examples.columns if name not in (c.PROBS, "_listed")]
         rows = examples.select("*", self.layout.exploded(usable).alias("_at", c.VALUE)).withColumn(
-            c.ENTRY, F.coalesce("_at", c.PREDICTED)
+            c.ENTRY, F.coalesce(self.layout.class_at(F.col("_at")), c.PREDICTED)
         )
         kept = is_example() & (F.col(c.REFUSAL) == 0) & keeps_array()
         array = F.when(kept, F.col(c.PROBS)).alias(c.PROBS)
@@ -343,6 +349,15 @@ are who it takes. Any value gives the same results."""
 def keeps_array() -> Column:
     """Whether the evidence of an accepted row holds its array."""
     return suspect() & ((F.col(c.SELF) < SURELY_WRONG) | (F.col(c.LENGTH) <= SHORT))
+
+
+def where_computed(rows: DataFrame, condition: Column) -> DataFrame:
+    """The rows of `examples` where a condition on computed columns holds.
+
+    As a filter it would be pushed below the columns it asks of and so compute them twice, from arrays, in code too long to be
+    compiled (measured: 4 times the whole scan). Nothing is pushed below a generator.
+    """
+    return rows.select("*", F.explode_outer(F.array(condition)).alias("_holds")).where("_holds").drop("_holds")
 
 
 def is_example() -> Column:

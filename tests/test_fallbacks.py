@@ -24,9 +24,9 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     original = LabelAudit._all_arrays
 
-    def counting(self: LabelAudit) -> DataFrame:
+    def counting(self: LabelAudit, *classes: DataFrame) -> DataFrame:
         asked.append("scan")
-        return original(self)
+        return original(self, *classes)
 
     monkeypatch.setattr(LabelAudit, "_all_arrays", counting)
     return asked

@@ -129,6 +129,22 @@ def test_the_evidence_reads_the_data_once_and_drops_the_arrays(spark: SparkSessi
     assert "FileScan" not in plan.split("InMemoryRelation")[0], "issues must come from the evidence, not from the table"
 
 
+def test_no_filter_computes_again_what_another_scan_computes_of_the_arrays(
+    spark: SparkSession, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "predictions")
+    good = predictions(spark, DATA.labels, DATA.probs)
+    good.unionByName(good.limit(1).selectExpr("-1L as id", "int(null) as label", "pred_probs")).write.parquet(path)
+    with LabelAudit(spark.read.parquet(path)) as audit:
+        limits = spark.createDataFrame([(0, 0.5)], f"{c.GIVEN} int, _limit double")
+        for answer in (audit._all_arrays(limits), audit.label_quality_scores(method="normalized_margin"), audit.rejected()):
+            answer.explain()
+            plan = capsys.readouterr().out.splitlines()
+            assert any("array_max" in line for line in plan)
+            again = [line for line in plan if " Filter (" in line and "array" in line]
+            assert not again, again
+
+
 @pytest.mark.slow
 def test_only_kept_arrays_outlive_the_evidence_and_none_is_shuffled(
     spark: SparkSession, capsys: pytest.CaptureFixture[str]

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, LabelAudit, predictions
+from cl_spark.layouts import Sparse
 from tests.frames import ids
 from tests.frames import predictions as table
 from tests.oracle import reference
@@ -112,3 +114,11 @@ def test_sparse_lists_need_the_number_of_classes(spark: SparkSession) -> None:
         LabelAudit(df, num_classes=3, class_names=["a", "b"])
     with pytest.raises(ConfigurationError, match="absent_prob goes with sparse"):
         LabelAudit(table(spark, [0, 1], [[0.5, 0.5]] * 2), absent_prob=0.1)
+
+
+def test_the_matrix_of_a_slice_of_a_batch():
+    lists = pa.StructArray.from_arrays(
+        [pa.array([[1], [0, 2], [2]]), pa.array([[0.5], [0.25, 0.75], [1.0]], type=pa.list_(pa.float32()))], ["class", "value"]
+    )
+    sparse = Sparse("float", 3, 0.125)
+    assert sparse.matrix(lists.slice(1), 3).tolist() == [[0.25, 0.125, 0.75], [0.125, 0.125, 1.0]]
