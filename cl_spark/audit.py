@@ -168,8 +168,8 @@ class LabelAudit:
         if waiting.where("_array").total(c.COUNT):
             parts.append(self._settled.where(ambiguous & F.col(c.PROBS).isNotNull()))
         if waiting.where("not _array").total(c.COUNT):
-            others = where_computed(self._all_arrays(), ~keeps_array())
-            parts.append(joints.with_confident_class(others, self._thresholds).where(ambiguous))
+            others = joints.with_confident_class(self._all_arrays(), self._thresholds)
+            parts.append(where_computed(others, ambiguous & ~keeps_array()))
         kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.PROBS]
         layout = self.predictions.layout
         examined = [joints.examined(part.select(*kept), layout, self._thresholds) for part in parts]

@@ -96,6 +96,7 @@ def audit(config: str | None, **flags: Any) -> None:
 @click.option("--margin", type=float, default=12.0, show_default=True, help="How sure the model is, as a logit")
 @click.option("--files", type=click.IntRange(1), default=8, show_default=True, help="Parquet files")
 @click.option("--row-group", type=click.IntRange(1), default=5_000, show_default=True, help="Rows per row group")
+@click.option("--skew", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of the rows that are of class 0")
 @click.option("--top", type=click.IntRange(0), default=0, help="List only so many classes of each row; 0: whole arrays")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Warm runs; their median counts")

@@ -24,6 +24,7 @@ class Shape:
         margin: how sure the model is: mean logit of the true class over the others.
         files: Parquet files.
         row_group: rows per row group.
+        skew: share of the rows whose true class is class 0, whatever the others have.
         top: list only so many classes of each row, as array<struct<class, prob>>; 0 writes whole arrays.
         seed: of the random numbers; the same shape gives the same bytes.
     """
@@ -36,6 +37,7 @@ class Shape:
     margin: float = 12.0
     files: int = 8
     row_group: int = 5_000
+    skew: float = 0.0
     top: int = 0
     seed: int = 0
 
@@ -73,9 +75,14 @@ def generate(shape: Shape, directory: Path) -> Path:
     return target
 
 
+def _true_classes(shape: Shape, rng: np.random.Generator, n: int) -> np.ndarray:
+    true = rng.integers(0, shape.classes, n)
+    return np.where(rng.random(n) < shape.skew, 0, true) if shape.skew else true
+
+
 def _rows(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start: int, stop: int) -> pa.Table:
     n, classes = stop - start, shape.classes
-    every, true = np.arange(n), rng.integers(0, classes, n)
+    every, true = np.arange(n), _true_classes(shape, rng, n)
     probs = rng.standard_normal((n, classes), dtype=np.float32)
     probs[every, true] += rng.normal(shape.margin, 2.5, n).astype(np.float32)
     for j in range(shape.neighbours):
@@ -89,7 +96,7 @@ def _rows(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start:
 def _listed(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start: int, stop: int) -> pa.Table:
     """The same with only the highest classes listed: the true one, its neighbours, and others no class of which repeats."""
     n, top = stop - start, shape.top
-    true = rng.integers(0, shape.classes, n)
+    true = _true_classes(shape, rng, n)
     first = np.concatenate([true[:, None], neighbours[true]], axis=1)[:, :top]
     steps = 1 + np.arange(top - first.shape[1]) * (shape.classes // top)
     classes = np.concatenate([first, (true[:, None] + steps) % shape.classes], axis=1)
