@@ -19,6 +19,7 @@ from cl_spark.cuts import FEW
 from cl_spark.errors import ConfigurationError
 from cl_spark.filters import Bounds, FilterOptions
 from cl_spark.health import HealthSummary
+from cl_spark.ids import repeated_ids
 from cl_spark.joint import ConfidentJoint
 from cl_spark.kernels.confident import NO_CLASS
 from cl_spark.matching import matched
@@ -40,7 +41,7 @@ class LabelAudit:
 
     Args:
         df: any Spark DataFrame, classic or Connect, one row per example.
-        id_col: id column, or a list of columns for a composite key. Ids must be unique; they order ties.
+        id_col: id column, or a list of columns for a composite key. Rows that share an id are rejected; ids order ties.
         label_col: given label: index of the class (integer) or its name (string).
         pred_probs_col: out-of-sample predicted probabilities: array<float|double> of length K, an ML vector, or a list of K
             columns. Or sparse, for very many classes: a map<int, float> or array<struct<class int, prob float>> with the
@@ -51,6 +52,10 @@ class LabelAudit:
         absent_prob: value of the classes a sparse list leaves out. Default 0.
         labels: a second table that holds the ids and the given labels, where `df` holds ids and probabilities only. Ids on
             one side only are rejected and counted, never dropped in silence.
+        probabilities: promise that the values are probabilities: rows with a negative one, or a sum off 1 by more than 0.01, are
+            rejected. Default False: scores of any scale.
+        check_ids: look for ids that several rows share, and reject those rows. Default True; leave it to a table that is
+            known to have a key, as it costs a shuffle of the ids.
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
             ones. Default None: cached in memory and on local disk, or scanned again where that is refused.
 
@@ -79,11 +84,16 @@ class LabelAudit:
         num_classes: int | None = None,
         absent_prob: float = 0.0,
         labels: DataFrame | None = None,
+        probabilities: bool = False,
+        check_ids: bool = True,
         evidence_path: str | None = None,
     ) -> None:
         if labels is not None:
             df = matched(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col)
-        self.predictions = Predictions(df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob)
+        self.predictions = Predictions(
+            df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob, probabilities
+        )
+        self._check_ids = check_ids
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
 
@@ -100,12 +110,38 @@ class LabelAudit:
     # The evidence and what is known of it -----------------------------------------------------------------------------
 
     @cached_property
+    def _read(self) -> tuple[DataFrame, list[Row]]:
+        """The evidence of the rows each by itself, and what is aggregated of it."""
+        evidence = self._storage.keep(self.predictions.evidence())
+        return evidence, class_aggregates(evidence.where(is_example()), Bounds.aggregates())
+
+    @cached_property
+    def _repeated(self) -> DataFrame | None:
+        """The ids that several rows share; None if there are none."""
+        if not self._check_ids:
+            return None
+        evidence, aggregates = self._read
+        few = sum(row.examples for row in aggregates) <= FEW
+        return repeated_ids(evidence.where(is_example()), self.predictions.ids, self._storage.keep, few=few)
+
+    @cached_property
     def _evidence(self) -> DataFrame:
-        return self._storage.keep(self.predictions.evidence())
+        evidence, _ = self._read
+        return evidence if self._repeated is None else self._storage.keep(self._without_repeated(evidence))
+
+    def _without_repeated(self, rows: DataFrame) -> DataFrame:
+        """The rows, refused where others have the same id."""
+        if self._repeated is None:
+            return rows
+        marked = rows.join(self._repeated.withColumn("_is_repeated", F.lit(True)), self.predictions.ids, "left")
+        refusal = F.when(F.col("_is_repeated"), F.lit(int(Refusal.REPEATED_ID)).cast("byte")).otherwise(F.col(c.REFUSAL))
+        return marked.withColumn(c.REFUSAL, refusal).drop("_is_repeated")
 
     @cached_property
     def _aggregated(self) -> tuple[ClassStatistics, list[Row]]:
-        rows = class_aggregates(self._evidence.where(is_example()), Bounds.aggregates())
+        _, rows = self._read
+        if self._repeated is not None:
+            rows = class_aggregates(self._evidence.where(is_example()), Bounds.aggregates())
         return class_statistics(rows, self.predictions.known_classes)
 
     @property
@@ -129,7 +165,7 @@ class LabelAudit:
 
     def _all_arrays(self, of_classes: DataFrame | None = None) -> DataFrame:
         """Accepted rows (of some given classes), all with arrays and second highest probability: another scan of the data."""
-        examples = self.predictions.examples(of_classes=of_classes)
+        examples = self._without_repeated(self.predictions.examples(of_classes=of_classes))
         return where_computed(examples.withColumn(c.SECOND, self.predictions.layout.second()), self._accepted)
 
     @property
@@ -400,7 +436,7 @@ class LabelAudit:
 
     def rejected(self) -> DataFrame:
         """The input rows that could not be used: id columns, reason, and the row as JSON. Another scan of the data."""
-        rows = self.predictions.examples(source=True)
+        rows = self._without_repeated(self.predictions.examples(source=True))
         if not self.statistics.num_rejected:
             rows = rows.where(F.lit(False))  # which Spark knows without reading
         wrong_length = (F.col(c.LENGTH) != self.num_classes) & F.col(c.REFUSAL).isin(*map(int, LENGTH_FIRST))

@@ -13,6 +13,30 @@ class InputError(ClSparkError):
     """The input table cannot be audited: a column is missing or of the wrong type, or no usable row is left."""
 
 
+class MissingColumnError(InputError):
+    """A column that was named is not in the table."""
+
+
+class ColumnTypeError(InputError):
+    """A column is of a type that cannot mean what it should."""
+
+
+class EmptyTableError(InputError):
+    """The table has no rows, or none that can be used."""
+
+
+class SingleClassError(InputError):
+    """The probabilities are of one class: there is nothing to confuse it with."""
+
+
+class RejectedRowsError(InputError):
+    """More rows cannot be used than the caller allows."""
+
+
+class SourceChangedError(InputError):
+    """The input changed while it was read: the rows do not add up."""
+
+
 class OutputError(ClSparkError):
     """The result tables cannot be written or read."""
 

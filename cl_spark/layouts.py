@@ -38,6 +38,14 @@ class Dense:
         """The highest value: NaN if any is."""
         return F.array_max(c.PROBS)
 
+    def lowest(self) -> Column:
+        """The lowest value."""
+        return F.array_min(c.PROBS)
+
+    def total(self) -> Column:
+        """The sum of the values, in the order of the classes."""
+        return _sum(F.col(c.PROBS))
+
     def at(self, index: Column) -> Column:
         """The value of a class; null outside the array, whatever the ANSI setting."""
         return F.get(F.col(c.PROBS), F.when((index >= 0) & (index < 2**31), index.cast("int")))
@@ -120,6 +128,14 @@ class Sparse:
         """The highest value listed: NaN if any is."""
         return F.array_max(self._values)
 
+    def lowest(self) -> Column:
+        """The lowest value, of absent classes too."""
+        return F.least(F.array_min(self._values), self._absent)
+
+    def total(self) -> Column:
+        """The sum of the values, those of absent classes too."""
+        return _sum(self._values) + (self.num_classes - self._size) * F.lit(self.absent)
+
     def at(self, index: Column) -> Column:
         """The value of a class; null outside 0..K-1."""
         listed = F.get(self._values, (F.array_position(self._classes, index.cast("int")) - 1).cast("int"))
@@ -175,6 +191,10 @@ class Sparse:
         rows = np.repeat(np.arange(len(batch)), lists.value_lengths().to_numpy(zero_copy_only=False))
         matrix[rows, classes.flatten().to_numpy(zero_copy_only=False)] = values
         return matrix
+
+
+def _sum(values: Column) -> Column:
+    return F.aggregate(values, F.lit(0.0), lambda total, value: total + value)
 
 
 Layout = Dense | Sparse

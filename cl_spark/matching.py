@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.columns import quoted
-from cl_spark.errors import InputError
+from cl_spark.errors import ColumnTypeError, MissingColumnError
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +23,13 @@ def matched(predictions: DataFrame, labels: DataFrame, id_cols: Sequence[str], l
     predictions hold too gives way to the labels table.
 
     Raises:
-        InputError: a column is missing from a table, or the ids are of types that do not compare.
+        MissingColumnError: a column is missing from a table.
+        ColumnTypeError: the ids are of types that do not compare.
     """
     for key, df, cols in (("labels", labels, [*id_cols, label_col]), ("predictions", predictions, id_cols)):
         missing = [col for col in cols if col not in df.columns]
         if missing:
-            raise InputError(f"{key}: no column {missing[0]!r}; the table has {', '.join(map(repr, df.columns))}")
+            raise MissingColumnError(f"{key}: no column {missing[0]!r}; the table has {', '.join(map(repr, df.columns))}")
     if label_col in predictions.columns:
         logger.warning("predictions hold a column %r too: the labels table's is used", label_col)
     left = predictions.drop(label_col)
@@ -38,7 +39,7 @@ def matched(predictions: DataFrame, labels: DataFrame, id_cols: Sequence[str], l
         both = left.join(right.withColumn(UNMATCHED, F.lit(False)), list(id_cols), "left")
         only_labels = right.join(keys, list(id_cols), "left_anti")
     except AnalysisException as error:
-        raise InputError(f"id_col: {list(id_cols)} cannot be compared between predictions and labels: {error}") from error
+        raise ColumnTypeError(f"id_col: {list(id_cols)} cannot be compared between predictions and labels: {error}") from error
     return both.withColumn(UNMATCHED, F.when(F.col(UNMATCHED).isNull(), F.lit("label"))).unionByName(
         only_labels.withColumn(UNMATCHED, F.lit("prediction")), allowMissingColumns=True
     )

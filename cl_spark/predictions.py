@@ -25,7 +25,7 @@ from pyspark.sql.types import (
 
 from cl_spark import columns as c
 from cl_spark.columns import quoted
-from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.fixed_point import LIMB
 from cl_spark.layouts import SHORT, Dense, Layout, Sparse
@@ -49,6 +49,9 @@ class Refusal(IntEnum):
     NO_LABEL = 11
     NO_SET_OF_CLASSES = 12
     NONE_ABOVE_ABSENT = 13
+    NEGATIVE = 14
+    NO_DISTRIBUTION = 15
+    REPEATED_ID = 16
 
 
 REASONS = {
@@ -65,6 +68,9 @@ REASONS = {
     Refusal.NO_LABEL: "prediction without a label",
     Refusal.NO_SET_OF_CLASSES: "class listed twice or outside 0..K-1 in pred_probs",
     Refusal.NONE_ABOVE_ABSENT: "no class listed above the value of absent ones",
+    Refusal.NEGATIVE: "negative value in pred_probs",
+    Refusal.NO_DISTRIBUTION: "pred_probs that do not sum to 1",
+    Refusal.REPEATED_ID: "id of several rows",
 }
 
 
@@ -94,10 +100,12 @@ class Predictions:
         class_names: names of the classes in the order of the probabilities.
         num_classes: K, where neither class_names nor K columns tell it; sparse probabilities need it.
         absent_prob: value of the classes a sparse list leaves out.
+        probabilities: the caller promises probabilities: rows with negative values or a sum off 1 by more than 0.01 are refused.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
-        InputError: a column is missing or of a type that cannot be used.
+        MissingColumnError: a column is not in the table.
+        ColumnTypeError: a column is of a type that cannot be used.
     """
 
     df: DataFrame
@@ -107,6 +115,7 @@ class Predictions:
     class_names: Sequence[str] | None = None
     num_classes: int | None = None
     absent_prob: float = 0.0
+    probabilities: bool = False
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -121,15 +130,15 @@ class Predictions:
         for key, cols in wanted.items():
             for col in cols:
                 if col not in fields:
-                    raise InputError(f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, fields))}")
+                    raise MissingColumnError(f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, fields))}")
         if len({*self.id_columns, self.label_col, *self._prob_columns}) < sum(map(len, wanted.values())):
             raise ConfigurationError(f"id_col, label_col and pred_probs_col must be different columns, got {wanted}")
         for col in self.id_columns:
             if isinstance(fields[col], ArrayType) or fields[col].typeName() in ("map", "struct", "variant"):
-                raise InputError(f"id_col: column {col!r} is {fields[col].simpleString()}, which has no order; "
+                raise ColumnTypeError(f"id_col: column {col!r} is {fields[col].simpleString()}, which has no order; "
                                  "use a plain column or list the parts of a composite key")  # fmt: skip
         if not isinstance(fields[self.label_col], IntegralType | StringType):
-            raise InputError(
+            raise ColumnTypeError(
                 f"label_col: column {self.label_col!r} is {fields[self.label_col].simpleString()}; "
                 "labels are class indices (an integer type) or class names (string): cast it"
             )
@@ -168,7 +177,7 @@ class Predictions:
             if not sparse and self.absent_prob:
                 raise ConfigurationError(f"absent_prob goes with sparse probabilities; column {col!r} is {found.simpleString()}")
         if not usable:
-            raise InputError(f"pred_probs_col: column {col!r} is {found.simpleString()}; it must be {wanted}")
+            raise ColumnTypeError(f"pred_probs_col: column {col!r} is {found.simpleString()}; it must be {wanted}")
 
     @property
     def id_columns(self) -> list[str]:
@@ -281,6 +290,9 @@ class Predictions:
             (Refusal.LABEL_OUT_OF_RANGE, F.col(c.SELF).isNull()),
             (Refusal.TOO_LARGE, F.greatest(F.abs(c.MAX_PROB), F.abs(c.SELF)) >= F.lit(LIMB)),
         ]
+        if self.probabilities:
+            off = F.abs(layout.total() - 1) > SUM_TOLERANCE
+            checks += [(Refusal.NEGATIVE, layout.lowest() < 0), (Refusal.NO_DISTRIBUTION, off)]
         refusal = F.lit(0)  # F.when() tries its conditions in order: the first check ends up outermost
         for code, condition in reversed(checks):
             refusal = F.when(condition, F.lit(int(code))).otherwise(refusal)
@@ -344,6 +356,10 @@ gives the same results: it only decides how often a row is read again."""
 SURELY_WRONG = 0.05
 """Suspects with a self-confidence below this keep their array: where a quota outlasts the classes that beat the label, they
 are who it takes. Any value gives the same results."""
+
+
+SUM_TOLERANCE = 0.01
+"""How far probabilities may be from summing to 1: what half precision and rounding to three digits lose, and more."""
 
 
 def keeps_array() -> Column:

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark.errors import InputError
+from cl_spark.errors import EmptyTableError, InputError, SingleClassError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.fixed_point import LIMB, exact_mean
 from cl_spark.predictions import REASONS, Refusal
@@ -127,10 +127,11 @@ def class_statistics(rows: Sequence[Row], known_classes: int | None) -> tuple[Cl
     K is `known_classes`, or the length most rows have (the longer on a tie); rows of another length are refused.
 
     Raises:
-        InputError: no row is left, or there are fewer than two classes.
+        EmptyTableError: no row is left.
+        SingleClassError: there are fewer than two classes.
     """
     if not rows:
-        raise InputError("the input has no rows")
+        raise EmptyTableError("the input has no rows")
     lengths: Counter[int] = Counter()
     for row in rows:
         if row[c.LENGTH] > 0:
@@ -146,9 +147,9 @@ def class_statistics(rows: Sequence[Row], known_classes: int | None) -> tuple[Cl
             rejected[reason] += row.examples
     if not accepted:
         seen = ", ".join(f"{REASONS[reason]}: {times:,}" for reason, times in rejected.most_common())
-        raise InputError(f"no row of the input can be used ({seen}); check label_col, pred_probs_col and class_names")
+        raise EmptyTableError(f"no row of the input can be used ({seen}); check label_col, pred_probs_col and class_names")
     if classes < 2:
-        raise InputError(f"pred_probs hold {classes} class per row; confident learning needs at least 2")
+        raise SingleClassError(f"pred_probs hold {classes} class per row; confident learning needs at least 2")
     statistics = ClassStatistics(
         classes,
         {row[c.GIVEN]: (row.examples, row.whole, row.high, row.low) for row in accepted},
@@ -159,7 +160,7 @@ def class_statistics(rows: Sequence[Row], known_classes: int | None) -> tuple[Cl
     return statistics, accepted
 
 
-LENGTH_FIRST = (Refusal.NONE, Refusal.LABEL_OUT_OF_RANGE, Refusal.TOO_LARGE)
+LENGTH_FIRST = (Refusal.NONE, Refusal.LABEL_OUT_OF_RANGE, Refusal.TOO_LARGE, Refusal.NEGATIVE, Refusal.NO_DISTRIBUTION)
 """Findings that a wrong length explains."""
 
 

@@ -8,7 +8,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ConfigurationError, InputError, LabelAudit, find_label_issues
+from cl_spark import ConfigurationError, EmptyTableError, InputError, LabelAudit, find_label_issues
+from cl_spark.predictions import Refusal
 from tests.frames import ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
@@ -98,15 +99,41 @@ def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(spark: SparkS
         1011: (0, [1e10, 0.2, 0.3, 0.4], "score beyond 2^29"),
         1012: (0, [nan, 0.2, 0.3, 0.4], "NaN or infinity in pred_probs"),
         1013: (0, [-inf, 0.2, 0.3, 0.4], "NaN or infinity in pred_probs"),
+        1014: (0, [0.7, -0.1, 0.2, 0.2], "negative value in pred_probs"),
+        1015: (0, [0.7, 0.1, 0.1, 0.2], "pred_probs that do not sum to 1"),
+        1016: (1, [0.7, 0.1, 0.1, 0.1], "id of several rows"),
     }
     rows = spark.createDataFrame([(i, label, probs) for i, (label, probs, _) in bad.items()], df.schema)
+    rows = rows.unionByName(spark.createDataFrame([(1016, 9, [0.7, 0.1, 0.1, 0.1])], df.schema))
     no_id = spark.createDataFrame([(None, 0, [0.25] * 4)], df.schema)
-    with LabelAudit(df.unionByName(rows).unionByName(no_id)) as audit:
+    with LabelAudit(df.unionByName(rows).unionByName(no_id), probabilities=True) as audit:
         found = {row.id: row for row in audit.rejected().collect()}
         assert {i: row.reason for i, row in found.items()} == {i: why for i, (*_, why) in bad.items()} | {None: "null id"}
         assert '"label":4' in found[1001].row
-        assert audit.num_examples + audit.statistics.num_rejected == df.count() + len(bad) + 1
+        assert audit.num_examples + audit.statistics.num_rejected == df.count() + len(bad) + 2
         assert ids(audit.find_label_issues()) == EXPECTED
+
+
+def test_what_was_not_promised_is_not_checked(df: DataFrame) -> None:
+    logits = df.withColumn("pred_probs", F.expr("transform(pred_probs, p -> 2 * p - 1)"))
+    with LabelAudit(logits.unionByName(logits), check_ids=False) as audit:
+        assert audit.statistics.num_rejected == 0
+    with LabelAudit(logits, probabilities=True) as audit, pytest.raises(EmptyTableError, match="negative value"):
+        _ = audit.statistics
+
+
+@pytest.mark.parametrize("few", [10, 1000])
+def test_rows_that_share_an_id_are_left_out_of_every_answer(df: DataFrame, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("cl_spark.audit.FEW", few)
+    twice = df.unionByName(df.where("id < 20"))
+    with LabelAudit(twice) as audit, LabelAudit(df.where("id >= 20")) as without:
+        assert audit.statistics.rejected == {Refusal.REPEATED_ID: 40}
+        for answer in ("find_label_issues", "confident_joint", "label_quality_scores"):
+            first, second = getattr(audit, answer)(), getattr(without, answer)()
+            assert sorted(first.collect()) == sorted(second.collect()), answer
+        margins = [one.label_quality_scores(method="normalized_margin") for one in (audit, without)]
+        assert sorted(margins[0].collect()) == sorted(margins[1].collect())
+        assert audit.rejected().where("reason = 'id of several rows'").count() == 40
 
 
 def test_unknown_class_names_are_rejected(spark: SparkSession) -> None:
