@@ -15,16 +15,19 @@ from cl_spark.errors import (
     ColumnTypeError,
     ConfigurationError,
     EmptyTableError,
+    GatesFailedError,
     InputError,
     MissingColumnError,
     MissingDependencyError,
     OutputError,
     RejectedRowsError,
+    RunError,
     SingleClassError,
     SourceChangedError,
 )
 from cl_spark.health import HealthSummary
 from cl_spark.noise import NoiseRates
+from cl_spark.runs import Run, read_run
 from cl_spark.version import __version__
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "ColumnTypeError",
     "ConfigurationError",
     "EmptyTableError",
+    "GatesFailedError",
     "HealthSummary",
     "InputError",
     "LabelAudit",
@@ -40,6 +44,8 @@ __all__ = [
     "NoiseRates",
     "OutputError",
     "RejectedRowsError",
+    "Run",
+    "RunError",
     "SingleClassError",
     "SourceChangedError",
     "__version__",
@@ -50,4 +56,5 @@ __all__ = [
     "label_quality_scores",
     "noise_rates",
     "num_label_issues",
+    "read_run",
 ]

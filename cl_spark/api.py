@@ -33,6 +33,8 @@ def find_label_issues(
     class_names: Sequence[str] | None = None,
     num_classes: int | None = None,
     absent_prob: float = 0.0,
+    probabilities: bool = False,
+    check_ids: bool = True,
     filter_by: str = "prune_by_noise_rate",
     rank_by: str = "self_confidence",
     adjust_pred_probs: bool = False,
@@ -56,6 +58,8 @@ def find_label_issues(
         class_names=class_names,
         num_classes=num_classes,
         absent_prob=absent_prob,
+        probabilities=probabilities,
+        check_ids=check_ids,
     )
     issues = audit.find_label_issues(
         filter_by=filter_by,
@@ -78,7 +82,7 @@ def label_quality_scores(
         df: the table.
         method: the score.
         adjust_pred_probs: score adjusted probabilities.
-        columns: id_col, label_col, pred_probs_col, class_names, as for `LabelAudit`.
+        columns: id_col, label_col, pred_probs_col, class_names and others, as for `LabelAudit`.
 
     Example:
         >>> label_quality_scores(df).columns

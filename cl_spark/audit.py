@@ -56,6 +56,7 @@ class LabelAudit:
             rejected. Default False: scores of any scale.
         check_ids: look for ids that several rows share, and reject those rows. Default True; leave it to a table that is
             known to have a key, as it costs a shuffle of the ids.
+        slice_by: columns (of `df`, or of `labels`) for whose values `slice_health` tells health apart.
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
             ones. Default None: cached in memory and on local disk, or scanned again where that is refused.
 
@@ -86,12 +87,13 @@ class LabelAudit:
         labels: DataFrame | None = None,
         probabilities: bool = False,
         check_ids: bool = True,
+        slice_by: Sequence[str] = (),
         evidence_path: str | None = None,
     ) -> None:
         if labels is not None:
-            df = matched(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col)
+            df = matched(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col, slice_by)
         self.predictions = Predictions(
-            df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob, probabilities
+            df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob, probabilities, slice_by
         )
         self._check_ids = check_ids
         self._spark = df.sparkSession
@@ -433,6 +435,29 @@ class LabelAudit:
             num_issues=issues,
             num_examples=self.num_examples,
         )
+
+    def slice_health(self) -> DataFrame:
+        """Health of the examples with each value of the columns `slice_by`: which source, annotator or day has the worst labels.
+
+        Label issues are those `overall_health` counts, so over the values of a column they add up to its `num_issues`. The
+        interval is Wilson's at 95 %: a value with few examples has a wide one, so rank by `upper` to find what is surely bad.
+
+        Returns:
+            slice_column, slice_value, examples, label_issues, label_quality, lower, upper.
+        """
+        ids, slices = self.predictions.ids, self.predictions.slices
+        wrong = self._confident_elsewhere.where(suspect()).select(*ids).withColumn("_wrong", F.lit(1))
+        rows = self._rows.select(*ids, *slices).join(wrong, ids, "left")
+        pairs = [F.struct(F.lit(col).alias("slice_column"), F.col(name).alias("slice_value"))
+                 for col, name in zip(self.predictions.slice_by, slices, strict=True)]  # fmt: skip
+        if not pairs:
+            raise ConfigurationError("slice_health needs columns to slice by: pass slice_by to LabelAudit")
+        counts = (
+            rows.select(F.inline(F.array(*pairs)), "_wrong")
+            .groupBy("slice_column", "slice_value")
+            .agg(F.count(F.lit(1)).alias(c.EXAMPLES), F.coalesce(F.sum("_wrong"), F.lit(0)).alias(c.LABEL_ISSUES))
+        )
+        return counts.select("*", (1 - F.col(c.LABEL_ISSUES) / F.col(c.EXAMPLES)).alias(c.LABEL_QUALITY), *health.wilson())
 
     def rejected(self) -> DataFrame:
         """The input rows that could not be used: id columns, reason, and the row as JSON. Another scan of the data."""

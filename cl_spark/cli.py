@@ -1,19 +1,24 @@
 """The command line: `cl-spark audit`. Its flags are the fields of the configuration model."""
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from cl_spark.config import AuditConfig, load_config
-from cl_spark.errors import ClSparkError, ConfigurationError, InputError
+from cl_spark.errors import ClSparkError, ConfigurationError, GatesFailedError, InputError
 from cl_spark.steps import Steps
 from cl_spark.version import __version__
 
-UNUSABLE, FAILED = 2, 1
+if TYPE_CHECKING:
+    from cl_spark.tables.results import ResultTables
+
+UNUSABLE, FAILED, GATES_FAILED = 2, 1, 3
 
 
 def _settings(_: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str] | None:
@@ -69,13 +74,14 @@ def cli() -> None:
 def audit(config: str | None, **flags: Any) -> None:
     """Audit a table of labels and predicted probabilities, and write the tables of issues and health.
 
-    Exit code 0 on success, 2 if the configuration or the input cannot be used, 1 on any other failure.
+    Exit code 0 on success, 3 if all was written but a gate failed, 2 if the configuration or the input cannot be used, 1 on any
+    other failure.
     """
     settings = load_config(config, {key: value for key, value in flags.items() if value is not None})
     from cl_spark.session import spark_session  # PySpark takes a second to import: not before the flags are checked
 
-    with spark_session(settings.spark_conf, delta=settings.format == "delta") as spark:
-        from cl_spark.console import show, show_steps
+    with spark_session(settings.spark_conf, delta=_needs_delta(settings)) as spark:
+        from cl_spark.console import show, show_slices, show_steps
         from cl_spark.job import run_audit
 
         console, notes = Console(), Console(stderr=True, quiet=settings.quiet)
@@ -83,8 +89,69 @@ def audit(config: str | None, **flags: Any) -> None:
         result = run_audit(spark, settings, steps)
         if not settings.quiet:
             show(result, settings.id_columns, console)
+            if settings.slice_by:
+                show_slices(result, console)
         if settings.profile:
             show_steps(steps, console)
+    if result.failed_gates:
+        raise GatesFailedError("\n".join(f"gate failed: {gate}" for gate in result.failed_gates))
+
+
+def _needs_delta(settings: AuditConfig) -> bool:
+    sources = [Path(name) for name in (settings.predictions, settings.labels) if name is not None]
+    return settings.format == "delta" or any((path / "_delta_log").exists() for path in sources)
+
+
+@cli.command()
+@click.argument("location")
+@click.option("--last", type=click.IntRange(1), default=10, show_default=True, help="How many runs")
+@click.option("--exclude", metavar="RUN_ID", help="Compare no later run with this one: a bad night")
+@click.option("--include", metavar="RUN_ID", help="Take that back")
+@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+def history(location: str, last: int, exclude: str | None, include: str | None, spark_conf: dict[str, str] | None) -> None:
+    """Show the last finished runs at LOCATION, the `output` of the audits."""
+    with _tables(location, spark_conf) as tables:
+        from cl_spark.console import show_history
+        from cl_spark.history import set_baseline
+
+        for run_id, included in ((exclude, False), (include, True)):
+            if run_id is not None:
+                set_baseline(tables, run_id, included)
+        show_history(tables, Console(), last)
+
+
+@cli.command()
+@click.argument("location")
+@click.argument("earlier", required=False)
+@click.argument("later", required=False)
+@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+def compare(location: str, earlier: str | None, later: str | None, spark_conf: dict[str, str] | None) -> None:
+    """Show what changed between two runs at LOCATION: by default the last two of the source audited last."""
+    with _tables(location, spark_conf) as tables:
+        from cl_spark.console import show_change
+        from cl_spark.history import baseline
+        from cl_spark.runs import read_run
+
+        second = read_run(location, later, spark=tables.spark)
+        first = (
+            read_run(location, earlier, spark=tables.spark)
+            if earlier
+            else baseline(tables, second.record["source"], second.run_id)
+        )
+        if first is None:
+            raise InputError(f"run {second.run_id!r} is the only one of {second.record['source']!r}: nothing to compare it with")
+        show_change(first, second, Console())
+
+
+@contextmanager
+def _tables(location: str, spark_conf: dict[str, str] | None) -> "Iterator[ResultTables]":
+    from cl_spark.session import spark_session
+
+    delta = not any(Path(location).glob("runs/run_id=*/*.parquet")) or (Path(location) / "runs" / "_delta_log").exists()
+    with spark_session(spark_conf or {}, delta=delta) as spark:
+        from cl_spark.tables.results import ResultTables
+
+        yield ResultTables.at(spark, location)
 
 
 @cli.command()
@@ -111,8 +178,6 @@ def bench(
 
     Writes <directory>/results/<shape>.json and .md and prints the table.
     """
-    from pathlib import Path
-
     from cl_spark.bench.generated import Shape
     from cl_spark.bench.race import contestants, race, save
     from cl_spark.bench.race import show as show_race
@@ -140,6 +205,9 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
         return UNUSABLE
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except GatesFailedError as error:
+        click.echo(f"cl-spark: {error}", err=True)
+        return GATES_FAILED
     except (ConfigurationError, InputError) as error:
         click.echo(f"cl-spark: {error}", err=True)
         return UNUSABLE

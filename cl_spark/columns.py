@@ -145,6 +145,20 @@ CONFIDENT_JOINT = Table(
         Column(INVERSE_NOISE_RATE, "double", "p(true | given)"),
     ),
 )
+SLICE_HEALTH = Table(
+    "slice_health",
+    "value of a slice column (written where `slice_by` names some)",
+    (
+        _run,
+        Column("slice_column", "string", "The column of the input"),
+        Column("slice_value", "string", "Its value; null is one too"),
+        Column(EXAMPLES, "long", "Examples with the value"),
+        Column(LABEL_ISSUES, "long", "Those among them whose true class is confidently another, as `overall_health` counts them"),
+        Column(LABEL_QUALITY, "double", "1 - label_issues / examples"),
+        Column("lower", "double", "Lower end of its 95 % Wilson interval"),
+        Column("upper", "double", "Upper end of its 95 % Wilson interval"),
+    ),
+)
 REJECTED = Table(
     "rejected",
     "input row that could not be used",
@@ -164,7 +178,7 @@ RUNS = Table(
         Column("finished", "timestamp", "When its last table was written"),
         Column("status", "string", "`finished`"),
         Column("source", "string", "What was read, as configured"),
-        Column("source_version", "string", "Delta version of the source; null for other sources"),
+        Column("source_version", "string", "Delta version of the source; or number and digest of its files; else null"),
         Column("parameters", "string", "The whole configuration as JSON"),
         Column("library_versions", "string", "Versions of cl_spark, Spark and Python as JSON"),
         Column("num_read", "long", "Rows read = examples + rejected"),
@@ -173,7 +187,9 @@ RUNS = Table(
         Column("num_issues", "long", "Rows in `issues`"),
         Column("num_classes", "int", "K"),
         Column("overall_health", "double", "1 - off-diagonal issues / examples"),
+        Column("failed_gates", "string", "Gates the run did not pass, one per line; empty if it passed all"),
+        Column("baseline", "boolean", "Whether later runs are compared with this one"),
     ),
 )
 
-TABLES = (ISSUES, LABEL_SCORES, CLASS_HEALTH, OVERLAPPING_CLASSES, CONFIDENT_JOINT, REJECTED, RUNS)
+TABLES = (ISSUES, LABEL_SCORES, CLASS_HEALTH, OVERLAPPING_CLASSES, CONFIDENT_JOINT, SLICE_HEALTH, REJECTED, RUNS)

@@ -39,6 +39,22 @@ class AuditConfig(BaseModel):
     class_names: list[str] | None = Field(None, description="Names of the classes, in the order of the probabilities")
     num_classes: int | None = Field(None, ge=2, description="Number of classes; sparse probabilities need it")
     absent_prob: float = Field(0.0, description="Probability of the classes that a sparse list leaves out")
+    probabilities: bool = Field(
+        False, description="The values are promised to be probabilities: rows with a negative one or a sum off 1 are rejected"
+    )
+    check_ids: bool = Field(True, description="Look for ids that several rows share, and reject those rows")
+    on_bad_rows: Literal["reject", "fail"] = Field(
+        "reject", description="What rows that cannot be used do: go to `rejected`, or fail the run before anything is written"
+    )
+    max_rejected_fraction: float = Field(
+        0.01, ge=0, le=1, description="Share of rows that may be rejected; beyond it the run fails before anything is written"
+    )
+    source_version: int | None = Field(
+        None, ge=0, description="Audit an older state of the Delta table `predictions`: its version"
+    )
+    source_timestamp: str | None = Field(
+        None, description="Audit an older state of the Delta table `predictions`: the time, as in 2026-01-31 02:00:00"
+    )
     filter_by: str = Field("prune_by_noise_rate", description="Which examples are issues: the filter of `find_label_issues`")
     rank_by: str = Field("self_confidence", description="Label quality score that ranks the issues")
     adjust_pred_probs: bool = Field(False, description="Rank by scores of probabilities adjusted by the thresholds")
@@ -47,6 +63,12 @@ class AuditConfig(BaseModel):
     min_examples_per_class: int = Field(1, ge=0, description="Examples every class keeps; smaller classes are not pruned")
     num_issues: int | str | None = Field(
         None, description="How many issues the low_* filters take: a number or an estimation method"
+    )
+    slice_by: list[str] = Field([], description="Columns for whose values health is told apart, such as source or annotator")
+    gates: list[str] = Field(
+        [],
+        description="Conditions such as overall_health >= 0.97, class_health.label_quality >= 0.9, issues_new <= 500, "
+        "health_drop <= 0.01: where one fails, everything is written and the exit code is 3",
     )
     label_scores: bool = Field(False, description="Also write a score for every example (table `label_scores`)")
     output: str | None = Field(
@@ -62,7 +84,7 @@ class AuditConfig(BaseModel):
     quiet: bool = Field(False, description="Print nothing but errors")
     profile: bool = Field(False, description="Also print where the time went, step by step")
 
-    @field_validator("id_col", "pred_probs_col", "class_names", "num_to_remove_per_class", mode="before")
+    @field_validator("id_col", "pred_probs_col", "class_names", "num_to_remove_per_class", "slice_by", "gates", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
@@ -85,6 +107,10 @@ class AuditConfig(BaseModel):
             raise ValueError("sample: goes without predictions and labels")
         if self.sample is None and self.predictions is None:
             raise ValueError("predictions: needed; a path or table name (or sample: digits to try it out)")
+        if self.source_version is not None and self.source_timestamp is not None:
+            raise ValueError("source_version: goes without source_timestamp")
+        if self.sample is not None and (self.source_version is not None or self.source_timestamp is not None):
+            raise ValueError("source_version, source_timestamp: a sample has no older state")
         if self.output is None:
             raise ValueError("output: needed; a directory path or a catalog.schema")
         return self

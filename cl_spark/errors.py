@@ -41,5 +41,13 @@ class OutputError(ClSparkError):
     """The result tables cannot be written or read."""
 
 
+class RunError(ClSparkError):
+    """Spark failed in the middle of a run: a file that cannot be read, a lost cluster. The run was not recorded."""
+
+
+class GatesFailedError(ClSparkError):
+    """A run was written, but does not pass the gates it was given."""
+
+
 class MissingDependencyError(ClSparkError):
     """Something the machine must provide is missing: Spark itself, Java, or Delta Lake on Spark's classpath."""

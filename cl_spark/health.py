@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
@@ -75,3 +75,19 @@ def overlapping_classes(joint: CellTable, num_examples: int, *, asymmetric: bool
         .select(c.CLASS_A, c.CLASS_B, c.EXAMPLES, c.JOINT_PROBABILITY)
         .orderBy(F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B)
     )
+
+
+def wilson(z: float = 1.959963984540054) -> list[Column]:
+    """`lower` and `upper` end of Wilson's interval for the label quality of rows that hold it and their `examples`.
+
+    Args:
+        z: standard deviations of the normal distribution: 95 % by default.
+    """
+    quality, n = F.col(c.LABEL_QUALITY), F.col(c.EXAMPLES)
+    centre = quality + z * z / (2 * n)
+    reach = z * F.sqrt(quality * (1 - quality) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return [
+        F.greatest((centre - reach) / scale, F.lit(0.0)).alias("lower"),
+        F.least((centre + reach) / scale, F.lit(1.0)).alias("upper"),
+    ]

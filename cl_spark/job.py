@@ -3,21 +3,26 @@
 import json
 import platform
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.resources import as_file, files
 
 import pyspark
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.audit import LabelAudit
 from cl_spark.config import AuditConfig
+from cl_spark.errors import RejectedRowsError, RunError, SourceChangedError
+from cl_spark.history import Gate, baseline, failed_gates
 from cl_spark.predictions import REASONS
+from cl_spark.runs import Run
 from cl_spark.steps import Steps
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.source import Source, read_source
+from cl_spark.tables.source import SPARK_ERRORS, Source, read_source, reason
 from cl_spark.version import __version__
 
 
@@ -33,6 +38,7 @@ class AuditResult:
         rejected: rows refused, by reason.
         num_issues: rows in `issues`.
         overall_health: 1 - off-diagonal issues / examples.
+        failed_gates: what the run did not pass, with the values seen.
         seconds: how long it took.
     """
 
@@ -43,6 +49,7 @@ class AuditResult:
     rejected: dict[str, int]
     num_issues: int
     overall_health: float
+    failed_gates: list[str]
     seconds: float
 
     def issues(self) -> DataFrame:
@@ -64,10 +71,12 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     steps = steps or Steps()
     started = datetime.now(timezone.utc)
     run_id = config.run_id or f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    tables = ResultTables(spark, str(config.output), config.format)
+    gates = [Gate.parse(text) for text in config.gates]
     with steps("opening the input"):
         source = _source(spark, config)
-        labels = None if config.labels is None else read_source(spark, config.labels, "labels").df
+        labels = None if config.labels is None else read_source(spark, config.labels, "labels")
+        name = source.name if labels is None else f"{source.name} with labels {labels.name}"
+        tables = ResultTables(spark, str(config.output), config.format, name)
         audit = LabelAudit(
             source.df,
             id_col=config.id_columns,
@@ -76,11 +85,16 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
             class_names=config.class_names,
             num_classes=config.num_classes,
             absent_prob=config.absent_prob,
-            labels=labels,
+            labels=None if labels is None else labels.df,
+            probabilities=config.probabilities,
+            check_ids=config.check_ids,
+            slice_by=config.slice_by,
         )
-    with audit:
+        num_read, version = _counted(audit, source, labels)
+    with _explained(run_id, steps), audit:
         with steps("scanning the data"):
             statistics = audit.statistics
+            _account(config, audit, num_read)
         with steps("counting the confident joint"):
             health = audit.health_summary()
         with steps("choosing the issues"):
@@ -94,42 +108,49 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
                 num_issues=config.num_issues,
             )
         with steps("writing the tables"):
-            tables.write_all(
-                {
-                    c.ISSUES: issues,
-                    c.CLASS_HEALTH: health.class_health,
-                    c.OVERLAPPING_CLASSES: health.overlapping_classes,
-                    c.CONFIDENT_JOINT: audit.confident_joint_table(),
-                    c.REJECTED: audit.rejected(),
-                },
-                run_id,
-            )
+            written = {
+                c.ISSUES: issues,
+                c.CLASS_HEALTH: health.class_health,
+                c.OVERLAPPING_CLASSES: health.overlapping_classes,
+                c.CONFIDENT_JOINT: audit.confident_joint_table(),
+                c.REJECTED: audit.rejected(),
+                **({c.SLICE_HEALTH: audit.slice_health()} if config.slice_by else {}),
+            }
+            tables.begin(run_id, {*written, *([c.LABEL_SCORES] if config.label_scores else [])})
+            tables.write_all(written, run_id)
         if config.label_scores:
             with steps("scoring every example"):
                 tables.write(c.LABEL_SCORES, _label_scores(audit, config, tables.read_run(c.ISSUES, run_id)), run_id)
         with steps("recording the run"):
+            num_rejected = tables.read_run(c.REJECTED, run_id).count()
+            if num_rejected != statistics.num_rejected:
+                raise _changed(num_read, audit.num_examples, num_rejected)
             num_issues = tables.read_run(c.ISSUES, run_id).count()
-            finished = datetime.now(timezone.utc)
-            row = {
-                "started": started,
-                "finished": finished,
-                "status": "finished",
-                "source": source.name if config.labels is None else f"{source.name} with labels {config.labels}",
-                "source_version": None if source.version is None else str(source.version),
-                "parameters": config.model_dump_json(),
-                "library_versions": json.dumps(
+            record = Row(
+                run_id=run_id,
+                started=started,
+                finished=datetime.now(timezone.utc),
+                status="finished",
+                source=name,
+                source_version=version,
+                parameters=config.model_dump_json(),
+                library_versions=json.dumps(
                     {"cl_spark": __version__, "spark": spark.version, "pyspark": pyspark.__version__,
                      "python": platform.python_version()}
                 ),
-                "num_read": audit.num_examples + statistics.num_rejected,
-                "num_examples": audit.num_examples,
-                "num_rejected": statistics.num_rejected,
-                "num_issues": num_issues,
-                "num_classes": audit.num_classes,
-                "overall_health": health.overall_health,
-            }  # fmt: skip
-            schema = ", ".join(f"{column.name} {column.type}" for column in c.RUNS.columns if column.name != c.RUN_ID)
-            tables.write(c.RUNS, spark.createDataFrame([tuple(row.values())], schema), run_id)
+                num_read=num_read,
+                num_examples=audit.num_examples,
+                num_rejected=num_rejected,
+                num_issues=num_issues,
+                num_classes=audit.num_classes,
+                overall_health=health.overall_health,
+            )  # fmt: skip
+            before = baseline(tables, name, run_id) if gates else None
+            failed = failed_gates(gates, Run(run_id, record, tables), before)
+            row = {**record.asDict(), "failed_gates": "\n".join(failed), "baseline": True}
+            schema = ", ".join(f"{column.name} {column.type}" for column in c.RUNS.columns)
+            runs = spark.createDataFrame([tuple(row[column.name] for column in c.RUNS.columns)], schema)
+            tables.write(c.RUNS, runs.drop(c.RUN_ID), run_id)
         return AuditResult(
             run_id,
             tables,
@@ -138,15 +159,72 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
             {REASONS[reason]: times for reason, times in sorted(statistics.rejected.items())},
             num_issues,
             health.overall_health,
-            (finished - started).total_seconds(),
+            failed,
+            (record.finished - started).total_seconds(),
         )
+
+
+@contextmanager
+def _explained(run_id: str, steps: Steps) -> Iterator[None]:
+    try:
+        yield
+    except SPARK_ERRORS as error:
+        step = next(reversed(steps.seconds), "starting")
+        raise RunError(f"run {run_id!r} failed while {step}: {reason(error)}; it was not recorded") from error
+
+
+def _counted(audit: LabelAudit, source: Source, labels: Source | None) -> tuple[int, str | None]:
+    """Rows to account for, counted without the audit's own scan, and the version of what is read."""
+    num_read, version = source.counted()
+    if labels is None:
+        return num_read, version
+    return audit.predictions.df.count(), f"{version}, labels {labels.counted()[1]}"
+
+
+def _account(config: AuditConfig, audit: LabelAudit, num_read: int) -> None:
+    """Refuse to go on with rows that do not add up, or with more rejected rows than allowed.
+
+    Raises:
+        SourceChangedError: the rows accepted and rejected are not the rows read.
+        RejectedRowsError: too many rows are rejected.
+    """
+    rejected = audit.statistics.num_rejected
+    if audit.num_examples + rejected != num_read:
+        raise _changed(num_read, audit.num_examples, rejected)
+    allowed = 0.0 if config.on_bad_rows == "fail" else config.max_rejected_fraction
+    if rejected > allowed * num_read:
+        ids = [F.col(c.quoted(col)).cast("string") for col in config.id_columns]
+        first = F.min(F.concat_ws(", ", *ids)).alias("id")
+        reasons = audit.rejected().groupBy(c.REASON).agg(F.count(F.lit(1)).alias("rows"), first)
+        seen = "; ".join(
+            f"{row[c.REASON]}: {row.rows:,} (such as id {row.id!r})"
+            for row in reasons.orderBy(F.desc("rows"), c.REASON).collect()
+        )
+        limit = "on_bad_rows is fail" if config.on_bad_rows == "fail" else f"max_rejected_fraction is {allowed:g}"
+        raise RejectedRowsError(
+            f"{rejected:,} of {num_read:,} rows ({rejected / num_read:.2%}) cannot be used, and {limit}: {seen}. Nothing was "
+            "written. Mend these rows, or raise the limit (--max-rejected-fraction)"
+        )
+
+
+def _changed(num_read: int, accepted: int, rejected: int) -> SourceChangedError:
+    return SourceChangedError(
+        f"the input changed while it was read: {num_read:,} rows at first, later {accepted:,} accepted and {rejected:,} "
+        "rejected; the run was not recorded. Run it again when nobody writes, or read a Delta table, which keeps its versions"
+    )
 
 
 def _source(spark: SparkSession, config: AuditConfig) -> Source:
     if config.sample is None:
-        return read_source(spark, str(config.predictions), "predictions")
+        return read_source(
+            spark,
+            str(config.predictions),
+            "predictions",
+            version=config.source_version,
+            timestamp=config.source_timestamp,
+        )
     with as_file(files("cl_spark") / "sample" / f"{config.sample}.parquet") as path:
-        return Source(spark.read.parquet(str(path)), f"sample {config.sample}", None)
+        return Source(spark.read.parquet(str(path)), f"sample {config.sample}")
 
 
 def _label_scores(audit: LabelAudit, config: AuditConfig, issues: DataFrame) -> DataFrame:

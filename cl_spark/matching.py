@@ -16,11 +16,13 @@ UNMATCHED = "_unmatched"
 """What a row of the matched table lacks: "label", "prediction", or null for nothing."""
 
 
-def matched(predictions: DataFrame, labels: DataFrame, id_cols: Sequence[str], label_col: str) -> DataFrame:
+def matched(
+    predictions: DataFrame, labels: DataFrame, id_cols: Sequence[str], label_col: str, more: Sequence[str] = ()
+) -> DataFrame:
     """Predictions with the labels of their ids. Ids found on one side only stay, marked in `UNMATCHED`: they are rejected.
 
     The labels are the narrow side: where Spark can broadcast them, the arrays are not shuffled. A label column that the
-    predictions hold too gives way to the labels table.
+    predictions hold too gives way to the labels table; so do further columns (`more`) the labels table has.
 
     Raises:
         MissingColumnError: a column is missing from a table.
@@ -32,8 +34,9 @@ def matched(predictions: DataFrame, labels: DataFrame, id_cols: Sequence[str], l
             raise MissingColumnError(f"{key}: no column {missing[0]!r}; the table has {', '.join(map(repr, df.columns))}")
     if label_col in predictions.columns:
         logger.warning("predictions hold a column %r too: the labels table's is used", label_col)
-    left = predictions.drop(label_col)
-    right = labels.select(*map(quoted, (*id_cols, label_col)))
+    taken = [label_col, *(col for col in more if col in labels.columns)]
+    left = predictions.drop(*taken)
+    right = labels.select(*map(quoted, (*id_cols, *taken)))
     keys = left.select(*map(quoted, id_cols))
     try:
         both = left.join(right.withColumn(UNMATCHED, F.lit(False)), list(id_cols), "left")

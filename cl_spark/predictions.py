@@ -100,6 +100,7 @@ class Predictions:
         class_names: names of the classes in the order of the probabilities.
         num_classes: K, where neither class_names nor K columns tell it; sparse probabilities need it.
         absent_prob: value of the classes a sparse list leaves out.
+        slice_by: columns whose values health is told apart for.
         probabilities: the caller promises probabilities: rows with negative values or a sum off 1 by more than 0.01 are refused.
 
     Raises:
@@ -116,6 +117,7 @@ class Predictions:
     num_classes: int | None = None
     absent_prob: float = 0.0
     probabilities: bool = False
+    slice_by: Sequence[str] = ()
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -126,12 +128,17 @@ class Predictions:
             raise ConfigurationError(f"class_names must be a list of names, not the text {names!r}")
         if not self.id_columns:
             raise ConfigurationError("id_col names no column: give the id column, or the columns of a composite key")
-        wanted = {"id_col": self.id_columns, "label_col": [self.label_col], "pred_probs_col": self._prob_columns}
+        wanted = {
+            "id_col": self.id_columns,
+            "label_col": [self.label_col],
+            "pred_probs_col": self._prob_columns,
+            "slice_by": self.slice_by,
+        }
         for key, cols in wanted.items():
             for col in cols:
                 if col not in fields:
                     raise MissingColumnError(f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, fields))}")
-        if len({*self.id_columns, self.label_col, *self._prob_columns}) < sum(map(len, wanted.values())):
+        if len({*self.id_columns, self.label_col, *self._prob_columns}) < sum(map(len, wanted.values())) - len(self.slice_by):
             raise ConfigurationError(f"id_col, label_col and pred_probs_col must be different columns, got {wanted}")
         for col in self.id_columns:
             if isinstance(fields[col], ArrayType) or fields[col].typeName() in ("map", "struct", "variant"):
@@ -188,6 +195,11 @@ class Predictions:
     def ids(self) -> list[str]:
         """The names the id columns have within the evidence."""
         return [f"_id_{i}" for i in range(len(self.id_columns))]
+
+    @property
+    def slices(self) -> list[str]:
+        """The names the slice columns have within the evidence."""
+        return [f"_slice_{i}" for i in range(len(self.slice_by))]
 
     @property
     def labels_are_names(self) -> bool:
@@ -259,6 +271,7 @@ class Predictions:
         given, layout = F.col(c.GIVEN), self.layout
         rows = self.df.select(
             *[F.col(quoted(col)).alias(name) for col, name in zip(self.id_columns, self.ids, strict=True)],
+            *[F.col(quoted(col)).cast("string").alias(name) for col, name in zip(self.slice_by, self.slices, strict=True)],
             F.col(quoted(self.label_col)).alias("_label"),
             self._probs().alias(c.PROBS),
             *([UNMATCHED] if UNMATCHED in self._types else []),
@@ -298,6 +311,7 @@ class Predictions:
             refusal = F.when(condition, F.lit(int(code))).otherwise(refusal)
         return rows.select(
             *self.ids,
+            *self.slices,
             given.cast("int").alias(c.GIVEN),
             F.coalesce(layout.first_of(F.col(c.MAX_PROB)), F.lit(0)).alias(c.PREDICTED),
             c.SELF,

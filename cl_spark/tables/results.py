@@ -1,10 +1,12 @@
 """Writing the result tables of a run, and reading those of finished runs.
 
-A run's rows go into each table; its row in `runs` is written last. Readers join on `runs`, so a run that broke off before
-has never happened. Running a run_id again replaces its rows and no others.
+A run's rows go into each table; its row in `runs` is written last, and taken back first where a run is repeated. Readers start
+from `runs`, so a run that broke off has never happened. Running a run_id again replaces its rows and no others.
 """
 
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,8 +15,12 @@ from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.columns import quoted
-from cl_spark.errors import MissingDependencyError, OutputError
-from cl_spark.tables.source import SPARK_ERRORS, is_path, reason, unreadable
+from cl_spark.errors import InputError, MissingDependencyError, OutputError
+from cl_spark.tables.source import SPARK_ERRORS, condition, identifier, is_path, reason, unreadable
+from cl_spark.version import __version__
+
+ATTEMPTS = 8
+"""How often a write is tried that other writers of the same Delta table got ahead of."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class ResultTables:
         spark: the session.
         location: a path or URI, or catalog.schema.
         format: "delta" or "parquet".
+        source: what is audited, for the properties of tables that are made.
 
     Raises:
         OutputError: a Parquet location in the catalog, which cannot replace a run's rows atomically.
@@ -33,6 +40,7 @@ class ResultTables:
     spark: SparkSession
     location: str
     format: str
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.format == "parquet" and not is_path(self.location):
@@ -40,6 +48,30 @@ class ResultTables:
                 f"output: {self.location!r} is a catalog schema, which takes format delta; "
                 "parquet goes to a directory (a path must hold a slash, as in ./audit)"
             )
+
+    @staticmethod
+    def at(spark: SparkSession, location: str) -> "ResultTables":
+        """The tables that are there, in whichever format.
+
+        Raises:
+            InputError: there are none.
+        """
+        delta = ResultTables(spark, location, "delta")
+        if not is_path(location) or delta._readable(c.RUNS):
+            return delta
+        return ResultTables(spark, location, "parquet")
+
+    def begin(self, run_id: str, tables: Set[c.Table]) -> None:
+        """Take back what an earlier attempt at the run left: its row in `runs`, then rows of tables not written this time.
+
+        Raises:
+            OutputError: a table cannot be written.
+        """
+        for table in (c.RUNS, *c.TABLES):
+            if (table is c.RUNS or table not in tables) and self._readable(table):
+                old = self.read_run(table, run_id)
+                if not old.isEmpty():
+                    self.write(table, old.limit(0), run_id)
 
     def write_all(self, tables: Mapping[c.Table, DataFrame], run_id: str) -> None:
         """Several tables, two at a time: most of them are small, and writing one is mostly waiting.
@@ -55,34 +87,27 @@ class ResultTables:
     def write(self, table: c.Table, rows: DataFrame, run_id: str) -> None:
         """The rows as those of the run in a table, replacing what the run had there.
 
-        Delta replaces them in one transaction (`replaceWhere`). Parquet has a directory per run and table.
+        Delta replaces them in one transaction (`replaceWhere`), again where another writer's came first. Parquet has a
+        directory per run and table.
 
         Raises:
             OutputError: the table cannot be written.
         """
         named = rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
-        try:
-            if self.format == "parquet":
-                target = f"{self.location.rstrip('/')}/{table.name}/{c.RUN_ID}={run_id}"
-                named.drop(c.RUN_ID).write.mode("overwrite").parquet(target)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                if self.format == "parquet":
+                    named.drop(c.RUN_ID).write.mode("overwrite").parquet(f"{self._path(table)}/{c.RUN_ID}={run_id}")
+                else:
+                    self._replace(table, named, run_id)
                 return
-            writer = (
-                named.write.format("delta")
-                .mode("overwrite")
-                .option("replaceWhere", f"{c.RUN_ID} = '{run_id}'")
-                .option("mergeSchema", "true")
-                .option("userMetadata", f"cl_spark run {run_id}")
-                .partitionBy(c.RUN_ID)
-            )
-            if is_path(self.location):
-                writer.save(f"{self.location.rstrip('/')}/{table.name}")
-            else:
-                writer.saveAsTable(self._name(table))
-        except SPARK_ERRORS as error:
-            raise self._unwritable(table, error) from error
+            except SPARK_ERRORS as error:
+                if attempt == ATTEMPTS or not _came_second(error):
+                    raise self._unwritable(table, error) from error
+                time.sleep(random.uniform(0.1, 0.5) * attempt)
 
     def read(self, table: c.Table) -> DataFrame:
-        """All rows of a table, of every run.
+        """All rows of a table, of every run, finished or not.
 
         Raises:
             InputError: there is no such table.
@@ -90,17 +115,15 @@ class ResultTables:
         try:
             if not is_path(self.location):
                 return self.spark.table(self._name(table))
-            reader = self.spark.read.format(self.format)
-            if self.format == "parquet":
-                # a run_id is text, whatever it looks like
-                path = f"{self.location.rstrip('/')}/{table.name}"
-                fields = reader.load(path).schema.fields
-                ddl = ", ".join(
-                    f"{quoted(field.name)} {'string' if field.name == c.RUN_ID else field.dataType.simpleString()}"
-                    for field in fields
-                )
-                return reader.schema(ddl).load(path)
-            return reader.load(f"{self.location.rstrip('/')}/{table.name}")
+            if self.format == "delta":
+                return self.spark.read.format("delta").load(self._path(table))
+            reader = self.spark.read.option("mergeSchema", "true")  # later versions add columns
+            fields = reader.parquet(self._path(table)).schema.fields
+            # a run_id is text, whatever it looks like
+            types = {field.name: field.dataType.simpleString() for field in fields} | {c.RUN_ID: "string"}
+            return self.spark.read.schema(", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())).parquet(
+                self._path(table)
+            )
         except SPARK_ERRORS as error:
             raise unreadable(error, self.location, "output") from error
 
@@ -108,11 +131,66 @@ class ResultTables:
         """The rows of one run, without their run_id."""
         return self.read(table).where(F.col(c.RUN_ID) == run_id).drop(c.RUN_ID)
 
+    def _readable(self, table: c.Table) -> bool:
+        try:
+            self.read(table)
+        except InputError:
+            return False
+        return True
+
+    def _replace(self, table: c.Table, named: DataFrame, run_id: str) -> None:
+        if not self._readable(table):
+            self.spark.sql(self._definition(table, named))
+        writer = (
+            named.write.format("delta")
+            .mode("overwrite")
+            .option("replaceWhere", f"{c.RUN_ID} = '{run_id}'")
+            .option("mergeSchema", "true")
+            .option("userMetadata", f"cl_spark run {run_id}")
+        )
+        if is_path(self.location):
+            writer.save(self._path(table))
+        else:
+            writer.saveAsTable(self._name(table))
+
+    def _definition(self, table: c.Table, rows: DataFrame) -> str:
+        """SQL that makes a table, each column with its meaning."""
+        meanings = {column.name: column.meaning for column in table.columns}
+        of_id = next((column.meaning for column in table.columns if column.name.startswith("<id")), "")
+        columns = ", ".join(
+            f"{quoted(field.name)} {field.dataType.simpleString()} COMMENT {_text(meanings.get(field.name, of_id))}"
+            for field in rows.schema.fields
+        )
+        name = f"delta.{quoted(self._path(table))}" if is_path(self.location) else self._name(table)
+        properties = f"'cl_spark.version' = {_text(__version__)}, 'cl_spark.source' = {_text(self.source)}"
+        if any(set(field.name) & set(" ,;{}()\n\t=") for field in rows.schema.fields):
+            properties += ", 'delta.columnMapping.mode' = 'name'"  # which older readers of Delta cannot read
+        return (
+            f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING DELTA PARTITIONED BY ({c.RUN_ID}) "
+            f"COMMENT {_text('One row per ' + table.row)} TBLPROPERTIES ({properties})"
+        )
+
+    def _path(self, table: c.Table) -> str:
+        return f"{self.location.rstrip('/')}/{table.name}"
+
     def _name(self, table: c.Table) -> str:
-        return ".".join(quoted(part) for part in (*self.location.split("."), table.name))
+        return f"{identifier(self.location)}.{quoted(table.name)}"
 
     def _unwritable(self, table: c.Table, error: Exception) -> Exception:
         told = unreadable(error, self.location, "output")
         if isinstance(told, MissingDependencyError):
             return told
         return OutputError(f"output: cannot write table {table.name!r} in {self.location!r}: {reason(error)}")
+
+
+def _text(value: str) -> str:
+    """A SQL literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _came_second(error: Exception) -> bool:
+    """Whether a Delta write lost to another that was committed meanwhile."""
+    kinds = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "DELTA_CREATE_TABLE_SCHEME_MISMATCH")
+    classes = ("ConcurrentAppendException", "ConcurrentDeleteReadException", "ConcurrentWriteException",
+               "MetadataChangedException", "ProtocolChangedException")  # fmt: skip
+    return condition(error).startswith(kinds) or any(name in str(error) for name in (*kinds, *classes))

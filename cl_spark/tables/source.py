@@ -1,4 +1,4 @@
-"""Reading input: what a configuration's `predictions` and `labels` name."""
+"""Reading input: what a configuration's `predictions` and `labels` name, at one version."""
 
 import re
 from dataclasses import dataclass
@@ -7,14 +7,16 @@ from pathlib import Path
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from cl_spark.columns import quoted
-from cl_spark.errors import InputError, MissingDependencyError
+from cl_spark.errors import ConfigurationError, InputError, MissingDependencyError
 
 SPARK_ERRORS = (PySparkException, Py4JError)
 """What reading and writing raise: errors Spark explains, and Java errors it passes on."""
 
 _TABLE_NAME = re.compile(r"^[^/\\:]+$")
+_NAME_PART = re.compile(r"`((?:[^`]|``)+)`|([^.`]+)")
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,27 @@ class Source:
     """An input table and where it came from.
 
     Attributes:
-        df: its rows.
+        df: its rows. Those of a Delta table are of one version, however often they are read.
         name: the path or table name.
         version: the Delta version read, or None.
     """
 
     df: DataFrame
     name: str
-    version: int | None
+    version: int | None = None
+
+    def counted(self) -> tuple[int, str | None]:
+        """How many rows it has, and what tells its state from others.
+
+        That is the Delta version; or, of files, their number and a digest of their paths, sizes and times; of others, None.
+        """
+        if self.version is not None or not is_path(self.name):
+            return self.df.count(), None if self.version is None else str(self.version)
+        file = [F.col(f"_metadata.{part}") for part in ("file_path", "file_size", "file_modification_time")]
+        files = self.df.select(*file).groupBy(*[column.alias(f"_{i}") for i, column in enumerate(file)]).count()
+        digest = F.bit_xor(F.xxhash64("_0", "_1", "_2"))
+        found = files.agg(F.sum("count"), F.count(F.lit(1)), F.hex(digest)).collect()[0]
+        return found[0] or 0, f"{found[1]} files, {found[2]}"
 
 
 def is_path(name: str) -> bool:
@@ -37,35 +52,58 @@ def is_path(name: str) -> bool:
     return _TABLE_NAME.match(name) is None
 
 
-def read_source(spark: SparkSession, name: str, key: str) -> Source:
+def identifier(name: str) -> str:
+    """A catalog name as SQL takes it literally: each part in backticks, whatever spaces or quotes it holds."""
+    parts, rest = [], name
+    while match := _NAME_PART.match(rest):
+        part, rest = (match[1] or "").replace("``", "`") or match[2], rest[match.end() :]
+        parts.append(quoted(part))
+        if not rest:
+            return ".".join(parts)
+        rest = rest.removeprefix(".")
+    raise ConfigurationError(f"{name!r} is no table name: write catalog.schema.table, with backticks round parts that hold dots")
+
+
+def read_source(spark: SparkSession, name: str, key: str, *, version: int | None = None, timestamp: str | None = None) -> Source:
     """The table at a path (Delta, or Parquet) or under a catalog name.
 
     Args:
         spark: the session.
         name: path or table name. A name that is no table but a file or directory here is told so.
         key: the configuration key, for messages.
+        version: the version of a Delta table to read; default the latest.
+        timestamp: the time whose version of a Delta table to read.
 
     Raises:
-        InputError: there is no such table, or it cannot be read.
+        InputError: there is no such table or version, or it cannot be read.
+        MissingDependencyError: it is a Delta table, and Spark does not know Delta.
     """
     try:
-        if not is_path(name):
-            return Source(spark.table(name), name, _version(spark, name))
         path = str(Path(name).absolute()) if Path(name).exists() else name  # Delta names tables by absolute paths only
-        version = _version(spark, f"delta.{quoted(path)}")
-        if version is not None:
-            return Source(spark.read.format("delta").load(path), name, version)
-        return Source(spark.read.parquet(path), name, None)
+        table = f"delta.{quoted(path)}" if is_path(name) else identifier(name)
+        found = _version(spark, table, version, timestamp)
+        if found is not None:
+            if is_path(name):
+                return Source(spark.read.format("delta").option("versionAsOf", found).load(path), name, found)
+            return Source(spark.sql(f"SELECT * FROM {table} VERSION AS OF {found}"), name, found)
+        if version is not None or timestamp is not None:
+            wanted = "source_version" if version is not None else "source_timestamp"
+            raise InputError(f"{wanted}: {name!r} is no Delta table, and others keep no older states")
+        if not is_path(name):
+            return Source(spark.table(table), name)
+        if _is_delta(spark, path):
+            raise no_delta()
+        return Source(spark.read.parquet(path), name)
     except SPARK_ERRORS as error:
         raise unreadable(error, name, key) from error
 
 
 def unreadable(error: Exception, name: str, key: str) -> Exception:
     """What a failed read means to the user."""
-    text, condition = str(error), _condition(error)
-    if condition == "DATA_SOURCE_NOT_FOUND" or "DeltaCatalog" in text:
+    text, found = str(error), condition(error)
+    if found == "DATA_SOURCE_NOT_FOUND" or "DeltaCatalog" in text:
         return no_delta()
-    if condition in ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMA_NOT_FOUND"):
+    if found in ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMA_NOT_FOUND"):
         what = "path" if is_path(name) else "catalog table (a path must hold a slash, as in ./predictions)"
         return InputError(f"{key}: there is no {what} {name!r}")
     return InputError(f"{key}: cannot read {name!r}: {reason(error)}")
@@ -85,15 +123,38 @@ def no_delta() -> MissingDependencyError:
     )
 
 
-def _condition(error: Exception) -> str | None:
+def condition(error: Exception) -> str:
+    """The name Spark gives the kind of an error; empty where it has none."""
     getter = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
-    return getter() if getter is not None else None
+    return (getter() if getter is not None else None) or ""
 
 
-def _version(spark: SparkSession, name: str) -> int | None:
-    """The latest version of a Delta table; None where it is no Delta table."""
+def _version(spark: SparkSession, table: str, version: int | None, timestamp: str | None) -> int | None:
+    """The version of a Delta table that is asked for, the latest by default; None where it is no Delta table.
+
+    Raises:
+        InputError: the table has no such version.
+    """
     try:
-        history = spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").select("version").collect()
+        history = spark.sql(f"DESCRIBE HISTORY {table}{'' if timestamp else ' LIMIT 1'}")
+        if timestamp is not None:
+            history = history.where(F.col("timestamp") <= F.try_to_timestamp(F.lit(timestamp)))
+        latest: int | None = history.agg(F.max("version")).collect()[0][0]
     except SPARK_ERRORS:
         return None
-    return int(history[0][0]) if history else None
+    if timestamp is not None and latest is None:
+        raise InputError(
+            f"source_timestamp: the history of {table} begins after {timestamp!r}, or that is no time (2026-01-31 02:00:00)"
+        )
+    if version is not None and (latest is None or version > latest):
+        raise InputError(f"source_version: {table} has no version {version}; its latest is {latest}")
+    return latest if version is None else version
+
+
+def _is_delta(spark: SparkSession, path: str) -> bool:
+    """Whether a directory holds the log of a Delta table."""
+    try:
+        spark.read.format("binaryFile").load(f"{path.rstrip('/')}/_delta_log/*.json")
+    except SPARK_ERRORS:
+        return False
+    return True

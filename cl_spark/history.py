@@ -1,0 +1,171 @@
+"""Runs beside each other: how health changed, which issues came and went, and the gates a run has to pass."""
+
+import operator
+import re
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from cl_spark import columns as c
+from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.runs import Run, finished_runs
+from cl_spark.tables.results import ResultTables
+
+OF_RUN = tuple(column.name for column in c.RUNS.columns if column.type in ("long", "int", "double") and column.name != c.RUN_ID)
+OF_CLASS = tuple(f"{c.CLASS_HEALTH.name}.{column.name}" for column in c.CLASS_HEALTH.columns if column.type in ("long", "double"))
+OF_CHANGE = ("health_drop", "issues_new", "issues_resolved")
+_GATE = re.compile(r"^\s*([a-z_.]+)\s*(>=|<=|>|<)\s*([-+.0-9eE]+)\s*$")
+_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition on a run: a number, and what it must not exceed or fall below.
+
+    Attributes:
+        metric: a number of the run (`runs`), of every class ("class_health." and a column), or of the change since the
+            baseline: "health_drop", "issues_new", "issues_resolved".
+        comparison: ">=", "<=", ">" or "<".
+        bound: the number.
+    """
+
+    metric: str
+    comparison: str
+    bound: float
+
+    @staticmethod
+    def parse(text: str) -> "Gate":
+        """A gate as configurations write it, as in "overall_health >= 0.97".
+
+        Raises:
+            ConfigurationError: it is no comparison, or its metric is unknown.
+
+        Example:
+            >>> Gate.parse("issues_new <= 500")
+            Gate(metric='issues_new', comparison='<=', bound=500.0)
+        """
+        match = _GATE.match(text)
+        try:
+            bound = float(match[3]) if match else None
+        except ValueError:
+            bound = None
+        if match is None or bound is None:
+            raise ConfigurationError(f"gates: {text!r} is no comparison; write one as in overall_health >= 0.97")
+        if match[1] not in (*OF_RUN, *OF_CLASS, *OF_CHANGE):
+            known = ", ".join((*OF_RUN, *OF_CLASS, *OF_CHANGE))
+            raise ConfigurationError(f"gates: {match[1]!r} is no metric; choose one of {known}")
+        return Gate(match[1], match[2], bound)
+
+    def holds(self, value: float) -> bool:
+        """Whether a value passes."""
+        return bool(_OPERATORS[self.comparison](value, self.bound))
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.comparison} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changed between two runs, by id.
+
+    Attributes:
+        new: issues of the later run that the earlier did not have.
+        resolved: issues of the earlier run that the later no longer has.
+        persisting: issues of both, as the later has them.
+        health: change of the overall health.
+    """
+
+    new: DataFrame
+    resolved: DataFrame
+    persisting: DataFrame
+    health: float
+
+
+def compare(earlier: Run, later: Run) -> Change:
+    """The change from one finished run to another.
+
+    Raises:
+        InputError: their issues have other id columns.
+    """
+    old, new = earlier.issues, later.issues
+    ids = id_columns(new)
+    if id_columns(old) != ids:
+        raise InputError(f"run {earlier.run_id!r} has ids {id_columns(old)}, run {later.run_id!r} {ids}: they do not compare")
+    return Change(
+        new.join(old.select(*map(c.quoted, ids)), ids, "left_anti"),
+        old.join(new.select(*map(c.quoted, ids)), ids, "left_anti"),
+        new.join(old.select(*map(c.quoted, ids)), ids, "left_semi"),
+        later.record["overall_health"] - earlier.record["overall_health"],
+    )
+
+
+def id_columns(issues: DataFrame) -> list[str]:
+    """The id columns of a table of issues: those that are not the table's own."""
+    own = {column.name for column in c.ISSUES.columns}
+    return [name for name in issues.columns if name not in own]
+
+
+def baseline(tables: ResultTables, source: str, run_id: str) -> Run | None:
+    """The latest other finished run of a source that is not excluded; None if there is none."""
+    try:
+        runs = finished_runs(tables)
+    except InputError:
+        return None
+    kept = runs.where((F.col("source") == source) & (F.col(c.RUN_ID) != run_id) & F.coalesce("baseline", F.lit(True)))
+    found = kept.first()
+    return None if found is None else Run(found[c.RUN_ID], found, tables)
+
+
+def failed_gates(gates: list[Gate], run: Run, before: Run | None) -> list[str]:
+    """The gates a run does not pass, each with the value seen. Those of change pass where there is no run to compare with.
+
+    Args:
+        gates: what to check.
+        run: the run; its tables are written.
+        before: the run to compare it with.
+    """
+    change = compare(before, run) if before is not None and any(gate.metric in OF_CHANGE for gate in gates) else None
+    failed = []
+    for gate in gates:
+        if gate.metric in OF_CLASS:
+            failed += _failed_classes(gate, run)
+            continue
+        if gate.metric in OF_RUN:
+            value = run.record[gate.metric]
+        elif change is None:
+            continue
+        elif gate.metric == "health_drop":
+            value = -change.health
+        else:
+            value = (change.new if gate.metric == "issues_new" else change.resolved).count()
+        if not gate.holds(value):
+            since = f", since run {before.run_id}" if before is not None and gate.metric in OF_CHANGE else ""
+            failed.append(f"{gate}: it is {value:.6g}{since}")
+    return failed
+
+
+def _failed_classes(gate: Gate, run: Run) -> list[str]:
+    column = F.col(gate.metric.split(".")[1])
+    passing = {">=": column >= gate.bound, "<=": column <= gate.bound, ">": column > gate.bound, "<": column < gate.bound}
+    rows = run.table(c.CLASS_HEALTH.name).where(~passing[gate.comparison])  # a class without examples has null quality
+    number = rows.count()
+    if not number:
+        return []
+    worst = rows.orderBy(column.asc() if ">" in gate.comparison else column.desc(), c.CLASS).limit(5).select(c.CLASS, column)
+    shown = ", ".join(f"{row[0]} ({row[1]:.6g})" for row in worst.collect())
+    return [f"{gate}: not so for {number} classes: {shown}{' ...' if number > 5 else ''}"]
+
+
+def set_baseline(tables: ResultTables, run_id: str, included: bool) -> None:
+    """Let later runs be compared with a run, or no longer.
+
+    Raises:
+        InputError: there is no such finished run.
+    """
+    run = finished_runs(tables).where(F.col(c.RUN_ID) == run_id)
+    rows = run.collect()
+    if not rows:
+        raise InputError(f"there is no finished run {run_id!r} in {tables.location!r}")
+    row = tables.spark.createDataFrame(rows, run.schema).drop(c.RUN_ID).withColumn("baseline", F.lit(included))
+    tables.write(c.RUNS, row, run_id)

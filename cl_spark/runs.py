@@ -1,0 +1,79 @@
+"""Finished runs: what readers of the result tables start from."""
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark import columns as c
+from cl_spark.errors import InputError
+from cl_spark.tables.results import ResultTables
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run and its tables.
+
+    Attributes:
+        run_id: the run.
+        record: its row in `runs`.
+        tables: where its tables are.
+    """
+
+    run_id: str
+    record: Row
+    tables: ResultTables
+
+    def table(self, name: str) -> DataFrame:
+        """The run's rows of a table by name: "issues", "class_health", "overlapping_classes", "confident_joint", "rejected", ...
+
+        Raises:
+            InputError: there is no such table.
+        """
+        found = {table.name: table for table in c.TABLES}
+        if name not in found:
+            raise InputError(f"no table is called {name!r}; choose one of {', '.join(found)}")
+        return self.tables.read_run(found[name], self.run_id)
+
+    @property
+    def issues(self) -> DataFrame:
+        """The examples whose label is probably wrong, with their rank."""
+        return self.table(c.ISSUES.name)
+
+
+def finished_runs(tables: ResultTables) -> DataFrame:
+    """The rows of finished runs, latest first. Columns that later versions added are null in rows of earlier ones.
+
+    Raises:
+        InputError: there is no `runs` table.
+    """
+    runs = tables.read(c.RUNS)
+    missing = [column for column in c.RUNS.columns if column.name not in runs.columns]
+    runs = runs.withColumns({column.name: F.lit(None).cast(column.type) for column in missing}) if missing else runs
+    return runs.where("status = 'finished'").orderBy(F.desc("finished"), c.RUN_ID)
+
+
+def read_run(location: str, run_id: str | None = None, *, spark: SparkSession | None = None) -> Run:
+    """A finished run: the latest, or the one that is named.
+
+    Args:
+        location: where the results are: the `output` of the audit.
+        run_id: the run; default the one that finished last.
+        spark: the session; default the active one.
+
+    Raises:
+        InputError: there are no results, or no such finished run.
+
+    Example:
+        >>> read_run(results).issues.orderBy("rank").select("id", "rank").first().rank
+        1
+    """
+    spark = spark or SparkSession.getActiveSession()
+    if spark is None:
+        raise InputError("there is no active Spark session: pass spark=")
+    tables = ResultTables.at(spark, location)
+    runs = finished_runs(tables)
+    found = runs.where(F.lit(True) if run_id is None else F.col(c.RUN_ID) == run_id).first()
+    if found is None:
+        raise InputError(f"there is no finished run{'' if run_id is None else f' {run_id!r}'} in {location!r}")
+    return Run(found[c.RUN_ID], found, tables)
