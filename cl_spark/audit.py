@@ -56,6 +56,7 @@ class LabelAudit:
             rejected. Default False: scores of any scale.
         check_ids: look for ids that several rows share, and reject those rows. Default True; leave it to a table that is
             known to have a key, as it costs a shuffle of the ids.
+        thresholds: K confident thresholds to use instead of the rows' own: those of an earlier audit.
         slice_by: columns (of `df`, or of `labels`) for whose values `slice_health` tells health apart.
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
             ones. Default None: cached in memory and on local disk, or scanned again where that is refused.
@@ -88,6 +89,7 @@ class LabelAudit:
         probabilities: bool = False,
         check_ids: bool = True,
         slice_by: Sequence[str] = (),
+        thresholds: Sequence[float] | None = None,
         evidence_path: str | None = None,
     ) -> None:
         if labels is not None:
@@ -96,6 +98,7 @@ class LabelAudit:
             df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob, probabilities, slice_by
         )
         self._check_ids = check_ids
+        self._given_thresholds = thresholds
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
 
@@ -144,7 +147,7 @@ class LabelAudit:
         _, rows = self._read
         if self._repeated is not None:
             rows = class_aggregates(self._evidence.where(is_example()), Bounds.aggregates())
-        return class_statistics(rows, self.predictions.known_classes)
+        return class_statistics(rows, self.predictions.known_classes, may_be_empty=self._given_thresholds is not None)
 
     @property
     def statistics(self) -> ClassStatistics:
@@ -153,7 +156,11 @@ class LabelAudit:
 
     @cached_property
     def _thresholds(self) -> NDArray[np.float64]:
-        return self.statistics.thresholds()
+        if self._given_thresholds is None:
+            return self.statistics.thresholds()
+        if len(self._given_thresholds) != self.num_classes:
+            raise ConfigurationError(f"thresholds: {len(self._given_thresholds)} were given for {self.num_classes} classes")
+        return np.asarray(self._given_thresholds, dtype=np.float64)
 
     @property
     def _entries(self) -> DataFrame:

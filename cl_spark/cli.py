@@ -143,11 +143,49 @@ def compare(location: str, earlier: str | None, later: str | None, spark_conf: d
         show_change(first, second, Console())
 
 
+@cli.command()
+@click.argument("location")
+@click.option("--predictions", required=True, help="New rows: a Parquet or Delta path, or a catalog table")
+@click.option("--run-id", help="The finished run to score with; default the latest")
+@click.option("--batch", help="Name of these rows: scoring it again replaces them. Default: the time")
+@click.option("--where", metavar="SQL", help="Only rows for which this holds, such as day = '2026-01-31'")
+@click.option("--changes-since", type=click.IntRange(0), help="Only rows changed from this version of a Delta table on")
+@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **options: Any) -> None:
+    """Score new rows with the frozen thresholds and joint of a finished run at LOCATION, into its tables `scored` and
+    `scored_rejected`.
+    """
+    with _tables(location, spark_conf, predictions) as tables:
+        from cl_spark.job import score_new
+
+        batch, scored, issues, rejected = score_new(tables.spark, location, predictions, **options)
+        click.echo(f"{scored:,} rows scored, {issues:,} of them issues; {rejected:,} rejected (batch {batch})")
+
+
+@cli.command()
+@click.argument("location")
+@click.option("--predictions", required=True, help="Where rows arrive: a Delta path or table, or a directory of Parquet files")
+@click.option("--checkpoint", required=True, help="Directory of the stream's progress")
+@click.option("--name", required=True, help="Name of the stream: the run_id of its rows")
+@click.option("--run-id", help="The finished run to score with; default the latest")
+@click.option("--until-read/--forever", default=False, show_default=True, help="End when all there is has been scored")
+@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+def score_stream(location: str, predictions: str, until_read: bool, spark_conf: dict[str, str] | None, **options: Any) -> None:
+    """Score rows as they arrive with a frozen run at LOCATION, each exactly once, into its Delta table `scored`."""
+    with _tables(location, spark_conf, predictions) as tables:
+        from cl_spark import job
+
+        start = job.score_stream(tables.spark, location, predictions, **options)
+        with job.explained(options["name"], Steps(seconds={"streaming": 0})):
+            start(until_read).awaitTermination()
+
+
 @contextmanager
-def _tables(location: str, spark_conf: dict[str, str] | None) -> "Iterator[ResultTables]":
+def _tables(location: str, spark_conf: dict[str, str] | None, source: str = "") -> "Iterator[ResultTables]":
     from cl_spark.session import spark_session
 
     delta = not any(Path(location).glob("runs/run_id=*/*.parquet")) or (Path(location) / "runs" / "_delta_log").exists()
+    delta = delta or (Path(source) / "_delta_log").exists()
     with spark_session(spark_conf or {}, delta=delta) as spark:
         from cl_spark.tables.results import ResultTables
 

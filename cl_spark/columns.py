@@ -169,6 +169,31 @@ REJECTED = Table(
         Column(ROW, "string", "The row as JSON"),
     ),
 )
+SCORED = Table(
+    "scored",
+    "new example scored with a frozen run (`cl-spark score`, `jobs/score_stream.py`)",
+    (
+        Column(RUN_ID, "string", "The batch of new examples; a stream's batches have the stream's name"),
+        _id,
+        _given,
+        Column(PREDICTED_LABEL, "label", "The class the model finds most probable"),
+        Column(LABEL_QUALITY, "double", "Score by `rank_by` of the frozen run; lower is worse"),
+        Column(IS_ISSUE, "boolean", "Whether the frozen thresholds are confident of another class"),
+        Column(INVERSE_NOISE_RATE, "double", "p(true class is the predicted | given label) by the frozen joint"),
+        Column("frozen_run", "string", "The run whose thresholds and joint judged it"),
+    ),
+)
+SCORED_REJECTED = Table(
+    "scored_rejected",
+    "new row that could not be scored",
+    (
+        Column(RUN_ID, "string", "The batch of new examples"),
+        _id,
+        Column(REASON, "string", "Why the row was refused"),
+        Column(ROW, "string", "The row as JSON"),
+        Column("frozen_run", "string", "The run it was to be judged by"),
+    ),
+)
 RUNS = Table(
     "runs",
     "finished audit; written last, so a run without a row here never happened",
@@ -193,3 +218,4 @@ RUNS = Table(
 )
 
 TABLES = (ISSUES, LABEL_SCORES, CLASS_HEALTH, OVERLAPPING_CLASSES, CONFIDENT_JOINT, SLICE_HEALTH, REJECTED, RUNS)
+SCORES_OF_NEW_ROWS = (SCORED, SCORED_REJECTED)

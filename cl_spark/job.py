@@ -3,7 +3,7 @@
 import json
 import platform
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,17 +12,19 @@ from importlib.resources import as_file, files
 import pyspark
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
 
 from cl_spark import columns as c
 from cl_spark.audit import LabelAudit
 from cl_spark.config import AuditConfig
-from cl_spark.errors import RejectedRowsError, RunError, SourceChangedError
+from cl_spark.errors import OutputError, RejectedRowsError, RunError, SourceChangedError
+from cl_spark.frozen import FrozenRun
 from cl_spark.history import Gate, baseline, failed_gates
 from cl_spark.predictions import REASONS
-from cl_spark.runs import Run
+from cl_spark.runs import Run, read_run
 from cl_spark.steps import Steps
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.source import SPARK_ERRORS, Source, read_source, reason
+from cl_spark.tables.source import SPARK_ERRORS, Source, read_changes, read_source, read_stream, reason
 from cl_spark.version import __version__
 
 
@@ -91,7 +93,7 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
             slice_by=config.slice_by,
         )
         num_read, version = _counted(audit, source, labels)
-    with _explained(run_id, steps), audit:
+    with explained(run_id, steps), audit:
         with steps("scanning the data"):
             statistics = audit.statistics
             _account(config, audit, num_read)
@@ -165,12 +167,13 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
 
 
 @contextmanager
-def _explained(run_id: str, steps: Steps) -> Iterator[None]:
+def explained(run_id: str, steps: Steps) -> Iterator[None]:
+    """Failures of Spark's inside are the run's, and say during which step they came."""
     try:
         yield
     except SPARK_ERRORS as error:
         step = next(reversed(steps.seconds), "starting")
-        raise RunError(f"run {run_id!r} failed while {step}: {reason(error)}; it was not recorded") from error
+        raise RunError(f"run {run_id!r} failed while {step}: {reason(error)}") from error
 
 
 def _counted(audit: LabelAudit, source: Source, labels: Source | None) -> tuple[int, str | None]:
@@ -232,3 +235,91 @@ def _label_scores(audit: LabelAudit, config: AuditConfig, issues: DataFrame) -> 
     scores = audit.label_quality_scores(method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs)
     flags = issues.select(*config.id_columns).withColumn(c.IS_ISSUE, F.lit(True))
     return scores.join(flags, config.id_columns, "left").fillna(False, [c.IS_ISSUE])
+
+
+def score_new(
+    spark: SparkSession,
+    location: str,
+    predictions: str,
+    *,
+    run_id: str | None = None,
+    batch: str | None = None,
+    where: str | None = None,
+    changes_since: int | None = None,
+) -> tuple[str, int, int, int]:
+    """Score new rows with the frozen thresholds and joint of a finished run, into the tables `scored` and `scored_rejected`.
+
+    Args:
+        spark: the session.
+        location: where the run's tables are; the scores go there too.
+        predictions: a Parquet or Delta path, or a catalog table, with the columns the run's input had.
+        run_id: the run; default the latest.
+        batch: name of what is scored; the same name again replaces its rows. Default: the time.
+        where: a SQL condition on the rows, such as a partition.
+        changes_since: a version of a Delta table with change data feed: only rows inserted or updated from it on, as they are
+            now; later changes of a row win.
+
+    Returns:
+        The batch's name, and how many rows were scored, are issues, and were rejected.
+
+    Raises:
+        ClSparkError: the run, the rows or the output cannot be used.
+    """
+    batch = batch or f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    run = read_run(location, run_id, spark=spark)
+    frozen = FrozenRun.of(run)
+    if changes_since is None:
+        df = read_source(spark, predictions, "predictions").df
+    else:
+        df = read_changes(spark, predictions, changes_since, frozen.config.id_columns)
+    with explained(batch, Steps(seconds={"scoring": 0})):
+        df = df if where is None else df.where(where)
+        with frozen.scoring(df) as (scored, rejected):
+            run.tables.write_all({c.SCORED: scored, c.SCORED_REJECTED: rejected}, batch)
+        rows = run.tables.read_run(c.SCORED, batch)
+        counts = rows.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
+        return batch, counts[0], counts[1], run.tables.read_run(c.SCORED_REJECTED, batch).count()
+
+
+def score_stream(
+    spark: SparkSession, location: str, predictions: str, checkpoint: str, name: str, *, run_id: str | None = None
+) -> Callable[[bool], StreamingQuery]:
+    """A stream that scores rows as they arrive with a frozen run, each exactly once, into the Delta table `scored`.
+
+    A batch is written under the stream's id and the batch's number, which Delta accepts once: killed and started again with its
+    checkpoint, the stream writes what was missing and nothing twice. A new checkpoint is a new stream.
+
+    Args:
+        spark: the session.
+        location: where the run's tables are, in Delta; the scores go there too.
+        predictions: a Delta path, or a directory of Parquet files, that rows are added to.
+        checkpoint: directory of the stream's progress, of its own.
+        name: the stream's name: the `run_id` of its rows.
+        run_id: the run; default the latest.
+
+    Returns:
+        A function that starts it: with True it ends when all there is has been read, with False it goes on.
+
+    Raises:
+        ClSparkError: the run or the rows cannot be used.
+    """
+    run = read_run(location, run_id, spark=spark)
+    if run.tables.format != "delta":
+        raise OutputError(f"output: a stream writes each row once to Delta only, and {location!r} holds parquet")
+    frozen = FrozenRun.of(run)
+
+    def each(rows: DataFrame, number: int) -> None:
+        stream = json.loads(rows.sparkSession.read.text(f"{checkpoint}/metadata").collect()[0][0])["id"]
+        tables = ResultTables(rows.sparkSession, location, "delta", predictions)
+        with frozen.scoring(rows.persist()) as (scored, rejected):
+            for table, found in ((c.SCORED, scored), (c.SCORED_REJECTED, rejected)):
+                tables.append_once(table, found, name, f"cl_spark {stream}", number)
+        rows.unpersist()
+
+    source = read_stream(spark, predictions)
+
+    def start(until_read: bool) -> StreamingQuery:
+        writer = source.writeStream.foreachBatch(each).queryName(name).option("checkpointLocation", checkpoint)
+        return (writer.trigger(availableNow=True) if until_read else writer).start()
+
+    return start

@@ -121,16 +121,18 @@ def class_aggregates(examples: DataFrame, more: Sequence[Column]) -> list[Row]:
     )
 
 
-def class_statistics(rows: Sequence[Row], known_classes: int | None) -> tuple[ClassStatistics, list[Row]]:
+def class_statistics(
+    rows: Sequence[Row], known_classes: int | None, *, may_be_empty: bool = False
+) -> tuple[ClassStatistics, list[Row]]:
     """The statistics in the aggregated rows, and which of these are of accepted examples.
 
     K is `known_classes`, or the length most rows have (the longer on a tie); rows of another length are refused.
 
     Raises:
-        EmptyTableError: no row is left.
+        EmptyTableError: no row is left, unless that may be (where nothing is learnt of the rows).
         SingleClassError: there are fewer than two classes.
     """
-    if not rows:
+    if not rows and not may_be_empty:
         raise EmptyTableError("the input has no rows")
     lengths: Counter[int] = Counter()
     for row in rows:
@@ -145,7 +147,7 @@ def class_statistics(rows: Sequence[Row], known_classes: int | None) -> tuple[Cl
             accepted.append(row)
         else:
             rejected[reason] += row.examples
-    if not accepted:
+    if not accepted and not may_be_empty:
         seen = ", ".join(f"{REASONS[reason]}: {times:,}" for reason, times in rejected.most_common())
         raise EmptyTableError(f"no row of the input can be used ({seen}); check label_col, pred_probs_col and class_names")
     if classes < 2:
@@ -153,8 +155,8 @@ def class_statistics(rows: Sequence[Row], known_classes: int | None) -> tuple[Cl
     statistics = ClassStatistics(
         classes,
         {row[c.GIVEN]: (row.examples, row.whole, row.high, row.low) for row in accepted},
-        min(row.lowest for row in accepted),
-        max(row.highest for row in accepted),
+        min((row.lowest for row in accepted), default=0.0),
+        max((row.highest for row in accepted), default=0.0),
         rejected,
     )
     return statistics, accepted

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cl_spark.columns import TABLES
+from cl_spark.columns import SCORES_OF_NEW_ROWS, TABLES
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 START, END = "<!-- tables: made by scripts/document_tables.py -->", "<!-- end of tables -->"
@@ -11,7 +11,7 @@ START, END = "<!-- tables: made by scripts/document_tables.py -->", "<!-- end of
 def described() -> str:
     """The tables as Markdown."""
     lines = ["| table | one row per | columns |", "|---|---|---|"]
-    for table in TABLES:
+    for table in (*TABLES, *SCORES_OF_NEW_ROWS):
         columns = ", ".join(f"`{column.name}`" for column in table.columns)
         lines.append(f"| `{table.name}` | {table.row} | {columns} |")
     return "\n".join(lines)

@@ -106,6 +106,25 @@ class ResultTables:
                     raise self._unwritable(table, error) from error
                 time.sleep(random.uniform(0.1, 0.5) * attempt)
 
+    def append_once(self, table: c.Table, rows: DataFrame, run_id: str, application: str, version: int) -> None:
+        """Rows added to those of the run in a Delta table, unless that batch of the application has been added already.
+
+        Raises:
+            OutputError: the table cannot be written.
+        """
+        named = rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
+        try:
+            if not self._readable(table):
+                self.spark.sql(self._definition(table, named))
+            writer = named.write.format("delta").mode("append").option("mergeSchema", "true")
+            writer = writer.option("txnAppId", application).option("txnVersion", version)
+            if is_path(self.location):
+                writer.save(self._path(table))
+            else:
+                writer.saveAsTable(self._name(table))
+        except SPARK_ERRORS as error:
+            raise self._unwritable(table, error) from error
+
     def read(self, table: c.Table) -> DataFrame:
         """All rows of a table, of every run, finished or not.
 

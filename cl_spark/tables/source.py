@@ -1,6 +1,7 @@
 """Reading input: what a configuration's `predictions` and `labels` name, at one version."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def read_source(spark: SparkSession, name: str, key: str, *, version: int | None
         MissingDependencyError: it is a Delta table, and Spark does not know Delta.
     """
     try:
-        path = str(Path(name).absolute()) if Path(name).exists() else name  # Delta names tables by absolute paths only
+        path = _absolute(name)
         table = f"delta.{quoted(path)}" if is_path(name) else identifier(name)
         found = _version(spark, table, version, timestamp)
         if found is not None:
@@ -96,6 +97,42 @@ def read_source(spark: SparkSession, name: str, key: str, *, version: int | None
         return Source(spark.read.parquet(path), name)
     except SPARK_ERRORS as error:
         raise unreadable(error, name, key) from error
+
+
+def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str]) -> DataFrame:
+    """The rows of a Delta table that were inserted or updated from a version on, each as its last change left it.
+
+    Raises:
+        InputError: the table is no Delta table with a change data feed, or has no such version.
+    """
+    reader = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since)
+    try:
+        changes = (
+            reader.load(str(Path(name).absolute()) if Path(name).exists() else name) if is_path(name) else reader.table(name)
+        )
+        changes = changes.where("_change_type <> 'update_preimage'")
+        is_there = F.col("_change_type") != "delete"
+        place = F.struct("_commit_version", is_there).alias("_place")  # a merge may delete and insert in one version
+        changes = changes.withColumn("_place", place)
+        last = changes.groupBy(*map(quoted, ids)).agg(F.max("_place").alias("_place"))
+        kept = changes.where(is_there).join(last, [*ids, "_place"], "left_semi")
+        return kept.drop("_change_type", "_commit_version", "_commit_timestamp", "_place")
+    except SPARK_ERRORS as error:
+        raise InputError(f"changes_since: cannot read the changes of {name!r} since version {since}: {reason(error)}") from error
+
+
+def read_stream(spark: SparkSession, name: str) -> DataFrame:
+    """The rows of a Delta table or of a directory of Parquet files as they are added.
+
+    Raises:
+        InputError: there is nothing to read, or nothing yet that tells the columns.
+    """
+    source = read_source(spark, name, "predictions")
+    if source.version is None and is_path(name):
+        return spark.readStream.schema(source.df.schema).parquet(name)
+    if is_path(name):
+        return spark.readStream.format("delta").load(_absolute(name))
+    return spark.readStream.table(identifier(name))
 
 
 def unreadable(error: Exception, name: str, key: str) -> Exception:
@@ -127,6 +164,11 @@ def condition(error: Exception) -> str:
     """The name Spark gives the kind of an error; empty where it has none."""
     getter = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
     return (getter() if getter is not None else None) or ""
+
+
+def _absolute(path: str) -> str:
+    """A local path as Delta names tables: absolute. URIs and paths that are not on this machine stay."""
+    return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def _version(spark: SparkSession, table: str, version: int | None, timestamp: str | None) -> int | None:

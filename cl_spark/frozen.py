@@ -1,0 +1,86 @@
+"""New rows judged by a finished run: its thresholds and joint, frozen, whatever the new rows hold."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from cl_spark import columns as c
+from cl_spark.audit import LabelAudit
+from cl_spark.config import AuditConfig
+from cl_spark.runs import Run
+
+
+@dataclass(frozen=True)
+class FrozenRun:
+    """A finished run to score new rows with.
+
+    Attributes:
+        run: the run.
+        config: what it was configured with: columns and class names of the new rows are those of its input.
+        thresholds: its K confident thresholds, by class index.
+    """
+
+    run: Run
+    config: AuditConfig
+    thresholds: tuple[float, ...]
+
+    @staticmethod
+    def of(run: Run) -> "FrozenRun":
+        """The run, its thresholds read from its tables.
+
+        Example:
+            >>> len(FrozenRun.of(read_run(results)).thresholds)
+            10
+        """
+        config = AuditConfig.model_validate_json(run.record.parameters)
+        names = config.class_names or (config.pred_probs_col if len(config.pred_probs_col) > 1 else None)
+        found = {row[c.CLASS]: row[c.THRESHOLD] for row in run.table(c.CLASS_HEALTH.name).select(c.CLASS, c.THRESHOLD).collect()}
+        keys = names if names is not None and isinstance(next(iter(found)), str) else range(len(found))
+        return FrozenRun(run, config, tuple(found[key] for key in keys))
+
+    @contextmanager
+    def scoring(self, df: DataFrame) -> Iterator[tuple[DataFrame, DataFrame]]:
+        """Scores of new rows, and the rows that cannot be scored. What is cached lasts for the block.
+
+        A row is an issue if its probabilities make the frozen thresholds confident of another class than its label, which the
+        model finds more probable: the filter "confident_learning", which asks nothing of other rows. So scores and issues are
+        the same in whatever batches the rows come.
+
+        Args:
+            df: new rows, with the columns of the run's input.
+
+        Returns:
+            id columns, given_label, predicted_label, label_quality, is_issue, inverse_noise_rate (p(true class is the predicted |
+            given label), by the frozen joint; null where the joint has no such cell); and the rejected rows as
+            `LabelAudit.rejected` has them.
+        """
+        config = self.config
+        audit = LabelAudit(
+            df,
+            id_col=config.id_columns,
+            label_col=config.label_col,
+            pred_probs_col=config.probs,
+            class_names=config.class_names,
+            num_classes=len(self.thresholds),
+            absent_prob=config.absent_prob,
+            probabilities=config.probabilities,
+            check_ids=config.check_ids,
+            thresholds=self.thresholds,
+        )
+        with audit:
+            scores = audit.label_quality_scores(method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs)
+            issues = audit.find_label_issues(filter_by="confident_learning").select(*map(c.quoted, config.id_columns))
+            rejected = audit.rejected().withColumn("frozen_run", F.lit(self.run.run_id))
+            yield self._judged(scores, issues.withColumn(c.IS_ISSUE, F.lit(True))), rejected
+
+    def _judged(self, scores: DataFrame, issues: DataFrame) -> DataFrame:
+        rates = self.run.table(c.CONFIDENT_JOINT.name).select(
+            c.GIVEN_LABEL, F.col(c.TRUE_LABEL).alias(c.PREDICTED_LABEL), c.INVERSE_NOISE_RATE
+        )
+        flagged = scores.join(issues, self.config.id_columns, "left").fillna(False, [c.IS_ISSUE])
+        return flagged.join(rates, [c.GIVEN_LABEL, c.PREDICTED_LABEL], "left").select(
+            *scores.columns, c.IS_ISSUE, c.INVERSE_NOISE_RATE, F.lit(self.run.run_id).alias("frozen_run")
+        )

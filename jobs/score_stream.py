@@ -1,0 +1,8 @@
+"""The stream: spark-submit jobs/score_stream.py /lake/audits --predictions /lake/new --checkpoint /lake/ck --name night."""
+
+import sys
+
+from cl_spark.cli import exit_code
+
+if __name__ == "__main__":
+    sys.exit(exit_code(["score-stream", *sys.argv[1:]]))

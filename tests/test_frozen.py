@@ -1,0 +1,119 @@
+"""New rows judged by a finished run: in whatever batches they come, as the run itself would have judged them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark import ConfigurationError, InputError, LabelAudit, OutputError, read_run
+from cl_spark import columns as c
+from cl_spark.config import AuditConfig
+from cl_spark.frozen import FrozenRun
+from cl_spark.job import run_audit, score_new, score_stream
+from tests.frames import predictions
+from tests.oracle.datasets import dataset
+
+DATA = dataset(91, 300, 4)
+NAMES = ["ant", "bee", "cat", "dog"]
+
+
+@pytest.fixture(scope="module")
+def df(spark: SparkSession) -> DataFrame:
+    frame = predictions(spark, DATA.labels, DATA.probs)
+    return frame.withColumn("label", F.element_at(F.array(*map(F.lit, NAMES)), F.col("label") + 1)).cache()
+
+
+@pytest.fixture(scope="module")
+def location(spark: SparkSession, df: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> str:
+    home = tmp_path_factory.mktemp("frozen")
+    df.where("id < 200").write.format("delta").save(f"{home}/in")
+    run_audit(spark, AuditConfig(predictions=f"{home}/in", output=f"{home}/out", class_names=NAMES, run_id="base"))
+    return f"{home}/out"
+
+
+def judged(rows: DataFrame) -> list[Any]:
+    return sorted(
+        tuple(row) for row in rows.select("id", "given_label", "predicted_label", "label_quality", "is_issue").collect()
+    )
+
+
+def expected(location: str, spark: SparkSession, df: DataFrame) -> list[Any]:
+    thresholds = FrozenRun.of(read_run(location, spark=spark)).thresholds
+    with LabelAudit(df, class_names=NAMES, thresholds=thresholds) as audit:
+        issues = {row.id for row in audit.find_label_issues(filter_by="confident_learning").collect()}
+        return sorted((*row, row.id in issues) for row in audit.label_quality_scores().collect())
+
+
+def test_the_rows_of_the_run_are_judged_as_in_the_run(spark: SparkSession, df: DataFrame, location: str, tmp_path: Path) -> None:
+    old = df.where("id < 200")
+    old.write.parquet(str(tmp_path / "same"))
+    batch, scored, issues, rejected = score_new(spark, location, str(tmp_path / "same"), run_id="base")
+    with LabelAudit(old, class_names=NAMES) as audit:
+        flagged = {row.id for row in audit.find_label_issues(filter_by="confident_learning").collect()}
+        scores = {row.id: row.label_quality for row in audit.label_quality_scores().collect()}
+    rows = read_run(location, spark=spark).tables.read_run(c.SCORED, batch).collect()
+    assert {row.id: row.label_quality for row in rows} == scores
+    assert {row.id for row in rows if row.is_issue} == flagged
+    assert (scored, issues, rejected) == (200, len(flagged), 0)
+    rates = read_run(location, spark=spark).table("confident_joint").collect()
+    rates = {(row.given_label, row.true_label): row.inverse_noise_rate for row in rates}
+    assert all(row.inverse_noise_rate == rates.get((row.given_label, row.predicted_label)) for row in rows)
+
+
+@pytest.mark.slow
+def test_new_rows_are_judged_alike_in_any_batches(spark: SparkSession, df: DataFrame, location: str, tmp_path: Path) -> None:
+    new = df.where("id >= 200").unionByName(df.limit(1).selectExpr("-1L as id", "'?' as label", "pred_probs"))
+    new.withColumn("day", F.col("id") % 3).write.partitionBy("day").parquet(str(tmp_path / "new"))
+    tables = read_run(location, spark=spark).tables
+    counts = [score_new(spark, location, str(tmp_path / "new"), batch=f"d{day}", where=f"day = {day}") for day in (-1, 0, 1, 2)]
+    assert sum(scored for _, scored, _, _ in counts) == 100
+    assert sum(rejected for *_, rejected in counts) == 1
+    again = score_new(spark, location, str(tmp_path / "new"), batch="d0", where="day = 0")
+    assert again == counts[1]
+    rows = tables.read(c.SCORED).where("run_id like 'd%'")
+    assert judged(rows) == expected(location, spark, df.where("id >= 200"))
+    assert tables.read(c.SCORED_REJECTED).where("run_id like 'd%'").first().reason == "unknown class name"
+
+
+@pytest.mark.slow
+def test_changes_of_a_table_are_scored_as_they_are_now(spark: SparkSession, df: DataFrame, location: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "table")
+    writer = df.where("id < 10").write.format("delta").option("delta.enableChangeDataFeed", "true")
+    writer.save(path)  # version 0
+    df.where("id between 200 and 220").write.format("delta").mode("append").save(path)
+    spark.sql(f"UPDATE delta.`{path}` SET label = 'ant' WHERE id in (3, 210)")
+    spark.sql(f"UPDATE delta.`{path}` SET label = 'bee' WHERE id = 3")
+    spark.sql(f"DELETE FROM delta.`{path}` WHERE id in (4, 211)")
+    batch, scored, _, rejected = score_new(spark, location, path, changes_since=1)
+    assert (scored, rejected) == (21, 0)
+    rows = read_run(location, spark=spark).tables.read_run(c.SCORED, batch)
+    now = spark.read.format("delta").load(path).where("id >= 200 or id = 3")
+    assert judged(rows) == expected(location, spark, now)
+    with pytest.raises(InputError, match="changes_since: cannot read the changes"):
+        score_new(spark, location, path, changes_since=99)
+
+
+@pytest.mark.slow
+def test_a_stream_scores_what_arrives_and_a_new_start_goes_on(
+    spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
+) -> None:
+    path, checkpoint = str(tmp_path / "in"), str(tmp_path / "checkpoint")
+    for start in (200, 250):
+        df.where(f"id >= {start} and id < {start + 50}").write.format("delta").mode("append").save(path)
+        score_stream(spark, location, path, checkpoint, "arriving")(True).awaitTermination()
+    tables = read_run(location, spark=spark).tables
+    assert judged(tables.read_run(c.SCORED, "arriving")) == expected(location, spark, df.where("id >= 200"))
+    # a new checkpoint is a new stream: its rows are not taken for those of the first
+    score_stream(spark, location, path, str(tmp_path / "other"), "arriving again")(True).awaitTermination()
+    assert tables.read_run(c.SCORED, "arriving again").count() == 100
+
+
+def test_streams_go_to_delta_only(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
+    df.write.parquet(str(tmp_path / "in"))
+    run_audit(spark, AuditConfig(predictions=f"{tmp_path}/in", output=f"{tmp_path}/out", class_names=NAMES, format="parquet"))
+    with pytest.raises(OutputError, match="once to Delta only"):
+        score_stream(spark, f"{tmp_path}/out", f"{tmp_path}/in", f"{tmp_path}/c", "s")
+    with LabelAudit(df, class_names=NAMES, thresholds=[0.5]) as audit, pytest.raises(ConfigurationError, match="1 were given"):
+        audit.confident_thresholds()
