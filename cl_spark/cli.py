@@ -168,6 +168,9 @@ def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **
 @click.option("--checkpoint", required=True, help="Directory of the stream's progress")
 @click.option("--name", required=True, help="Name of the stream: the run_id of its rows")
 @click.option("--run-id", help="The finished run to score with; default the latest")
+@click.option(
+    "--files-per-batch", type=click.IntRange(1), help="Read at most so many files at a time; default all that are there"
+)
 @click.option("--until-read/--forever", default=False, show_default=True, help="End when all there is has been scored")
 @click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
 def score_stream(location: str, predictions: str, until_read: bool, spark_conf: dict[str, str] | None, **options: Any) -> None:

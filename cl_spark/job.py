@@ -282,7 +282,14 @@ def score_new(
 
 
 def score_stream(
-    spark: SparkSession, location: str, predictions: str, checkpoint: str, name: str, *, run_id: str | None = None
+    spark: SparkSession,
+    location: str,
+    predictions: str,
+    checkpoint: str,
+    name: str,
+    *,
+    run_id: str | None = None,
+    files_per_batch: int | None = None,
 ) -> Callable[[bool], StreamingQuery]:
     """A stream that scores rows as they arrive with a frozen run, each exactly once, into the Delta table `scored`.
 
@@ -296,6 +303,7 @@ def score_stream(
         checkpoint: directory of the stream's progress, of its own.
         name: the stream's name: the `run_id` of its rows.
         run_id: the run; default the latest.
+        files_per_batch: read at most so many files at a time; default all that are there (Delta: 1,000).
 
     Returns:
         A function that starts it: with True it ends when all there is has been read, with False it goes on.
@@ -316,7 +324,7 @@ def score_stream(
                 tables.append_once(table, found, name, f"cl_spark {stream}", number)
         rows.unpersist()
 
-    source = read_stream(spark, predictions)
+    source = read_stream(spark, predictions, files_per_batch)
 
     def start(until_read: bool) -> StreamingQuery:
         writer = source.writeStream.foreachBatch(each).queryName(name).option("checkpointLocation", checkpoint)

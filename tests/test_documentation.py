@@ -10,9 +10,19 @@ import pytest
 from pyspark.sql import SparkSession
 
 import cl_spark
+from cl_spark.config import AuditConfig
+from cl_spark.job import run_audit
 from scripts.document_tables import documented
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the results of an audit of the sample are."""
+    output = str(tmp_path_factory.mktemp("documentation") / "audits")
+    run_audit(spark, AuditConfig(sample="digits", output=output, format="parquet"))
+    return output
 
 
 @pytest.mark.slow
@@ -43,11 +53,12 @@ def test_examples_of_the_kernels_run(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["api", "thresholds", "audit"])
-def test_examples_of_the_library_run(spark: SparkSession, name: str) -> None:
+@pytest.mark.parametrize("name", ["api", "thresholds", "audit", "history", "runs", "frozen"])
+def test_examples_of_the_library_run(spark: SparkSession, name: str, results: str) -> None:
     module = importlib.import_module(f"cl_spark.{name}")
     df = spark.read.parquet(str(ROOT / "cl_spark" / "sample" / "digits.parquet"))
-    result = doctest.testmod(module, extraglobs={"df": df, "spark": spark})
+    scope = {"df": df, "spark": spark, "results": results, "read_run": cl_spark.read_run}
+    result = doctest.testmod(module, extraglobs=scope)
     assert result.attempted > 0
     assert result.failed == 0
 

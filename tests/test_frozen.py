@@ -15,6 +15,7 @@ from cl_spark.job import run_audit, score_new, score_stream
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
+pytestmark = pytest.mark.matrix
 DATA = dataset(91, 300, 4)
 NAMES = ["ant", "bee", "cat", "dog"]
 

@@ -14,6 +14,7 @@ from cl_spark.joint import counted_cells
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
+pytestmark = pytest.mark.matrix
 DATA = dataset(51, 900, 6, digits=3, imbalance=0.5)
 
 

@@ -14,6 +14,7 @@ from tests.frames import ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
 
+pytestmark = pytest.mark.matrix
 DATA = dataset(61, 200, 4)
 EXPECTED = reference.issues(DATA.labels, DATA.probs, "prune_by_noise_rate")
 NAMES = ["ant", "bee", "cat", 'd\'oe "x"']

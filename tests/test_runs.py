@@ -32,6 +32,7 @@ from cl_spark.tables.source import Source, identifier
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
+pytestmark = pytest.mark.matrix
 DATA = dataset(83, 200, 4)
 
 

@@ -16,6 +16,7 @@ from tests.frames import predictions as table
 from tests.oracle import reference
 from tests.oracle.datasets import Data
 
+pytestmark = pytest.mark.matrix
 FORMS = {
     "map": "map_from_entries(entries)",
     "struct": "entries",

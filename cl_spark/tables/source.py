@@ -121,18 +121,20 @@ def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str])
         raise InputError(f"changes_since: cannot read the changes of {name!r} since version {since}: {reason(error)}") from error
 
 
-def read_stream(spark: SparkSession, name: str) -> DataFrame:
+def read_stream(spark: SparkSession, name: str, files_per_batch: int | None = None) -> DataFrame:
     """The rows of a Delta table or of a directory of Parquet files as they are added.
 
     Raises:
         InputError: there is nothing to read, or nothing yet that tells the columns.
     """
-    source = read_source(spark, name, "predictions")
-    if source.version is None and is_path(name):
-        return spark.readStream.schema(source.df.schema).parquet(name)
-    if is_path(name):
-        return spark.readStream.format("delta").load(_absolute(name))
-    return spark.readStream.table(identifier(name))
+    source, reader = read_source(spark, name, "predictions"), spark.readStream
+    if files_per_batch is not None:
+        reader = reader.option("maxFilesPerTrigger", files_per_batch)
+    if not is_path(name):
+        return reader.table(identifier(name))
+    if source.version is None:
+        return reader.schema(source.df.schema).parquet(name)
+    return reader.format("delta").load(_absolute(name))
 
 
 def unreadable(error: Exception, name: str, key: str) -> Exception:
