@@ -52,7 +52,7 @@ class Dense:
 
     def first_of(self, value: Column) -> Column:
         """The first class that has a value."""
-        return (F.array_position(F.col(c.PROBS), value) - 1).cast("int")
+        return (_position(F.col(c.PROBS), value) - 1).cast("int")
 
     def second(self) -> Column:
         """The highest value of another class than the predicted."""
@@ -138,21 +138,21 @@ class Sparse:
 
     def at(self, index: Column) -> Column:
         """The value of a class; null outside 0..K-1."""
-        listed = F.get(self._values, (F.array_position(self._classes, index.cast("int")) - 1).cast("int"))
+        listed = F.get(self._values, (_position(self._classes, index.cast("int")) - 1).cast("int"))
         inside = (index >= 0) & (index < self.num_classes)
         return F.when(inside, F.coalesce(listed, F.lit(self.absent).cast(self.element)))
 
     def first_of(self, value: Column) -> Column:
         """The lowest class that is listed with a value."""
-        place = F.array_position(self._values, value).cast("int")
-        tied = F.array_position(F.slice(self._values, place + 1, F.lit(_END)), value) > 0
+        place = _position(self._values, value).cast("int")
+        tied = _position(F.slice(self._values, place + 1, F.lit(_END)), value) > 0
         pairs = F.arrays_zip(self._classes.alias("class"), self._values.alias("value"))
         lowest = F.array_min(F.filter(pairs, lambda entry: entry["value"] == value)["class"])
         return F.when((place > 0) & tied, lowest).otherwise(F.get(self._classes, place - 1))
 
     def second(self) -> Column:
         """The highest value of another class than the predicted."""
-        place = F.array_position(self._classes, F.col(c.PREDICTED)).cast("int")
+        place = _position(self._classes, F.col(c.PREDICTED)).cast("int")
         before, after = F.slice(self._values, F.lit(1), place - 1), F.slice(self._values, place + 1, F.lit(_END))
         return F.greatest(F.array_max(before), F.array_max(after), self._absent)
 
@@ -191,6 +191,11 @@ class Sparse:
         rows = np.repeat(np.arange(len(batch)), lists.value_lengths().to_numpy(zero_copy_only=False))
         matrix[rows, classes.flatten().to_numpy(zero_copy_only=False)] = values
         return matrix
+
+
+def _position(values: Column, value: Column) -> Column:
+    """Where a value comes first, from 1; 0 where it is not. (PySpark 3.5's own function takes no column.)"""
+    return F.call_function("array_position", values, value)
 
 
 def _sum(values: Column) -> Column:

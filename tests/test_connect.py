@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ON_CONNECT = """
 import sys
 from pyspark.sql import SparkSession
-from cl_spark import LabelAudit, find_label_issues
+from cl_spark import InputError, LabelAudit, find_label_issues, read_run
 from cl_spark.config import AuditConfig
 from cl_spark.filters import FILTERS
-from cl_spark.job import run_audit
+from cl_spark.job import run_audit, score_new
 from tests.frames import by_class, dense, ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
@@ -39,6 +39,18 @@ data = dataset(71, 200, 5, digits=2)
 assert find_label_issues(predictions(spark, data.labels, data.probs), class_names=names).count()
 result = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="c", label_scores=True))
 assert result.num_issues == result.issues().count() > 50
+again = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="d", slice_by=["true_label"],
+                                     gates=["issues_new <= 0", "overall_health > 0.99"]))
+assert len(again.failed_gates) == 1
+assert read_run(sys.argv[1], spark=spark).table("slice_health").count() == 10
+batch, scored, issues, rejected = score_new(spark, sys.argv[1], "cl_spark/sample/digits.parquet")
+assert (scored, rejected) == (1797, 0) and issues > 50
+for predictions_, told in (("./no/such", "there is no path"), ("no_such", "there is no catalog table")):
+    try:
+        run_audit(spark, AuditConfig(predictions=predictions_, output=sys.argv[1]))
+        raise SystemExit("unreadable input must be refused")
+    except InputError as error:
+        assert told in str(error), error
 print("all of it on Spark Connect")
 """
 

@@ -23,7 +23,7 @@ NUMBERS = st.one_of(
 PROBS = st.one_of(
     st.none(),
     st.lists(st.one_of(NUMBERS, st.none()), max_size=5),
-    st.lists(st.floats(0.01, 1, width=32), min_size=CLASSES, max_size=CLASSES).map(lambda row: [x / sum(row) for x in row]),
+    st.lists(st.floats(0.015625, 1, width=32), min_size=CLASSES, max_size=CLASSES).map(lambda row: [x / sum(row) for x in row]),
     st.lists(NUMBERS, min_size=CLASSES, max_size=CLASSES),
 )
 LABELS = st.one_of(st.integers(0, CLASSES - 1), st.sampled_from([None, -1, CLASSES, 2**31 - 1, -(2**31)]))

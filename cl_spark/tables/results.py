@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -87,7 +88,7 @@ class ResultTables:
     def write(self, table: c.Table, rows: DataFrame, run_id: str) -> None:
         """The rows as those of the run in a table, replacing what the run had there.
 
-        Delta replaces them in one transaction (`replaceWhere`), again where another writer's came first. Parquet has a
+        Delta replaces them in one transaction, again where another writer's came first. Parquet has a
         directory per run and table.
 
         Raises:
@@ -116,12 +117,8 @@ class ResultTables:
         try:
             if not self._readable(table):
                 self.spark.sql(self._definition(table, named))
-            writer = named.write.format("delta").mode("append").option("mergeSchema", "true")
-            writer = writer.option("txnAppId", application).option("txnVersion", version)
-            if is_path(self.location):
-                writer.save(self._path(table))
-            else:
-                writer.saveAsTable(self._name(table))
+            writer = named.writeTo(self._name(table)).option("mergeSchema", "true")
+            writer.option("txnAppId", application).option("txnVersion", str(version)).append()
         except SPARK_ERRORS as error:
             raise self._unwritable(table, error) from error
 
@@ -132,17 +129,16 @@ class ResultTables:
             InputError: there is no such table.
         """
         try:
-            if not is_path(self.location):
-                return self.spark.table(self._name(table))
-            if self.format == "delta":
-                return self.spark.read.format("delta").load(self._path(table))
-            reader = self.spark.read.option("mergeSchema", "true")  # later versions add columns
-            fields = reader.parquet(self._path(table)).schema.fields
-            # a run_id is text, whatever it looks like
-            types = {field.name: field.dataType.simpleString() for field in fields} | {c.RUN_ID: "string"}
-            return self.spark.read.schema(", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())).parquet(
-                self._path(table)
-            )
+            if self.format == "parquet":
+                reader = self.spark.read.option("mergeSchema", "true")  # later versions add columns
+                fields = reader.parquet(self._path(table)).schema.fields
+                # a run_id is text, whatever it looks like
+                types = {field.name: field.dataType.simpleString() for field in fields} | {c.RUN_ID: "string"}
+                schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
+                return self.spark.read.schema(schema).parquet(self._path(table))
+            frame = self.spark.table(self._name(table))
+            _ = frame.schema  # on Spark Connect only this asks whether there is such a table
+            return frame
         except SPARK_ERRORS as error:
             raise unreadable(error, self.location, "output") from error
 
@@ -160,17 +156,8 @@ class ResultTables:
     def _replace(self, table: c.Table, named: DataFrame, run_id: str) -> None:
         if not self._readable(table):
             self.spark.sql(self._definition(table, named))
-        writer = (
-            named.write.format("delta")
-            .mode("overwrite")
-            .option("replaceWhere", f"{c.RUN_ID} = '{run_id}'")
-            .option("mergeSchema", "true")
-            .option("userMetadata", f"cl_spark run {run_id}")
-        )
-        if is_path(self.location):
-            writer.save(self._path(table))
-        else:
-            writer.saveAsTable(self._name(table))
+        writer = named.writeTo(self._name(table)).option("mergeSchema", "true")
+        writer.option("userMetadata", f"cl_spark run {run_id}").overwrite(F.col(c.RUN_ID) == run_id)
 
     def _definition(self, table: c.Table, rows: DataFrame) -> str:
         """SQL that makes a table, each column with its meaning."""
@@ -180,12 +167,11 @@ class ResultTables:
             f"{quoted(field.name)} {field.dataType.simpleString()} COMMENT {_text(meanings.get(field.name, of_id))}"
             for field in rows.schema.fields
         )
-        name = f"delta.{quoted(self._path(table))}" if is_path(self.location) else self._name(table)
         properties = f"'cl_spark.version' = {_text(__version__)}, 'cl_spark.source' = {_text(self.source)}"
         if any(set(field.name) & set(" ,;{}()\n\t=") for field in rows.schema.fields):
             properties += ", 'delta.columnMapping.mode' = 'name'"  # which older readers of Delta cannot read
         return (
-            f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING DELTA PARTITIONED BY ({c.RUN_ID}) "
+            f"CREATE TABLE IF NOT EXISTS {self._name(table)} ({columns}) USING DELTA PARTITIONED BY ({c.RUN_ID}) "
             f"COMMENT {_text('One row per ' + table.row)} TBLPROPERTIES ({properties})"
         )
 
@@ -193,6 +179,10 @@ class ResultTables:
         return f"{self.location.rstrip('/')}/{table.name}"
 
     def _name(self, table: c.Table) -> str:
+        """What SQL calls a Delta table."""
+        if is_path(self.location):
+            path = self._path(table)
+            return f"delta.{quoted(path if ':' in path else str(Path(path).absolute()))}"  # a relative one is no name
         return f"{identifier(self.location)}.{quoted(table.name)}"
 
     def _unwritable(self, table: c.Table, error: Exception) -> Exception:

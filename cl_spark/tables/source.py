@@ -90,11 +90,11 @@ def read_source(spark: SparkSession, name: str, key: str, *, version: int | None
         if version is not None or timestamp is not None:
             wanted = "source_version" if version is not None else "source_timestamp"
             raise InputError(f"{wanted}: {name!r} is no Delta table, and others keep no older states")
-        if not is_path(name):
-            return Source(spark.table(table), name)
-        if _is_delta(spark, path):
+        if is_path(name) and _is_delta(spark, path):
             raise no_delta()
-        return Source(spark.read.parquet(path), name)
+        df = spark.read.parquet(path) if is_path(name) else spark.table(identifier(name))
+        _ = df.schema  # on Spark Connect only this asks whether there is such a table
+        return Source(df, name)
     except SPARK_ERRORS as error:
         raise unreadable(error, name, key) from error
 
@@ -107,9 +107,7 @@ def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str])
     """
     reader = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since)
     try:
-        changes = (
-            reader.load(str(Path(name).absolute()) if Path(name).exists() else name) if is_path(name) else reader.table(name)
-        )
+        changes = reader.load(_absolute(name)) if is_path(name) else reader.table(identifier(name))
         changes = changes.where("_change_type <> 'update_preimage'")
         is_there = F.col("_change_type") != "delete"
         place = F.struct("_commit_version", is_there).alias("_place")  # a merge may delete and insert in one version
@@ -198,7 +196,7 @@ def _version(spark: SparkSession, table: str, version: int | None, timestamp: st
 def _is_delta(spark: SparkSession, path: str) -> bool:
     """Whether a directory holds the log of a Delta table."""
     try:
-        spark.read.format("binaryFile").load(f"{path.rstrip('/')}/_delta_log/*.json")
+        _ = spark.read.format("binaryFile").load(f"{path.rstrip('/')}/_delta_log/*.json").schema
     except SPARK_ERRORS:
         return False
     return True
