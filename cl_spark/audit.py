@@ -16,7 +16,7 @@ from cl_spark import filters, health, noise, scores
 from cl_spark import joint as joints
 from cl_spark.cells import DRIVER_CELLS, CellTable
 from cl_spark.cuts import FEW
-from cl_spark.errors import ConfigurationError
+from cl_spark.errors import ConfigurationError, one_line
 from cl_spark.filters import Bounds, FilterOptions
 from cl_spark.health import HealthSummary
 from cl_spark.ids import repeated_ids
@@ -579,7 +579,7 @@ class LabelAudit:
         small = np.flatnonzero((counts > 0) & (counts <= max(min_examples_per_class, 1)))
         if len(small):
             names = self.predictions.names
-            shown = ", ".join(str(names[k] if names else k) for k in small[:10]) + (" ..." if len(small) > 10 else "")
+            shown = ", ".join(one_line(names[k] if names else k) for k in small[:10]) + (" ..." if len(small) > 10 else "")
             logger.warning(
                 "%d classes have at most %d examples and are not pruned: %s",
                 len(small), max(min_examples_per_class, 1), shown,

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from cl_spark import columns as c
+from cl_spark.errors import one_line
 from cl_spark.history import compare, id_columns
 from cl_spark.job import AuditResult
 from cl_spark.runs import Run, finished_runs
@@ -113,7 +114,7 @@ def show_history(tables: ResultTables, console: Console, last: int = 10) -> None
             f"{run.num_issues:,}",
             f"{run.overall_health:.2%}",
             "" if before is None else f"{run.overall_health - before.overall_health:+.2%}",
-            "" if worst is None else escape(f"{worst[c.CLASS]} ({worst[c.LABEL_QUALITY]:.3f})"),
+            "" if worst is None else escape(one_line(f"{worst[c.CLASS]} ({worst[c.LABEL_QUALITY]:.3f})")),
             ", ".join(notes),
         )
     console.print(table)
@@ -154,4 +155,4 @@ def _print(console: Console, title: str, frame: DataFrame, columns: dict[str, st
 
 
 def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else escape(one_line(value))

@@ -51,3 +51,8 @@ class GatesFailedError(ClSparkError):
 
 class MissingDependencyError(ClSparkError):
     """Something the machine must provide is missing: Spark itself, Java, or Delta Lake on Spark's classpath."""
+
+
+def one_line(value: object) -> str:
+    """A value from the data as messages and logs show it: breaks and control characters escaped, so that it forges no line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.errors import ConfigurationError, InputError, one_line
 from cl_spark.runs import Run, finished_runs
 from cl_spark.tables.results import ResultTables
 
@@ -153,7 +153,7 @@ def _failed_classes(gate: Gate, run: Run) -> list[str]:
     if not number:
         return []
     worst = rows.orderBy(column.asc() if ">" in gate.comparison else column.desc(), c.CLASS).limit(5).select(c.CLASS, column)
-    shown = ", ".join(f"{row[0]} ({row[1]:.6g})" for row in worst.collect())
+    shown = ", ".join(f"{one_line(row[0])} ({row[1]:.6g})" for row in worst.collect())
     return [f"{gate}: not so for {number} classes: {shown}{' ...' if number > 5 else ''}"]
 
 

@@ -211,6 +211,10 @@ def test_values_a_little_above_one_are_scores_like_any_other(spark: SparkSession
 def test_small_classes_are_named_in_a_warning(df: DataFrame, caplog: pytest.LogCaptureFixture) -> None:
     find_label_issues(df, min_examples_per_class=1000)
     assert "4 classes have at most 1000 examples and are not pruned: 0, 1, 2, 3" in caplog.text
+    caplog.clear()
+    find_label_issues(df, min_examples_per_class=1000, class_names=["a\nERROR forged", "\x1b[31mb", "c", "d"])
+    assert len(caplog.records) == 1
+    assert caplog.records[0].message.endswith("not pruned: a\\nERROR forged, \\x1b[31mb, c, d")
 
 
 def test_answers_stay_readable_after_the_audit_is_released(df: DataFrame) -> None:

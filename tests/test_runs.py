@@ -175,19 +175,20 @@ def test_delta_tables_explain_themselves(spark: SparkSession, table: str, tmp_pa
     assert detail.partitionColumns == ["run_id"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
-def test_tables_of_earlier_versions_stay_readable_and_take_new_runs(
-    spark: SparkSession, table: str, tmp_path: Path, kind: str
-) -> None:
+def test_tables_of_earlier_versions_stay_readable_and_take_new_runs(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+    """The fixture holds an audit of the sample by the version before gates, baselines and column comments."""
     out = str(tmp_path / "out")
-    result = audit(spark, table, out, format=kind, run_id="old")
-    earlier = result.tables.read(c.RUNS).drop("failed_gates", "baseline").localCheckpoint()
-    writer = earlier.write.mode("overwrite").partitionBy(c.RUN_ID).option("overwriteSchema", "true").format(kind)
-    writer.save(f"{out}/runs")
-    assert "baseline" not in result.tables.read(c.RUNS).columns
-    assert read_run(out, "old", spark=spark).record.baseline is None
-    audit(spark, table, out, format=kind, run_id="new", gates=["issues_new <= 0"])
-    assert {row.run_id: row.baseline for row in finished_runs(result.tables).collect()} == {"old": None, "new": True}
+    shutil.copytree(Path(__file__).parent / "fixtures" / "runs_without_gates" / kind, out)
+    old = read_run(out, spark=spark)
+    assert (old.run_id, old.record.baseline, old.issues.count()) == ("old", None, old.record.num_issues)
+    new = run_audit(spark, AuditConfig(sample="digits", output=out, format=kind, run_id="new", gates=["issues_new <= 0"]))
+    assert not new.failed_gates, "the same sample has the same issues"
+    assert {row.run_id: row.baseline for row in finished_runs(new.tables).collect()} == {"old": None, "new": True}
+    assert compare(old, read_run(out, "new", spark=spark)).persisting.count() == old.record.num_issues
+    set_baseline(new.tables, "old", False)
+    assert baseline(new.tables, "sample digits", "new") is None
 
 
 def test_output_that_cannot_be_written_leaves_earlier_runs_alone(spark: SparkSession, table: str, tmp_path: Path) -> None:
