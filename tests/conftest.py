@@ -14,15 +14,37 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+PLACES = {
+    "local": {"spark.master": "local[2]", "spark.driver.memory": "3g"},
+    "connect": {"spark.remote": "local[2]"},
+    "cluster": {
+        "spark.master": "local-cluster[2,1,1024]",
+        "spark.executor.memory": "1g",
+        "spark.executorEnv.PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+    },
+}
+PLACE = os.environ.get("CL_SPARK_TEST_ON", "local")
+"""Where the tests run Spark: in this process, behind a Spark Connect server, or on two executor processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if PLACE == "connect" and item.get_closest_marker("classic"):
+            item.add_marker(pytest.mark.skip(reason="asks a classic session how it works inside"))
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """A local session with two cores and Delta, its warehouse in a temporary directory."""
+    """A session with Delta, its warehouse in a temporary directory."""
+    import pyspark
+
     from cl_spark.session import spark_session
 
+    if PLACE == "cluster":
+        os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
     home = tmp_path_factory.mktemp("spark")
     conf = {
-        "spark.master": "local[2]",
-        "spark.driver.memory": "3g",
+        **PLACES[PLACE],
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": str(home / "warehouse"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:memory:{home.name};create=true",

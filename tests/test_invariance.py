@@ -97,6 +97,7 @@ def test_joint_counts_of_two_parts_add_up_to_those_of_the_whole(spark: SparkSess
         pd.testing.assert_series_equal(parts.astype(int).sort_index(), cells(rows).sort_index(), check_dtype=False)
 
 
+@pytest.mark.classic
 def test_an_audit_runs_no_more_jobs_than_it_did(spark: SparkSession) -> None:
     """Raise a number only knowingly: each job is a pass over the evidence, or bookkeeping of a query."""
     tracker = spark.sparkContext.statusTracker()
@@ -120,6 +121,7 @@ def test_an_audit_runs_no_more_jobs_than_it_did(spark: SparkSession) -> None:
         spark.conf.unset("spark.sql.adaptive.enabled")
 
 
+@pytest.mark.classic
 def test_the_evidence_reads_the_data_once_and_drops_the_arrays(spark: SparkSession, tmp_path: Any) -> None:
     path = str(tmp_path / "predictions")
     predictions(spark, DATA.labels, DATA.probs).write.parquet(path)

@@ -223,6 +223,7 @@ def test_answers_stay_readable_after_the_audit_is_released(df: DataFrame) -> Non
     assert ids(issues) == EXPECTED
 
 
+@pytest.mark.classic
 def test_the_functions_free_the_cache_with_their_result(spark: SparkSession, df: DataFrame) -> None:
     import gc
 

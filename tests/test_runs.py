@@ -164,6 +164,25 @@ def test_two_writers_of_the_same_delta_tables_both_succeed(spark: SparkSession, 
 
 
 @pytest.mark.slow
+def test_writers_may_make_the_same_table_at_once(spark: SparkSession, tmp_path: Path) -> None:
+    rows = spark.range(3).selectExpr("id", "'x' as reason", "'{}' as row")
+    for number in range(5):
+        tables, failures = ResultTables(spark, f"{tmp_path}/{number}", "delta"), []
+
+        def one(name: str, tables: ResultTables = tables, failures: list[Exception] = failures) -> None:
+            try:
+                tables.write(c.REJECTED, rows, name)
+            except Exception as error:
+                failures.append(error)
+
+        writers = [threading.Thread(target=one, args=(name,)) for name in "abc"]
+        [writer.start() for writer in writers]
+        [writer.join() for writer in writers]
+        assert not failures
+        assert {(row.run_id, row.id) for row in tables.read(c.REJECTED).collect()} == {(n, i) for n in "abc" for i in range(3)}
+
+
+@pytest.mark.slow
 def test_delta_tables_explain_themselves(spark: SparkSession, table: str, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     audit(spark, table, out, format="delta")

@@ -6,12 +6,12 @@ from `runs`, so a run that broke off has never happened. Running a run_id again 
 
 import random
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
@@ -95,17 +95,11 @@ class ResultTables:
             OutputError: the table cannot be written.
         """
         named = rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                if self.format == "parquet":
-                    named.drop(c.RUN_ID).write.mode("overwrite").parquet(f"{self._path(table)}/{c.RUN_ID}={run_id}")
-                else:
-                    self._replace(table, named, run_id)
-                return
-            except SPARK_ERRORS as error:
-                if attempt == ATTEMPTS or not _came_second(error):
-                    raise self._unwritable(table, error) from error
-                time.sleep(random.uniform(0.1, 0.5) * attempt)
+        if self.format == "parquet":
+            target = f"{self._path(table)}/{c.RUN_ID}={run_id}"
+            self._tried(table, lambda: named.drop(c.RUN_ID).write.mode("overwrite").parquet(target))
+        else:
+            self._tried(table, lambda: self._made(table, named, run_id).overwrite(F.col(c.RUN_ID) == run_id))
 
     def append_once(self, table: c.Table, rows: DataFrame, run_id: str, application: str, version: int) -> None:
         """Rows added to those of the run in a Delta table, unless that batch of the application has been added already.
@@ -114,13 +108,8 @@ class ResultTables:
             OutputError: the table cannot be written.
         """
         named = rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
-        try:
-            if not self._readable(table):
-                self.spark.sql(self._definition(table, named))
-            writer = named.writeTo(self._name(table)).option("mergeSchema", "true")
-            writer.option("txnAppId", application).option("txnVersion", str(version)).append()
-        except SPARK_ERRORS as error:
-            raise self._unwritable(table, error) from error
+        transaction = {"txnAppId": application, "txnVersion": str(version)}
+        self._tried(table, lambda: self._made(table, named, run_id).options(**transaction).append())
 
     def read(self, table: c.Table) -> DataFrame:
         """All rows of a table, of every run, finished or not.
@@ -148,16 +137,25 @@ class ResultTables:
 
     def _readable(self, table: c.Table) -> bool:
         try:
-            self.read(table)
+            return c.RUN_ID in self.read(table).columns  # a Delta table in the making has no columns yet
         except InputError:
             return False
-        return True
 
-    def _replace(self, table: c.Table, named: DataFrame, run_id: str) -> None:
+    def _tried(self, table: c.Table, write: Callable[[], None]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return write()
+            except SPARK_ERRORS as error:
+                if attempt == ATTEMPTS or not _came_second(error):
+                    raise self._unwritable(table, error) from error
+                time.sleep(random.uniform(0.1, 0.3) * attempt)
+
+    def _made(self, table: c.Table, named: DataFrame, run_id: str) -> DataFrameWriterV2:
+        """What writes rows to a Delta table, which is there then."""
         if not self._readable(table):
             self.spark.sql(self._definition(table, named))
         writer = named.writeTo(self._name(table)).option("mergeSchema", "true")
-        writer.option("userMetadata", f"cl_spark run {run_id}").overwrite(F.col(c.RUN_ID) == run_id)
+        return writer.option("userMetadata", f"cl_spark run {run_id}")
 
     def _definition(self, table: c.Table, rows: DataFrame) -> str:
         """SQL that makes a table, each column with its meaning."""
@@ -198,8 +196,9 @@ def _text(value: str) -> str:
 
 
 def _came_second(error: Exception) -> bool:
-    """Whether a Delta write lost to another that was committed meanwhile."""
-    kinds = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "DELTA_CREATE_TABLE_SCHEME_MISMATCH")
+    """Whether a Delta write lost to another that was committed meanwhile, or is just making the table."""
+    kinds = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "DELTA_CREATE_TABLE_SCHEME_MISMATCH",
+             "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION", "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS", "UNRESOLVED_COLUMN")  # fmt: skip
     classes = ("ConcurrentAppendException", "ConcurrentDeleteReadException", "ConcurrentWriteException",
                "MetadataChangedException", "ProtocolChangedException")  # fmt: skip
     return condition(error).startswith(kinds) or any(name in str(error) for name in (*kinds, *classes))

@@ -114,7 +114,9 @@ def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str])
         changes = changes.withColumn("_place", place)
         last = changes.groupBy(*map(quoted, ids)).agg(F.max("_place").alias("_place"))
         kept = changes.where(is_there).join(last, [*ids, "_place"], "left_semi")
-        return kept.drop("_change_type", "_commit_version", "_commit_timestamp", "_place")
+        kept = kept.drop("_change_type", "_commit_version", "_commit_timestamp", "_place")
+        _ = kept.schema  # on Spark Connect only this reads the table's log
+        return kept
     except SPARK_ERRORS as error:
         raise InputError(f"changes_since: cannot read the changes of {name!r} since version {since}: {reason(error)}") from error
 
