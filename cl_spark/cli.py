@@ -28,6 +28,11 @@ def _settings(_: click.Context, parameter: click.Parameter, values: Sequence[str
     return dict(value.split("=", 1) for value in values) or None
 
 
+_spark_conf = click.option(
+    "--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable"
+)
+
+
 def _flag(name: str, field: FieldInfo) -> Callable[[Any], Any]:
     """The flag of one configuration field: absent, it leaves the file's value or the default alone."""
     flag, text = f"--{name.replace('_', '-')}", str(field.description)
@@ -98,8 +103,11 @@ def audit(config: str | None, **flags: Any) -> None:
 
 
 def _needs_delta(settings: AuditConfig) -> bool:
-    sources = [Path(name) for name in (settings.predictions, settings.labels) if name is not None]
-    return settings.format == "delta" or any((path / "_delta_log").exists() for path in sources)
+    return settings.format == "delta" or any(map(_holds_delta, (settings.predictions, settings.labels)))
+
+
+def _holds_delta(path: str | None) -> bool:
+    return path is not None and (Path(path) / "_delta_log").exists()
 
 
 @cli.command()
@@ -107,7 +115,7 @@ def _needs_delta(settings: AuditConfig) -> bool:
 @click.option("--last", type=click.IntRange(1), default=10, show_default=True, help="How many runs")
 @click.option("--exclude", metavar="RUN_ID", help="Compare no later run with this one: a bad night")
 @click.option("--include", metavar="RUN_ID", help="Take that back")
-@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+@_spark_conf
 def history(location: str, last: int, exclude: str | None, include: str | None, spark_conf: dict[str, str] | None) -> None:
     """Show the last finished runs at LOCATION, the `output` of the audits."""
     with _tables(location, spark_conf) as tables:
@@ -124,20 +132,16 @@ def history(location: str, last: int, exclude: str | None, include: str | None, 
 @click.argument("location")
 @click.argument("earlier", required=False)
 @click.argument("later", required=False)
-@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+@_spark_conf
 def compare(location: str, earlier: str | None, later: str | None, spark_conf: dict[str, str] | None) -> None:
     """Show what changed between two runs at LOCATION: by default the last two of the source audited last."""
     with _tables(location, spark_conf) as tables:
         from cl_spark.console import show_change
         from cl_spark.history import baseline
-        from cl_spark.runs import read_run
+        from cl_spark.runs import finished_run
 
-        second = read_run(location, later, spark=tables.spark)
-        first = (
-            read_run(location, earlier, spark=tables.spark)
-            if earlier
-            else baseline(tables, second.record["source"], second.run_id)
-        )
+        second = finished_run(tables, later)
+        first = finished_run(tables, earlier) if earlier else baseline(tables, second.record["source"], second.run_id)
         if first is None:
             raise InputError(f"run {second.run_id!r} is the only one of {second.record['source']!r}: nothing to compare it with")
         show_change(first, second, Console())
@@ -150,7 +154,7 @@ def compare(location: str, earlier: str | None, later: str | None, spark_conf: d
 @click.option("--batch", help="Name of these rows: scoring it again replaces them. Default: the time")
 @click.option("--where", metavar="SQL", help="Only rows for which this holds, such as day = '2026-01-31'")
 @click.option("--changes-since", type=click.IntRange(0), help="Only rows changed from this version of a Delta table on")
-@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+@_spark_conf
 def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **options: Any) -> None:
     """Score new rows with the frozen thresholds and joint of a finished run at LOCATION, into its tables `scored` and
     `scored_rejected`.
@@ -172,14 +176,14 @@ def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **
     "--files-per-batch", type=click.IntRange(1), help="Read at most so many files at a time; default all that are there"
 )
 @click.option("--until-read/--forever", default=False, show_default=True, help="End when all there is has been scored")
-@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+@_spark_conf
 def score_stream(location: str, predictions: str, until_read: bool, spark_conf: dict[str, str] | None, **options: Any) -> None:
     """Score rows as they arrive with a frozen run at LOCATION, each exactly once, into its Delta table `scored`."""
     with _tables(location, spark_conf, predictions) as tables:
         from cl_spark import job
 
-        start = job.score_stream(tables.spark, location, predictions, **options)
-        with job.explained(options["name"], Steps(seconds={"streaming": 0})):
+        start, steps = job.score_stream(tables.spark, location, predictions, **options), Steps()
+        with job.explained(options["name"], steps), steps("streaming"):
             start(until_read).awaitTermination()
 
 
@@ -187,8 +191,8 @@ def score_stream(location: str, predictions: str, until_read: bool, spark_conf: 
 def _tables(location: str, spark_conf: dict[str, str] | None, source: str = "") -> "Iterator[ResultTables]":
     from cl_spark.session import spark_session
 
-    delta = not any(Path(location).glob("runs/run_id=*/*.parquet")) or (Path(location) / "runs" / "_delta_log").exists()
-    delta = delta or (Path(source) / "_delta_log").exists()
+    is_parquet = any(Path(location).glob("runs/run_id=*/*.parquet")) and not _holds_delta(f"{location}/runs")
+    delta = not is_parquet or _holds_delta(source)
     with spark_session(spark_conf or {}, delta=delta) as spark:
         from cl_spark.tables.results import ResultTables
 
@@ -211,7 +215,7 @@ def _tables(location: str, spark_conf: dict[str, str] | None, source: str = "") 
 @click.option("--directory", type=click.Path(), default="bench_output", show_default=True, help="Where data and results go")
 @click.option("--against", type=click.Path(exists=True), default=None, help="Script that runs further contestants")
 @click.option("--only", multiple=True, metavar="NAME", help="Run this contestant only; repeatable")
-@click.option("--spark-conf", multiple=True, metavar="KEY=VALUE", callback=_settings, help="Spark settings; repeatable")
+@_spark_conf
 def bench(
     repeat: int, directory: str, against: str | None, only: Sequence[str], spark_conf: dict[str, str] | None, **shape: Any
 ) -> None:

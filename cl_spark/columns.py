@@ -78,6 +78,8 @@ class Table:
 _run = Column(RUN_ID, "string", "The audit that wrote the row")
 _id = Column("<id column(s)>", "as the input's", "The example, under the input's own column name(s)")
 _given = Column(GIVEN_LABEL, "label", "The label in the input, possibly wrong")
+_predicted = Column(PREDICTED_LABEL, "label", "The class the model finds most probable")
+_refused = (Column(REASON, "string", "Why the row was refused"), Column(ROW, "string", "The row as JSON"))
 
 ISSUES = Table(
     "issues",
@@ -100,7 +102,7 @@ LABEL_SCORES = Table(
         _run,
         _id,
         _given,
-        Column(PREDICTED_LABEL, "label", "The class the model finds most probable"),
+        _predicted,
         Column(LABEL_QUALITY, "double", "Score by `rank_by`; lower is worse"),
         Column(IS_ISSUE, "boolean", "Whether the example is in `issues`"),
     ),
@@ -165,8 +167,7 @@ REJECTED = Table(
     (
         _run,
         _id,
-        Column(REASON, "string", "Why the row was refused"),
-        Column(ROW, "string", "The row as JSON"),
+        *_refused,
     ),
 )
 SCORED = Table(
@@ -176,7 +177,7 @@ SCORED = Table(
         Column(RUN_ID, "string", "The batch of new examples; a stream's batches have the stream's name"),
         _id,
         _given,
-        Column(PREDICTED_LABEL, "label", "The class the model finds most probable"),
+        _predicted,
         Column(LABEL_QUALITY, "double", "Score by `rank_by` of the frozen run; lower is worse"),
         Column(IS_ISSUE, "boolean", "Whether the frozen thresholds are confident of another class"),
         Column(INVERSE_NOISE_RATE, "double", "p(true class is the predicted | given label) by the frozen joint"),
@@ -189,8 +190,7 @@ SCORED_REJECTED = Table(
     (
         Column(RUN_ID, "string", "The batch of new examples"),
         _id,
-        Column(REASON, "string", "Why the row was refused"),
-        Column(ROW, "string", "The row as JSON"),
+        *_refused,
         Column("frozen_run", "string", "The run it was to be judged by"),
     ),
 )

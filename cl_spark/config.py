@@ -121,6 +121,20 @@ class AuditConfig(BaseModel):
         return self.id_col
 
     @property
+    def input_arguments(self) -> dict[str, Any]:
+        """What `LabelAudit` is told of an input table's columns and rows."""
+        return {
+            "id_col": self.id_columns,
+            "label_col": self.label_col,
+            "pred_probs_col": self.probs,
+            "class_names": self.class_names,
+            "num_classes": self.num_classes,
+            "absent_prob": self.absent_prob,
+            "probabilities": self.probabilities,
+            "check_ids": self.check_ids,
+        }
+
+    @property
     def probs(self) -> str | list[str]:
         """The probabilities' column, or the K columns."""
         return self.pred_probs_col[0] if len(self.pred_probs_col) == 1 else self.pred_probs_col

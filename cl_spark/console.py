@@ -91,10 +91,10 @@ def show_slices(result: AuditResult, console: Console, rows: int = 10) -> None:
 def show_history(tables: ResultTables, console: Console, last: int = 10) -> None:
     """Print the last finished runs, latest first, each with its change of health since the one before of its source."""
     runs = finished_runs(tables).limit(last + 1).collect()
-    sources = {run.source for run in runs}
-    title = f"Runs of {escape(sources.pop())}" if len(sources) == 1 else "Runs"
+    several = len({run.source for run in runs}) > 1
+    title = "Runs" if several or not runs else f"Runs of {escape(runs[0].source)}"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
-    for heading in ("run", "finished", *(["source"] if sources else [])):
+    for heading in ("run", "finished", *(["source"] if several else [])):
         table.add_column(heading, overflow="fold")
     for heading in ("examples", "issues", "health", "change"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -109,7 +109,7 @@ def show_history(tables: ResultTables, console: Console, last: int = 10) -> None
         table.add_row(
             escape(run.run_id),
             f"{run.finished:%Y-%m-%d %H:%M}",
-            *([escape(run.source)] if sources else []),
+            *([escape(run.source)] if several else []),
             f"{run.num_examples:,}",
             f"{run.num_issues:,}",
             f"{run.overall_health:.2%}",

@@ -11,6 +11,7 @@ from cl_spark import columns as c
 from cl_spark.audit import LabelAudit
 from cl_spark.config import AuditConfig
 from cl_spark.runs import Run
+from cl_spark.scores import with_issue_flag
 
 
 @dataclass(frozen=True)
@@ -58,29 +59,17 @@ class FrozenRun:
             `LabelAudit.rejected` has them.
         """
         config = self.config
-        audit = LabelAudit(
-            df,
-            id_col=config.id_columns,
-            label_col=config.label_col,
-            pred_probs_col=config.probs,
-            class_names=config.class_names,
-            num_classes=len(self.thresholds),
-            absent_prob=config.absent_prob,
-            probabilities=config.probabilities,
-            check_ids=config.check_ids,
-            thresholds=self.thresholds,
-        )
-        with audit:
+        arguments = {**config.input_arguments, "num_classes": len(self.thresholds), "thresholds": self.thresholds}
+        with LabelAudit(df, **arguments) as audit:
             scores = audit.label_quality_scores(method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs)
-            issues = audit.find_label_issues(filter_by="confident_learning").select(*map(c.quoted, config.id_columns))
+            issues = audit.find_label_issues(filter_by="confident_learning")
             rejected = audit.rejected().withColumn("frozen_run", F.lit(self.run.run_id))
-            yield self._judged(scores, issues.withColumn(c.IS_ISSUE, F.lit(True))), rejected
+            yield self._judged(with_issue_flag(scores, issues, config.id_columns)), rejected
 
-    def _judged(self, scores: DataFrame, issues: DataFrame) -> DataFrame:
+    def _judged(self, flagged: DataFrame) -> DataFrame:
         rates = self.run.table(c.CONFIDENT_JOINT.name).select(
             c.GIVEN_LABEL, F.col(c.TRUE_LABEL).alias(c.PREDICTED_LABEL), c.INVERSE_NOISE_RATE
         )
-        flagged = scores.join(issues, self.config.id_columns, "left").fillna(False, [c.IS_ISSUE])
         return flagged.join(rates, [c.GIVEN_LABEL, c.PREDICTED_LABEL], "left").select(
-            *scores.columns, c.IS_ISSUE, c.INVERSE_NOISE_RATE, F.lit(self.run.run_id).alias("frozen_run")
+            *map(c.quoted, flagged.columns), c.INVERSE_NOISE_RATE, F.lit(self.run.run_id).alias("frozen_run")
         )

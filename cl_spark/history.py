@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.errors import ConfigurationError, InputError, one_line
-from cl_spark.runs import Run, finished_runs
+from cl_spark.runs import Run, finished_run, finished_runs
 from cl_spark.tables.results import ResultTables
 
 OF_RUN = tuple(column.name for column in c.RUNS.columns if column.type in ("long", "int", "double") and column.name != c.RUN_ID)
@@ -147,8 +147,7 @@ def failed_gates(gates: list[Gate], run: Run, before: Run | None) -> list[str]:
 
 def _failed_classes(gate: Gate, run: Run) -> list[str]:
     column = F.col(gate.metric.split(".")[1])
-    passing = {">=": column >= gate.bound, "<=": column <= gate.bound, ">": column > gate.bound, "<": column < gate.bound}
-    rows = run.table(c.CLASS_HEALTH.name).where(~passing[gate.comparison])  # a class without examples has null quality
+    rows = run.table(c.CLASS_HEALTH.name).where(~_OPERATORS[gate.comparison](column, gate.bound))
     number = rows.count()
     if not number:
         return []
@@ -163,9 +162,6 @@ def set_baseline(tables: ResultTables, run_id: str, included: bool) -> None:
     Raises:
         InputError: there is no such finished run.
     """
-    run = finished_runs(tables).where(F.col(c.RUN_ID) == run_id)
-    rows = run.collect()
-    if not rows:
-        raise InputError(f"there is no finished run {run_id!r} in {tables.location!r}")
-    row = tables.spark.createDataFrame(rows, run.schema).drop(c.RUN_ID).withColumn("baseline", F.lit(included))
-    tables.write(c.RUNS, row, run_id)
+    run = finished_run(tables, run_id)
+    row = tables.spark.createDataFrame([run.record], finished_runs(tables).schema)
+    tables.write(c.RUNS, row.drop(c.RUN_ID).withColumn("baseline", F.lit(included)), run_id)

@@ -22,6 +22,7 @@ from cl_spark.frozen import FrozenRun
 from cl_spark.history import Gate, baseline, failed_gates
 from cl_spark.predictions import REASONS
 from cl_spark.runs import Run, read_run
+from cl_spark.scores import with_issue_flag
 from cl_spark.steps import Steps
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.source import SPARK_ERRORS, Source, read_changes, read_source, read_stream, reason
@@ -72,7 +73,7 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     """
     steps = steps or Steps()
     started = datetime.now(timezone.utc)
-    run_id = config.run_id or f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    run_id = config.run_id or _new_name(started)
     gates = [Gate.parse(text) for text in config.gates]
     with steps("opening the input"):
         source = _source(spark, config)
@@ -81,16 +82,9 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
         tables = ResultTables(spark, str(config.output), config.format, name)
         audit = LabelAudit(
             source.df,
-            id_col=config.id_columns,
-            label_col=config.label_col,
-            pred_probs_col=config.probs,
-            class_names=config.class_names,
-            num_classes=config.num_classes,
-            absent_prob=config.absent_prob,
             labels=None if labels is None else labels.df,
-            probabilities=config.probabilities,
-            check_ids=config.check_ids,
             slice_by=config.slice_by,
+            **config.input_arguments,
         )
         num_read, version = _counted(audit, source, labels)
     with explained(run_id, steps), audit:
@@ -166,6 +160,11 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
         )
 
 
+def _new_name(moment: datetime) -> str:
+    """A name no other run has."""
+    return f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
 @contextmanager
 def explained(run_id: str, steps: Steps) -> Iterator[None]:
     """Failures of Spark's inside are the run's, and say during which step they came."""
@@ -233,8 +232,7 @@ def _source(spark: SparkSession, config: AuditConfig) -> Source:
 def _label_scores(audit: LabelAudit, config: AuditConfig, issues: DataFrame) -> DataFrame:
     """A score of every example and whether it is an issue. The flag is read from the written issues, by id."""
     scores = audit.label_quality_scores(method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs)
-    flags = issues.select(*config.id_columns).withColumn(c.IS_ISSUE, F.lit(True))
-    return scores.join(flags, config.id_columns, "left").fillna(False, [c.IS_ISSUE])
+    return with_issue_flag(scores, issues, config.id_columns)
 
 
 def score_new(
@@ -265,14 +263,15 @@ def score_new(
     Raises:
         ClSparkError: the run, the rows or the output cannot be used.
     """
-    batch = batch or f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    batch = batch or _new_name(datetime.now(timezone.utc))
+    steps = Steps()
     run = read_run(location, run_id, spark=spark)
     frozen = FrozenRun.of(run)
     if changes_since is None:
         df = read_source(spark, predictions, "predictions").df
     else:
         df = read_changes(spark, predictions, changes_since, frozen.config.id_columns)
-    with explained(batch, Steps(seconds={"scoring": 0})):
+    with explained(batch, steps), steps("scoring"):
         df = df if where is None else df.where(where)
         with frozen.scoring(df) as (scored, rejected):
             run.tables.write_all({c.SCORED: scored, c.SCORED_REJECTED: rejected}, batch)
@@ -319,10 +318,9 @@ def score_stream(
     def each(rows: DataFrame, number: int) -> None:
         stream = json.loads(rows.sparkSession.read.text(f"{checkpoint}/metadata").collect()[0][0])["id"]
         tables = ResultTables(rows.sparkSession, location, "delta", predictions)
-        with frozen.scoring(rows.persist()) as (scored, rejected):
+        with frozen.scoring(rows) as (scored, rejected):
             for table, found in ((c.SCORED, scored), (c.SCORED_REJECTED, rejected)):
                 tables.append_once(table, found, name, f"cl_spark {stream}", number)
-        rows.unpersist()
 
     source = read_stream(spark, predictions, files_per_batch)
 

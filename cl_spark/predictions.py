@@ -138,7 +138,8 @@ class Predictions:
             for col in cols:
                 if col not in fields:
                     raise MissingColumnError(f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, fields))}")
-        if len({*self.id_columns, self.label_col, *self._prob_columns}) < sum(map(len, wanted.values())) - len(self.slice_by):
+        parts = [*self.id_columns, self.label_col, *self._prob_columns]
+        if len(set(parts)) < len(parts):
             raise ConfigurationError(f"id_col, label_col and pred_probs_col must be different columns, got {wanted}")
         for col in self.id_columns:
             if isinstance(fields[col], ArrayType) or fields[col].typeName() in ("map", "struct", "variant"):

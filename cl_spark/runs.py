@@ -71,9 +71,17 @@ def read_run(location: str, run_id: str | None = None, *, spark: SparkSession | 
     spark = spark or SparkSession.getActiveSession()
     if spark is None:
         raise InputError("there is no active Spark session: pass spark=")
-    tables = ResultTables.at(spark, location)
+    return finished_run(ResultTables.at(spark, location), run_id)
+
+
+def finished_run(tables: ResultTables, run_id: str | None = None) -> Run:
+    """The latest finished run of tables, or the one that is named.
+
+    Raises:
+        InputError: there are no results, or no such finished run.
+    """
     runs = finished_runs(tables)
     found = runs.where(F.lit(True) if run_id is None else F.col(c.RUN_ID) == run_id).first()
     if found is None:
-        raise InputError(f"there is no finished run{'' if run_id is None else f' {run_id!r}'} in {location!r}")
+        raise InputError(f"there is no finished run{'' if run_id is None else f' {run_id!r}'} in {tables.location!r}")
     return Run(found[c.RUN_ID], found, tables)

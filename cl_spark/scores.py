@@ -1,5 +1,7 @@
 """Label quality scores of rows: native expressions where scalars suffice, kernels over arrays where they do not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
@@ -52,6 +54,12 @@ def check_probabilities(are_probabilities: bool, lowest: float, highest: float, 
             f"{what} needs probabilities, but pred_probs range from {lowest:g} or less to {highest:g}: "
             "normalise them (softmax), or use self_confidence or normalized_margin without adjustment"
         )
+
+
+def with_issue_flag(scores: DataFrame, issues: DataFrame, id_columns: Sequence[str]) -> DataFrame:
+    """Scored examples, each with whether its id is among the issues."""
+    flags = issues.select(*map(c.quoted, id_columns)).withColumn(c.IS_ISSUE, F.lit(True))
+    return scores.join(flags, list(id_columns), "left").fillna(False, [c.IS_ISSUE])
 
 
 def with_label_quality(

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
+from cl_spark import columns as c
+from cl_spark.tables.results import ResultTables
+
 
 def predictions(
     spark: SparkSession, labels: Any, probs: Any, *, partitions: int = 3, seed: int = 0, element: str = "double"
@@ -14,6 +17,16 @@ def predictions(
     order = np.random.default_rng(seed).permutation(len(labels))
     frame = pd.DataFrame({"id": order, "label": np.asarray(labels)[order], "pred_probs": np.asarray(probs)[order].tolist()})
     return spark.createDataFrame(frame, f"id long, label int, pred_probs array<{element}>").repartition(partitions)
+
+
+def content(tables: ResultTables, run_id: str) -> dict[str, list[str]]:
+    """All rows of a run by table, but for the times in `runs`."""
+    volatile = ["started", "finished", "parameters"]
+    return {
+        table.name: sorted(map(str, tables.read_run(table, run_id).drop(*volatile).collect()))
+        for table in c.TABLES
+        if tables._readable(table)
+    }
 
 
 def ids(issues: DataFrame) -> set[int]:

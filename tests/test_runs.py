@@ -29,7 +29,7 @@ from cl_spark.job import AuditResult, run_audit
 from cl_spark.runs import finished_runs
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.source import Source, identifier
-from tests.frames import predictions
+from tests.frames import content, predictions
 from tests.oracle.datasets import dataset
 
 pytestmark = pytest.mark.matrix
@@ -51,16 +51,6 @@ def table(df: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def audit(spark: SparkSession, predictions: str, output: Path | str, **values: Any) -> AuditResult:
     return run_audit(spark, AuditConfig(**{"predictions": predictions, "output": str(output), "format": "parquet", **values}))
-
-
-def content(tables: ResultTables, run_id: str) -> dict[str, list[Any]]:
-    """All rows of a run but the times in `runs`."""
-    volatile = ["started", "finished", "parameters"]
-    return {
-        table.name: sorted(map(str, tables.read_run(table, run_id).drop(*volatile).collect()))
-        for table in c.TABLES
-        if tables._readable(table)
-    }
 
 
 # Bad input ------------------------------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ class ResultTables:
         Raises:
             OutputError: a table cannot be written.
         """
-        for table in (c.RUNS, *c.TABLES):
-            if (table is c.RUNS or table not in tables) and self._readable(table):
+        for table in (c.RUNS, *(other for other in c.TABLES if other is not c.RUNS and other not in tables)):
+            if self._readable(table):
                 old = self.read_run(table, run_id)
                 if not old.isEmpty():
                     self.write(table, old.limit(0), run_id)
@@ -94,7 +94,7 @@ class ResultTables:
         Raises:
             OutputError: the table cannot be written.
         """
-        named = rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
+        named = _named(rows, run_id)
         if self.format == "parquet":
             target = f"{self._path(table)}/{c.RUN_ID}={run_id}"
             self._tried(table, lambda: named.drop(c.RUN_ID).write.mode("overwrite").parquet(target))
@@ -107,7 +107,7 @@ class ResultTables:
         Raises:
             OutputError: the table cannot be written.
         """
-        named = rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
+        named = _named(rows, run_id)
         transaction = {"txnAppId": application, "txnVersion": str(version)}
         self._tried(table, lambda: self._made(table, named, run_id).options(**transaction).append())
 
@@ -188,6 +188,10 @@ class ResultTables:
         if isinstance(told, MissingDependencyError):
             return told
         return OutputError(f"output: cannot write table {table.name!r} in {self.location!r}: {reason(error)}")
+
+
+def _named(rows: DataFrame, run_id: str) -> DataFrame:
+    return rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
 
 
 def _text(value: str) -> str:

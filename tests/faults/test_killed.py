@@ -21,6 +21,7 @@ from cl_spark.config import AuditConfig
 from cl_spark.job import run_audit
 from cl_spark.runs import finished_runs
 from cl_spark.tables.results import ResultTables
+from tests.frames import content
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).with_name("cl-spark"))
@@ -45,15 +46,6 @@ def kill(process: subprocess.Popen[str]) -> bool:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return running
-
-
-def content(tables: ResultTables, run_id: str) -> dict[str, list[str]]:
-    volatile = ["started", "finished", "parameters"]
-    return {
-        table.name: sorted(map(str, tables.read_run(table, run_id).drop(*volatile).collect()))
-        for table in c.TABLES
-        if tables._readable(table)
-    }
 
 
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
