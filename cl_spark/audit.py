@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from cl_spark import columns as c
 from cl_spark import filters, health, noise, scores
 from cl_spark import joint as joints
+from cl_spark.cards import card
 from cl_spark.cells import DRIVER_CELLS, CellTable
 from cl_spark.cuts import FEW
 from cl_spark.errors import ConfigurationError, one_line
@@ -59,7 +60,8 @@ class LabelAudit:
         thresholds: K confident thresholds to use instead of the rows' own: those of an earlier audit.
         slice_by: columns (of `df`, or of `labels`) for whose values `slice_health` tells health apart.
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
-            ones. Default None: cached in memory and on local disk, or scanned again where that is refused.
+            ones; results have to be read before `release`, which removes it. Default None: cached in memory and on local disk,
+            or scanned again where that is refused.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -109,8 +111,27 @@ class LabelAudit:
         self.release()
 
     def release(self) -> None:
-        """Free what was cached. Results already returned stay valid; reading them again scans the data again."""
+        """Free what was cached. Results already returned stay valid, but for an `evidence_path`; they scan the data again."""
         self._storage.release()
+
+    def _repr_html_(self) -> str:
+        """What is known so far: showing an audit scans nothing."""
+        table, probs = self.predictions, self.predictions.pred_probs_col
+        columns: dict[str, object] = {
+            "id": ", ".join(table.id_columns),
+            "given label": table.label_col,
+            "predicted probabilities": probs if isinstance(probs, str) else f"{len(probs)} columns",
+        }
+        if "_aggregated" not in self.__dict__:
+            return card("Label audit", columns, notes=["Not scanned yet: its first question scans the data once."])
+        numbers: dict[str, object] = {
+            "examples": self.num_examples,
+            "classes": self.num_classes,
+            "rejected rows": self.statistics.num_rejected,
+        }
+        if "_joint" in self.__dict__:
+            numbers["estimated label issues"] = self.num_label_issues()
+        return card("Label audit", {**columns, **numbers})
 
     # The evidence and what is known of it -----------------------------------------------------------------------------
 
@@ -465,6 +486,23 @@ class LabelAudit:
             .agg(F.count(F.lit(1)).alias(c.EXAMPLES), F.coalesce(F.sum("_wrong"), F.lit(0)).alias(c.LABEL_ISSUES))
         )
         return counts.select("*", (1 - F.col(c.LABEL_ISSUES) / F.col(c.EXAMPLES)).alias(c.LABEL_QUALITY), *health.wilson())
+
+    def score_distribution(self, issues: DataFrame) -> DataFrame:
+        """How the self-confidences of each class are spread, in twenty ranges, and how many of each range are issues.
+
+        Args:
+            issues: what `find_label_issues` found.
+
+        Returns:
+            class, lower, upper, examples, label_issues; ranges without examples are left out.
+        """
+        stats = self.statistics
+        low, high = (0.0, 1.0) if stats.are_probabilities else (stats.lowest, max(stats.highest, stats.lowest + 1e-12))
+        rows = self._named(self._rows.select(c.GIVEN, c.SELF), {c.GIVEN: c.CLASS}).withColumn("_issue", F.lit(0))
+        flagged = issues.select(
+            F.col(c.GIVEN_LABEL).alias(c.CLASS), F.col(c.SELF_CONFIDENCE).alias(c.SELF), F.lit(1).alias("_issue")
+        )
+        return health.score_distribution(rows.unionByName(flagged), low, high)
 
     def rejected(self) -> DataFrame:
         """The input rows that could not be used: id columns, reason, and the row as JSON. Another scan of the data."""

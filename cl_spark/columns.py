@@ -93,6 +93,7 @@ ISSUES = Table(
         Column(SELF_CONFIDENCE, "double", "Predicted probability of the given label"),
         Column(NORMALIZED_MARGIN, "double", "(p of the given label - the best other p + 1) / 2"),
         Column(RANK, "long", "1 is the most suspicious example; ties go to the lower id"),
+        Column("<review column(s)>", "any", "Column of the input that `review_columns` names"),
     ),
 )
 LABEL_SCORES = Table(
@@ -161,6 +162,18 @@ SLICE_HEALTH = Table(
         Column("upper", "double", "Upper end of its 95 % Wilson interval"),
     ),
 )
+SCORE_DISTRIBUTION = Table(
+    "score_distribution",
+    "class and range of self-confidence that some of its examples are in",
+    (
+        _run,
+        Column(CLASS, "label", "The given label"),
+        Column("lower", "double", "From this self-confidence on"),
+        Column("upper", "double", "Up to this one; the last range includes it"),
+        Column(EXAMPLES, "long", "Examples in the range"),
+        Column(LABEL_ISSUES, "long", "Those among them in `issues`"),
+    ),
+)
 REJECTED = Table(
     "rejected",
     "input row that could not be used",
@@ -217,5 +230,15 @@ RUNS = Table(
     ),
 )
 
-TABLES = (ISSUES, LABEL_SCORES, CLASS_HEALTH, OVERLAPPING_CLASSES, CONFIDENT_JOINT, SLICE_HEALTH, REJECTED, RUNS)
+TABLES = (
+    ISSUES,
+    LABEL_SCORES,
+    CLASS_HEALTH,
+    OVERLAPPING_CLASSES,
+    CONFIDENT_JOINT,
+    SLICE_HEALTH,
+    SCORE_DISTRIBUTION,
+    REJECTED,
+    RUNS,
+)
 SCORES_OF_NEW_ROWS = (SCORED, SCORED_REJECTED)

@@ -1,6 +1,7 @@
 """How healthy each class, each pair of classes, and the whole dataset is (SEMANTICS 6)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
+from cl_spark.cards import card
 from cl_spark.cells import CellTable
 
 
@@ -30,6 +32,20 @@ class HealthSummary:
     overall_health: float
     num_issues: int
     num_examples: int
+
+    def _repr_html_(self) -> str:
+        return card(
+            "Health of the labels",
+            {"overall health": f"{self.overall_health:.2%}", "label issues": self.num_issues, "examples": self.num_examples},
+            heading="label noise of the worst classes",
+            bars=worst_classes(self.class_health),
+        )
+
+
+def worst_classes(classes: DataFrame, rows: int = 10) -> list[tuple[object, float]]:
+    """Class and label noise of the worst rows of a table of class health."""
+    worst = classes.orderBy(c.LABEL_QUALITY, c.CLASS).select(c.CLASS, c.LABEL_NOISE).limit(rows)
+    return [(row[0], row[1]) for row in worst.collect()]
 
 
 def class_health(joint: CellTable, class_counts: NDArray[np.int64], thresholds: NDArray[np.float64]) -> pd.DataFrame:
@@ -77,17 +93,49 @@ def overlapping_classes(joint: CellTable, num_examples: int, *, asymmetric: bool
     )
 
 
-def wilson(z: float = 1.959963984540054) -> list[Column]:
-    """`lower` and `upper` end of Wilson's interval for the label quality of rows that hold it and their `examples`.
+RANGES = 20
+"""Ranges that `score_distribution` tells apart."""
+
+
+def score_distribution(rows: DataFrame, low: float, high: float) -> DataFrame:
+    """Examples and issues of each class by range of self-confidence.
 
     Args:
-        z: standard deviations of the normal distribution: 95 % by default.
+        rows: class and self-confidence of every example, `_issue` 0, and of every issue once more, `_issue` 1.
+        low: where the first range begins.
+        high: where the last one ends.
     """
-    quality, n = F.col(c.LABEL_QUALITY), F.col(c.EXAMPLES)
-    centre = quality + z * z / (2 * n)
-    reach = z * F.sqrt(quality * (1 - quality) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return [
-        F.greatest((centre - reach) / scale, F.lit(0.0)).alias("lower"),
-        F.least((centre + reach) / scale, F.lit(1.0)).alias("upper"),
-    ]
+    position = F.floor((F.col(c.SELF).cast("double") - low) / (high - low) * RANGES)
+    counted = rows.groupBy(c.CLASS, F.least(position, F.lit(RANGES - 1)).alias("_range")).agg(
+        F.count_if(F.col("_issue") == 0).alias(c.EXAMPLES), F.count_if(F.col("_issue") == 1).alias(c.LABEL_ISSUES)
+    )
+    lower, upper = (F.lit(low) + (F.col("_range") + end) / F.lit(RANGES) * F.lit(high - low) for end in (0, 1))
+    return counted.select(c.CLASS, lower.alias("lower"), upper.alias("upper"), c.EXAMPLES, c.LABEL_ISSUES)
+
+
+Z = 1.959963984540054
+"""Standard deviations of the normal distribution that leave out 5 %."""
+
+
+def wilson() -> list[Column]:
+    """`lower` and `upper` end of Wilson's 95 % interval for the label quality of rows that hold it and their `examples`."""
+    lower, upper = _ends(F.col(c.LABEL_QUALITY), F.col(c.EXAMPLES))
+    return [F.greatest(lower, F.lit(0.0)).alias("lower"), F.least(upper, F.lit(1.0)).alias("upper")]
+
+
+def interval(quality: float, examples: int) -> tuple[float, float]:
+    """The same of one number.
+
+    Example:
+        >>> [round(end, 3) for end in interval(0.9, 100)]
+        [0.826, 0.945]
+    """
+    lower, upper = _ends(quality, examples)
+    return max(lower, 0.0), min(upper, 1.0)
+
+
+def _ends(quality: Any, n: Any) -> tuple[Any, Any]:
+    """Of numbers or columns."""
+    centre, scale = quality + Z * Z / (2 * n), 1 + Z * Z / n
+    reach = Z * (quality * (1 - quality) / n + Z * Z / (4 * n * n)) ** 0.5
+    return (centre - reach) / scale, (centre + reach) / scale

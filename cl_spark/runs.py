@@ -1,12 +1,16 @@
 """Finished runs: what readers of the result tables start from."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
+from cl_spark.cards import card
 from cl_spark.errors import InputError
+from cl_spark.health import worst_classes
 from cl_spark.tables.results import ResultTables
 
 
@@ -36,9 +40,59 @@ class Run:
         return self.tables.read_run(found[name], self.run_id)
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """The configuration it ran with."""
+        return dict(json.loads(self.record["parameters"]))
+
+    @property
+    def id_columns(self) -> list[str]:
+        """The columns that tell examples apart."""
+        return list(self.parameters["id_col"])
+
+    @property
     def issues(self) -> DataFrame:
         """The examples whose label is probably wrong, with their rank."""
         return self.table(c.ISSUES.name)
+
+    def between(self, *, either: str | None = None, given: str | None = None, suggested: str | None = None) -> DataFrame:
+        """Its issues of some class, worst first.
+
+        Args:
+            either: the given or the suggested label.
+            given: the given label.
+            suggested: the suggested label.
+
+        Raises:
+            InputError: no class is called so.
+        """
+        issues = self.issues
+        for name in (either, given, suggested):
+            if name is not None and self.table(c.CLASS_HEALTH.name).where(F.col(c.CLASS).cast("string") == name).isEmpty():
+                raise InputError(f"run {self.run_id!r} has no class {name!r}; its classes are those of table class_health")
+        of_given, of_suggested = (F.col(col).cast("string") for col in (c.GIVEN_LABEL, c.SUGGESTED_LABEL))
+        if either is not None:
+            issues = issues.where((of_given == either) | (of_suggested == either))
+        if given is not None:
+            issues = issues.where(of_given == given)
+        if suggested is not None:
+            issues = issues.where(of_suggested == suggested)
+        return issues.orderBy(c.RANK)
+
+    def _repr_html_(self) -> str:
+        record = self.record
+        return card(
+            f"Run {self.run_id}",
+            {
+                "overall health": f"{record.overall_health:.2%}",
+                "label issues": record.num_issues,
+                "examples": record.num_examples,
+                "classes": record.num_classes,
+                "rejected rows": record.num_rejected,
+            },
+            heading="label noise of the worst classes",
+            bars=worst_classes(self.table(c.CLASS_HEALTH.name)),
+            notes=[f"{record.source}, finished {record.finished:%Y-%m-%d %H:%M}; tables: {self.tables.location}"],
+        )
 
 
 def finished_runs(tables: ResultTables) -> DataFrame:

@@ -1,5 +1,6 @@
 """Keeping what several queries read: cached where the session allows it, else in a directory the user names, else not."""
 
+import shutil
 import uuid
 
 from pyspark import StorageLevel
@@ -14,17 +15,20 @@ class Storage:
     computed again for each query: slower, the same result.
 
     Args:
-        path: directory for what is kept, as Parquet; None caches.
+        path: directory for what is kept, as Parquet; None caches. What this object wrote there is removed by `release`, where
+            it is a directory of this machine (as volumes are); elsewhere it stays.
     """
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path
         self._cached: list[DataFrame] = []
+        self._written: list[str] = []
 
     def keep(self, df: DataFrame) -> DataFrame:
         """The same rows, computed once if the session allows it."""
         if self._path is not None:
             target = f"{self._path.rstrip('/')}/{uuid.uuid4().hex}"
+            self._written.append(target)
             df.write.parquet(target)
             return df.sparkSession.read.schema(df.schema).parquet(target)
         try:
@@ -35,6 +39,8 @@ class Storage:
         return cached
 
     def release(self) -> None:
-        """Free the caches. Written directories stay: they are the user's."""
+        """Free the caches, and remove what was written."""
         while self._cached:
             self._cached.pop().unpersist()
+        while self._written:
+            shutil.rmtree(self._written.pop(), ignore_errors=True)

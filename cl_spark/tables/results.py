@@ -4,6 +4,7 @@ A run's rows go into each table; its row in `runs` is written last, and taken ba
 from `runs`, so a run that broke off has never happened. Running a run_id again replaces its rows and no others.
 """
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Set
@@ -61,6 +62,23 @@ class ResultTables:
         if not is_path(location) or delta._readable(c.RUNS):
             return delta
         return ResultTables(spark, location, "parquet")
+
+    def check(self) -> None:
+        """Look, without writing, whether tables can go here: a local directory, or a schema that exists.
+
+        Raises:
+            OutputError: they cannot.
+        """
+        if not is_path(self.location):
+            try:
+                self.spark.sql(f"DESCRIBE SCHEMA {identifier(self.location)}").collect()
+            except SPARK_ERRORS as error:
+                raise OutputError(f"output: there is no schema {self.location!r}: {reason(error)}") from error
+        elif ":" not in self.location:
+            path = Path(self.location).absolute()
+            there = next(parent for parent in (path, *path.parents) if parent.exists())
+            if not there.is_dir() or not os.access(there, os.W_OK):
+                raise OutputError(f"output: {str(there)!r} is no directory this user may write to")
 
     def begin(self, run_id: str, tables: Set[c.Table]) -> None:
         """Take back what an earlier attempt at the run left: its row in `runs`, then rows of tables not written this time.
@@ -154,22 +172,25 @@ class ResultTables:
         """What writes rows to a Delta table, which is there then."""
         if not self._readable(table):
             self.spark.sql(self._definition(table, named))
+        elif _odd(named) - _odd(self.read(table)):  # columns that came later
+            self.spark.sql(f"ALTER TABLE {self._name(table)} SET TBLPROPERTIES ({_ODD_NAMES})")
         writer = named.writeTo(self._name(table)).option("mergeSchema", "true")
         return writer.option("userMetadata", f"cl_spark run {run_id}")
 
     def _definition(self, table: c.Table, rows: DataFrame) -> str:
         """SQL that makes a table, each column with its meaning."""
         meanings = {column.name: column.meaning for column in table.columns}
-        of_id = next((column.meaning for column in table.columns if column.name.startswith("<id")), "")
-        columns = ", ".join(
-            f"{quoted(field.name)} {field.dataType.simpleString()} COMMENT {_text(meanings.get(field.name, of_id))}"
-            for field in rows.schema.fields
-        )
+        users = [column.meaning for column in table.columns if column.name.startswith("<")]  # ids come first, others last
+        columns, meaning = [], users[0] if users else ""
+        for field in rows.schema.fields:
+            if field.name in meanings and field.name != c.RUN_ID:
+                meaning = users[-1] if users else ""
+            told = meanings.get(field.name, meaning)
+            columns.append(f"{quoted(field.name)} {field.dataType.simpleString()} COMMENT {_text(told)}")
         properties = f"'cl_spark.version' = {_text(__version__)}, 'cl_spark.source' = {_text(self.source)}"
-        if any(set(field.name) & set(" ,;{}()\n\t=") for field in rows.schema.fields):
-            properties += ", 'delta.columnMapping.mode' = 'name'"  # which older readers of Delta cannot read
+        properties += f", {_ODD_NAMES}" if _odd(rows) else ""
         return (
-            f"CREATE TABLE IF NOT EXISTS {self._name(table)} ({columns}) USING DELTA PARTITIONED BY ({c.RUN_ID}) "
+            f"CREATE TABLE IF NOT EXISTS {self._name(table)} ({', '.join(columns)}) USING DELTA PARTITIONED BY ({c.RUN_ID}) "
             f"COMMENT {_text('One row per ' + table.row)} TBLPROPERTIES ({properties})"
         )
 
@@ -188,6 +209,15 @@ class ResultTables:
         if isinstance(told, MissingDependencyError):
             return told
         return OutputError(f"output: cannot write table {table.name!r} in {self.location!r}: {reason(error)}")
+
+
+_ODD_NAMES = "'delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5'"
+"""What lets a Delta table hold columns of any name; older readers of Delta cannot read it."""
+
+
+def _odd(rows: DataFrame) -> set[str]:
+    """Columns whose names Parquet does not take."""
+    return {name for name in rows.columns if set(name) & set(" ,;{}()\n\t=")}
 
 
 def _named(rows: DataFrame, run_id: str) -> DataFrame:
