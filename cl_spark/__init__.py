@@ -10,6 +10,7 @@ from cl_spark.api import (
     num_label_issues,
 )
 from cl_spark.audit import LabelAudit
+from cl_spark.config import AuditConfig
 from cl_spark.errors import (
     ClSparkError,
     ColumnTypeError,
@@ -26,11 +27,15 @@ from cl_spark.errors import (
     SourceChangedError,
 )
 from cl_spark.health import HealthSummary
+from cl_spark.job import AuditResult, run_audit
 from cl_spark.noise import NoiseRates
+from cl_spark.report import write_report
 from cl_spark.runs import Run, read_run
 from cl_spark.version import __version__
 
 __all__ = [
+    "AuditConfig",
+    "AuditResult",
     "ClSparkError",
     "ColumnTypeError",
     "ConfigurationError",
@@ -57,4 +62,6 @@ __all__ = [
     "noise_rates",
     "num_label_issues",
     "read_run",
+    "run_audit",
+    "write_report",
 ]

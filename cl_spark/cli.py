@@ -1,8 +1,12 @@
-"""The command line: `cl-spark audit`. Its flags are the fields of the configuration model."""
+"""The command line, `cl-spark`. The flags of its audit are the fields of the configuration model."""
 
+import base64
+import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -33,14 +37,21 @@ _spark_conf = click.option(
 )
 
 
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text, for programs")
+
+
 def _flag(name: str, field: FieldInfo) -> Callable[[Any], Any]:
     """The flag of one configuration field: absent, it leaves the file's value or the default alone."""
     flag, text = f"--{name.replace('_', '-')}", str(field.description)
     default = field.get_default(call_default_factory=True)
-    if default not in (None, {}, False):
+    if default not in (None, {}, [], False):
         shown = ",".join(default) if isinstance(default, list) else default
         text += f"  [default: {shown}]"
     kinds = {field.annotation, *get_args(field.annotation)}
+    if name == "report":
+        return click.option(
+            flag, name, is_flag=False, flag_value="true", default=None, metavar="[PATH]", callback=_true, help=text
+        )
     if field.annotation is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
     if name == "spark_conf":
@@ -61,6 +72,10 @@ def _number_or_name(_: click.Context, __: click.Parameter, value: str | None) ->
     return int(value) if value is not None and value.lstrip("-").isdigit() else value
 
 
+def _true(_: click.Context, __: click.Parameter, value: str | None) -> bool | str | None:
+    return True if value == "true" else value
+
+
 def _flags(command: Callable[..., None]) -> Callable[..., None]:
     for name, field in reversed(AuditConfig.model_fields.items()):
         command = _flag(name, field)(command)
@@ -75,8 +90,9 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--config", type=click.Path(), default=None, help="YAML file with the same keys; flags win over it")
+@_as_json
 @_flags
-def audit(config: str | None, **flags: Any) -> None:
+def audit(config: str | None, as_json: bool, **flags: Any) -> None:
     """Audit a table of labels and predicted probabilities, and write the tables of issues and health.
 
     Exit code 0 on success, 3 if all was written but a gate failed, 2 if the configuration or the input cannot be used, 1 on any
@@ -85,21 +101,68 @@ def audit(config: str | None, **flags: Any) -> None:
     settings = load_config(config, {key: value for key, value in flags.items() if value is not None})
     from cl_spark.session import spark_session  # PySpark takes a second to import: not before the flags are checked
 
+    notes = _notes(settings.quiet)
     with spark_session(settings.spark_conf, delta=_needs_delta(settings)) as spark:
         from cl_spark.console import show, show_slices, show_steps
         from cl_spark.job import run_audit
+        from cl_spark.progress import shown
 
-        console, notes = Console(), Console(stderr=True, quiet=settings.quiet)
-        steps = Steps(lambda name: notes.print(f"[dim]{name} ...[/]"))
-        result = run_audit(spark, settings, steps)
-        if not settings.quiet:
+        with shown(spark, notes) as tell:
+            steps = Steps(tell)
+            result = run_audit(spark, settings, steps)
+        if as_json:
+            _print_json(result.summary() | ({"steps": steps.seconds} if settings.profile else {}))
+        else:
+            console = Console(quiet=settings.quiet)
             show(result, settings.id_columns, console)
             if settings.slice_by:
                 show_slices(result, console)
-        if settings.profile:
-            show_steps(steps, console)
+            if settings.profile:
+                show_steps(steps, Console())
     if result.failed_gates:
         raise GatesFailedError("\n".join(f"gate failed: {gate}" for gate in result.failed_gates))
+
+
+def _notes(quiet: bool) -> Console:
+    """Where what goes on is told: a bar on a terminal; in a scheduler's log, lines with time and run."""
+    notes = Console(stderr=True, quiet=quiet)
+    if not notes.is_terminal:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+        logging.getLogger("cl_spark").setLevel(logging.WARNING if quiet else logging.INFO)
+    return notes
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    """Values of tables that JSON does not know: bytes as base64, others as text."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes | bytearray) else str(value)
+
+
+@cli.command()
+@click.option("--config", type=click.Path(), default=None, help="YAML file with the same keys; flags win over it")
+@click.option("--rows", type=click.IntRange(1), default=1_000, show_default=True, help="How many rows to look at")
+@_as_json
+@_flags
+def validate(config: str | None, rows: int, as_json: bool, **flags: Any) -> None:
+    """Check a configuration and the first rows of its input, without a run: takes the flags of audit and writes nothing.
+
+    Exit code 0 if it can be audited as far as these rows tell, else as audit.
+    """
+    settings = load_config(config, {key: value for key, value in flags.items() if value is not None})
+    from cl_spark.session import spark_session
+
+    with spark_session(settings.spark_conf, delta=_needs_delta(settings)) as spark:
+        from cl_spark.console import show_check
+        from cl_spark.job import check
+
+        checked = check(spark, settings, rows)
+        if as_json:
+            _print_json(asdict(checked))
+        else:
+            show_check(checked, Console(quiet=settings.quiet))
 
 
 def _needs_delta(settings: AuditConfig) -> bool:
@@ -115,36 +178,90 @@ def _holds_delta(path: str | None) -> bool:
 @click.option("--last", type=click.IntRange(1), default=10, show_default=True, help="How many runs")
 @click.option("--exclude", metavar="RUN_ID", help="Compare no later run with this one: a bad night")
 @click.option("--include", metavar="RUN_ID", help="Take that back")
+@_as_json
 @_spark_conf
-def history(location: str, last: int, exclude: str | None, include: str | None, spark_conf: dict[str, str] | None) -> None:
+def history(
+    location: str, last: int, exclude: str | None, include: str | None, as_json: bool, spark_conf: dict[str, str] | None
+) -> None:
     """Show the last finished runs at LOCATION, the `output` of the audits."""
     with _tables(location, spark_conf) as tables:
         from cl_spark.console import show_history
-        from cl_spark.history import set_baseline
+        from cl_spark.history import past_runs, set_baseline
 
         for run_id, included in ((exclude, False), (include, True)):
             if run_id is not None:
                 set_baseline(tables, run_id, included)
-        show_history(tables, Console(), last)
+        runs = past_runs(tables, last)
+        if as_json:
+            _print_json([past.summary() for past in runs])
+        else:
+            show_history(runs, Console())
 
 
 @cli.command()
 @click.argument("location")
 @click.argument("earlier", required=False)
 @click.argument("later", required=False)
+@_as_json
 @_spark_conf
-def compare(location: str, earlier: str | None, later: str | None, spark_conf: dict[str, str] | None) -> None:
+def compare(location: str, earlier: str | None, later: str | None, as_json: bool, spark_conf: dict[str, str] | None) -> None:
     """Show what changed between two runs at LOCATION: by default the last two of the source audited last."""
     with _tables(location, spark_conf) as tables:
         from cl_spark.console import show_change
         from cl_spark.history import baseline
+        from cl_spark.history import compare as compared
         from cl_spark.runs import finished_run
 
         second = finished_run(tables, later)
         first = finished_run(tables, earlier) if earlier else baseline(tables, second.record["source"], second.run_id)
         if first is None:
             raise InputError(f"run {second.run_id!r} is the only one of {second.record['source']!r}: nothing to compare it with")
-        show_change(first, second, Console())
+        if as_json:
+            _print_json({"earlier": first.run_id, "later": second.run_id, **compared(first, second).summary()})
+        else:
+            show_change(first, second, Console())
+
+
+@cli.command("show")
+@click.argument("location")
+@click.argument("run_id", required=False)
+@click.option("--class", "either", metavar="NAME", help="Only issues whose given or suggested label it is")
+@click.option("--given", metavar="NAME", help="Only issues with this given label")
+@click.option("--suggested", metavar="NAME", help="Only issues with this suggested label")
+@click.option("--rows", type=click.IntRange(1), default=20, show_default=True, help="How many, the worst first")
+@_as_json
+@_spark_conf
+def show_command(
+    location: str, run_id: str | None, rows: int, as_json: bool, spark_conf: dict[str, str] | None, **of: str | None
+) -> None:
+    """Show the issues of a finished run at LOCATION, by default the latest: all, or those of a class or pair of classes."""
+    with _tables(location, spark_conf) as tables:
+        from cl_spark.console import show_issues
+        from cl_spark.runs import finished_run
+
+        run = finished_run(tables, run_id)
+        issues = run.between(**of)
+        if as_json:
+            _print_json([row.asDict(recursive=True) for row in issues.limit(rows).collect()])
+        else:
+            show_issues(run, issues, Console(), rows)
+
+
+@cli.command()
+@click.argument("location")
+@click.argument("run_id", required=False)
+@click.option("--output", type=click.Path(dir_okay=False), help="The file  [default: reports/<run_id>.html below LOCATION]")
+@click.option(
+    "--issues", type=click.IntRange(0), default=1_000, show_default=True, help="How many issues to list, the worst first"
+)
+@_spark_conf
+def report(location: str, run_id: str | None, output: str | None, issues: int, spark_conf: dict[str, str] | None) -> None:
+    """Write the HTML report of a finished run at LOCATION, by default the latest: one file that opens anywhere."""
+    with _tables(location, spark_conf) as tables:
+        from cl_spark.report import write_report
+        from cl_spark.runs import finished_run
+
+        click.echo(write_report(finished_run(tables, run_id), output, issues=issues))
 
 
 @cli.command()
@@ -235,8 +352,10 @@ def bench(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
-    sys.exit(exit_code(arguments))
+    """Run the command line and leave with its exit code; return where it is 0, as job runners take any exit for a failure."""
+    code = exit_code(arguments)
+    if code:
+        sys.exit(code)
 
 
 def exit_code(arguments: Sequence[str] | None = None) -> int:

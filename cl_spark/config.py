@@ -15,7 +15,7 @@ RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,
 class AuditConfig(BaseModel):
     """What to audit, how, and where the results go. Every field is a YAML key and a flag of the same name with dashes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     predictions: str | None = Field(
         None,
@@ -70,7 +70,13 @@ class AuditConfig(BaseModel):
         description="Conditions such as overall_health >= 0.97, class_health.label_quality >= 0.9, issues_new <= 500, "
         "health_drop <= 0.01: where one fails, everything is written and the exit code is 3",
     )
+    review_columns: list[str] = Field(
+        [], description="Columns of `predictions` copied to `issues` for the people who review them, such as an image or a text"
+    )
     label_scores: bool = Field(False, description="Also write a score for every example (table `label_scores`)")
+    report: bool | str = Field(
+        False, description="Write the HTML report: true puts it below `output` as reports/<run_id>.html; or the path of the file"
+    )
     output: str | None = Field(
         None, description="Where the tables go: a directory path (it holds a slash or is a URI) or a catalog.schema"
     )
@@ -78,13 +84,18 @@ class AuditConfig(BaseModel):
     run_id: RunId | None = Field(
         None, description="Name of the run; running it again replaces its rows. Default: the time it started"
     )
+    evidence_path: str | None = Field(
+        None, description="Directory for what the scan keeps, where a session refuses to cache, as serverless ones do"
+    )
     spark_conf: dict[str, str] = Field(
         default_factory=dict, description="Settings for the Spark session the job builds, key=value"
     )
     quiet: bool = Field(False, description="Print nothing but errors")
     profile: bool = Field(False, description="Also print where the time went, step by step")
 
-    @field_validator("id_col", "pred_probs_col", "class_names", "num_to_remove_per_class", "slice_by", "gates", mode="before")
+    @field_validator(
+        "id_col", "pred_probs_col", "class_names", "num_to_remove_per_class", "slice_by", "gates", "review_columns", mode="before"
+    )
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
@@ -132,6 +143,7 @@ class AuditConfig(BaseModel):
             "absent_prob": self.absent_prob,
             "probabilities": self.probabilities,
             "check_ids": self.check_ids,
+            "evidence_path": self.evidence_path,
         }
 
     @property

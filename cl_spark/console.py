@@ -13,11 +13,18 @@ from rich.table import Table
 
 from cl_spark import columns as c
 from cl_spark.errors import one_line
-from cl_spark.history import compare, id_columns
-from cl_spark.job import AuditResult
-from cl_spark.runs import Run, finished_runs
+from cl_spark.history import Past, compare
+from cl_spark.job import AuditResult, Checked
+from cl_spark.runs import Run
 from cl_spark.steps import Steps
-from cl_spark.tables.results import ResultTables
+
+_HEADINGS = {
+    c.GIVEN_LABEL: "given",
+    c.SUGGESTED_LABEL: "suggested",
+    c.LABEL_QUALITY: "quality",
+    c.SELF_CONFIDENCE: "self-conf.",
+    c.NORMALIZED_MARGIN: "margin",
+}
 
 
 def show(result: AuditResult, id_columns: Sequence[str], console: Console, rows: int = 10) -> None:
@@ -29,21 +36,14 @@ def show(result: AuditResult, id_columns: Sequence[str], console: Console, rows:
     ]
     lines += [f"[yellow]{times:,} rows rejected: {escape(reason)}[/]" for reason, times in result.rejected.items()]
     lines += [f"[red]gate failed: {escape(gate)}[/]" for gate in result.failed_gates]
-    lines.append(f"[dim]run {run_id}, {result.seconds:.1f} s[/]")
+    lines += [f"report: {escape(result.report)}"] if result.report else []
+    lines += [f"tables: {escape(tables.location)}", f"[dim]run {run_id}, {result.seconds:.1f} s[/]"]
     console.print(Panel.fit("\n".join(lines), title="Label audit"))
     _print(
         console,
         "Most suspicious examples",
         tables.read_run(c.ISSUES, run_id).orderBy(c.RANK),
-        {
-            c.RANK: "rank",
-            **{column: column for column in id_columns},
-            c.GIVEN_LABEL: "given",
-            c.SUGGESTED_LABEL: "suggested",
-            c.LABEL_QUALITY: "quality",
-            c.SELF_CONFIDENCE: "self-conf.",
-            c.NORMALIZED_MARGIN: "margin",
-        },
+        _of_issues(id_columns),
         rows,
     )
     _print(
@@ -88,49 +88,65 @@ def show_slices(result: AuditResult, console: Console, rows: int = 10) -> None:
     )
 
 
-def show_history(tables: ResultTables, console: Console, last: int = 10) -> None:
-    """Print the last finished runs, latest first, each with its change of health since the one before of its source."""
-    runs = finished_runs(tables).limit(last + 1).collect()
-    several = len({run.source for run in runs}) > 1
-    title = "Runs" if several or not runs else f"Runs of {escape(runs[0].source)}"
+def show_history(runs: Sequence[Past], console: Console) -> None:
+    """Print finished runs, each with its change of health since the one before of its source."""
+    sources = {past.record.source for past in runs}
+    title = f"Runs of {escape(one_line(next(iter(sources))))}" if len(sources) == 1 else "Runs"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
-    for heading in ("run", "finished", *(["source"] if several else [])):
-        table.add_column(heading, overflow="fold")
+    for heading in ("run", "finished", *(["source"] if len(sources) > 1 else [])):
+        table.add_column(heading, overflow="fold", min_width=10)
     for heading in ("examples", "issues", "health", "change"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("worst class", "notes"):
-        table.add_column(heading)
-    for i, run in enumerate(runs[:last]):
-        before = next((other for other in runs[i + 1 :] if other.source == run.source), None)
-        worst = Run(run.run_id, run, tables).table(c.CLASS_HEALTH.name).orderBy(c.LABEL_QUALITY, c.CLASS).first()
-        failed = len((run.failed_gates or "").splitlines())
+        table.add_column(heading, overflow="fold")
+    for past in runs:
+        run, failed = past.record, len(past.failed_gates)
         notes = [f"{run.num_rejected:,} rejected"] * (run.num_rejected > 0)
         notes += [f"{failed} gates failed"] * (failed > 0) + ["not a baseline"] * (run.baseline is False)
         table.add_row(
             escape(run.run_id),
             f"{run.finished:%Y-%m-%d %H:%M}",
-            *([escape(run.source)] if several else []),
+            *([escape(one_line(run.source))] if len(sources) > 1 else []),
             f"{run.num_examples:,}",
             f"{run.num_issues:,}",
             f"{run.overall_health:.2%}",
-            "" if before is None else f"{run.overall_health - before.overall_health:+.2%}",
-            "" if worst is None else escape(one_line(f"{worst[c.CLASS]} ({worst[c.LABEL_QUALITY]:.3f})")),
+            "" if past.change is None else f"{past.change:+.2%}",
+            "" if past.worst_class is None else escape(one_line("{} ({:.3f})".format(*past.worst_class))),
             ", ".join(notes),
         )
-    console.print(table)
+    console.print(table if runs else "no finished runs")
+
+
+def show_issues(run: Run, issues: DataFrame, console: Console, rows: int) -> None:
+    """Print issues of a run: those that fit, and how many there are."""
+    number = issues.count()
+    _print(console, f"Issues of run {run.run_id}: {min(rows, number):,} of {number:,}", issues, _of_issues(run.id_columns), rows)
+
+
+def show_check(checked: Checked, console: Console) -> None:
+    """Print what the first rows of an input told."""
+    version = "" if checked.source_version is None else f", version {checked.source_version}"
+    lines = [
+        f"[green]can be audited[/]: {escape(one_line(checked.source))}{version}",
+        f"{checked.accepted:,} of the first {checked.rows:,} rows can be used; {checked.num_classes:,} classes",
+    ]
+    for why, (times, example) in checked.rejected.items():
+        lines.append(f"[yellow]{times:,} would be rejected: {escape(why)} (such as id {escape(one_line(example))})[/]")
+    console.print(Panel.fit("\n".join(lines), title="Check: nothing was written"))
 
 
 def show_change(earlier: Run, later: Run, console: Console, rows: int = 10) -> None:
     """Print what changed between two runs: health, and issues that came, went and stayed."""
-    change, ids = compare(earlier, later), id_columns(later.issues)
-    new, resolved, persisting = (part.count() for part in (change.new, change.resolved, change.persisting))
+    change, ids = compare(earlier, later), later.id_columns
+    numbers = change.summary()
     lines = [
         f"[bold]{later.record.overall_health:.2%}[/] overall label health, {change.health:+.2%}",
-        f"[bold]{new:,}[/] new issues, [bold]{resolved:,}[/] resolved, [bold]{persisting:,}[/] persisting",
+        f"[bold]{numbers['issues_new']:,}[/] new issues, [bold]{numbers['issues_resolved']:,}[/] resolved, "
+        f"[bold]{numbers['issues_persisting']:,}[/] persisting",
         f"[dim]run {escape(earlier.run_id)} -> run {escape(later.run_id)}[/]",
     ]
     console.print(Panel.fit("\n".join(lines), title="Change"))
-    shown = {c.RANK: "rank", **{name: name for name in ids}, c.GIVEN_LABEL: "given", c.SUGGESTED_LABEL: "suggested"}
+    shown = {name: _HEADINGS.get(name, name) for name in (c.RANK, *ids, c.GIVEN_LABEL, c.SUGGESTED_LABEL)}
     _print(console, "Most suspicious new issues", change.new.orderBy(c.RANK), shown, rows)
 
 
@@ -141,6 +157,10 @@ def show_steps(steps: Steps, console: Console) -> None:
     for name, seconds in steps.seconds.items():
         table.add_row(name, f"{seconds:.2f}")
     console.print(table)
+
+
+def _of_issues(id_columns: Sequence[str]) -> dict[str, str]:
+    return {name: _HEADINGS.get(name, name) for name in (c.RANK, *id_columns, *_HEADINGS)}
 
 
 def _print(console: Console, title: str, frame: DataFrame, columns: dict[str, str], rows: int) -> None:

@@ -3,8 +3,9 @@
 import operator
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
@@ -81,6 +82,11 @@ class Change:
     persisting: DataFrame
     health: float
 
+    def summary(self) -> dict[str, Any]:
+        """Its key numbers as plain values: what `cl-spark compare --json` prints."""
+        parts = {"issues_new": self.new, "issues_resolved": self.resolved, "issues_persisting": self.persisting}
+        return {"health_change": self.health, **{name: part.count() for name, part in parts.items()}}
+
 
 def compare(earlier: Run, later: Run) -> Change:
     """The change from one finished run to another.
@@ -89,9 +95,9 @@ def compare(earlier: Run, later: Run) -> Change:
         InputError: their issues have other id columns.
     """
     old, new = earlier.issues, later.issues
-    ids = id_columns(new)
-    if id_columns(old) != ids:
-        raise InputError(f"run {earlier.run_id!r} has ids {id_columns(old)}, run {later.run_id!r} {ids}: they do not compare")
+    ids = later.id_columns
+    if earlier.id_columns != ids:
+        raise InputError(f"run {earlier.run_id!r} has ids {earlier.id_columns}, run {later.run_id!r} {ids}: they do not compare")
     return Change(
         new.join(old.select(*map(c.quoted, ids)), ids, "left_anti"),
         old.join(new.select(*map(c.quoted, ids)), ids, "left_anti"),
@@ -100,10 +106,53 @@ def compare(earlier: Run, later: Run) -> Change:
     )
 
 
-def id_columns(issues: DataFrame) -> list[str]:
-    """The id columns of a table of issues: those that are not the table's own."""
-    own = {column.name for column in c.ISSUES.columns}
-    return [name for name in issues.columns if name not in own]
+@dataclass(frozen=True)
+class Past:
+    """A finished run beside the one before.
+
+    Attributes:
+        record: its row in `runs`.
+        change: of the overall health since the run before of its source; None for the first.
+        worst_class: the class of lowest label quality, with it; None where the tables hold none.
+    """
+
+    record: Row
+    change: float | None
+    worst_class: tuple[Any, float] | None
+
+    @property
+    def failed_gates(self) -> list[str]:
+        """The gates it did not pass."""
+        return (self.record.failed_gates or "").splitlines()
+
+    def summary(self) -> dict[str, Any]:
+        """Its key numbers as plain values: what `cl-spark history --json` prints."""
+        names = ("run_id", "source", "source_version", "num_read", "num_examples", "num_rejected", "num_issues", "overall_health")
+        return {
+            **{name: self.record[name] for name in names},
+            "finished": self.record.finished.isoformat(),
+            "change": self.change,
+            "worst_class": None if self.worst_class is None else self.worst_class[0],
+            "failed_gates": self.failed_gates,
+            "baseline": self.record.baseline is not False,
+        }
+
+
+def past_runs(tables: ResultTables, last: int = 10) -> list[Past]:
+    """The last finished runs, latest first."""
+    runs = finished_runs(tables).limit(last + 1).collect()
+    past = []
+    for i, run in enumerate(runs[:last]):
+        before = next((other for other in runs[i + 1 :] if other.source == run.source), None)
+        worst = Run(run.run_id, run, tables).table(c.CLASS_HEALTH.name).orderBy(c.LABEL_QUALITY, c.CLASS).first()
+        past.append(
+            Past(
+                run,
+                None if before is None else run.overall_health - before.overall_health,
+                None if worst is None else (worst[c.CLASS], worst[c.LABEL_QUALITY]),
+            )
+        )
+    return past
 
 
 def baseline(tables: ResultTables, source: str, run_id: str) -> Run | None:

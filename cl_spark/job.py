@@ -1,13 +1,15 @@
 """One audit from configuration to written tables: what the command line and `jobs/` run."""
 
+import atexit
 import json
 import platform
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from importlib.resources import as_file, files
+from typing import Any
 
 import pyspark
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -16,17 +18,24 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from cl_spark import columns as c
 from cl_spark.audit import LabelAudit
+from cl_spark.cards import card
 from cl_spark.config import AuditConfig
-from cl_spark.errors import OutputError, RejectedRowsError, RunError, SourceChangedError
+from cl_spark.errors import ConfigurationError, MissingColumnError, OutputError, RejectedRowsError, RunError, SourceChangedError
 from cl_spark.frozen import FrozenRun
 from cl_spark.history import Gate, baseline, failed_gates
 from cl_spark.predictions import REASONS
+from cl_spark.report.page import check_installed, default_path, write_report
 from cl_spark.runs import Run, read_run
 from cl_spark.scores import with_issue_flag
 from cl_spark.steps import Steps
+from cl_spark.storage import Storage
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.source import SPARK_ERRORS, Source, read_changes, read_source, read_stream, reason
 from cl_spark.version import __version__
+
+_SAMPLES = ExitStack()
+"""Samples, unpacked until the process ends where the package is in an archive."""
+atexit.register(_SAMPLES.close)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,12 @@ class AuditResult:
         overall_health: 1 - off-diagonal issues / examples.
         failed_gates: what the run did not pass, with the values seen.
         seconds: how long it took.
+        report: the HTML report, if one was written.
+
+    Example:
+        >>> result = run_audit(spark, AuditConfig(sample="digits", output=results, format="parquet", run_id="example"))
+        >>> result.num_examples, result.num_issues == result.issues().count()
+        (1797, True)
     """
 
     run_id: str
@@ -54,10 +69,29 @@ class AuditResult:
     overall_health: float
     failed_gates: list[str]
     seconds: float
+    report: str | None = None
 
     def issues(self) -> DataFrame:
         """The run's issues."""
         return self.tables.read_run(c.ISSUES, self.run_id)
+
+    def summary(self) -> dict[str, Any]:
+        """The key numbers as plain values: what `cl-spark audit --json` prints."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tables"}
+        return {"output": self.tables.location, **numbers}
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"Audit {self.run_id}",
+            {
+                "overall health": f"{self.overall_health:.2%}",
+                "label issues": self.num_issues,
+                "examples": self.num_examples,
+                "classes": self.num_classes,
+                "rejected rows": sum(self.rejected.values()),
+            },
+            notes=[f"gate failed: {gate}" for gate in self.failed_gates] + [f"tables: {self.tables.location}"],
+        )
 
 
 def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = None) -> AuditResult:
@@ -73,19 +107,13 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     """
     steps = steps or Steps()
     started = datetime.now(timezone.utc)
-    run_id = config.run_id or _new_name(started)
+    run_id = steps.run_id = config.run_id or _new_name(started)
     gates = [Gate.parse(text) for text in config.gates]
     with steps("opening the input"):
-        source = _source(spark, config)
-        labels = None if config.labels is None else read_source(spark, config.labels, "labels")
-        name = source.name if labels is None else f"{source.name} with labels {labels.name}"
-        tables = ResultTables(spark, str(config.output), config.format, name)
-        audit = LabelAudit(
-            source.df,
-            labels=None if labels is None else labels.df,
-            slice_by=config.slice_by,
-            **config.input_arguments,
-        )
+        source, labels, tables = _opened(spark, config)
+        audit = _audit(config, source.df, labels)
+        report_path = _report_path(config, run_id)
+        review = _review_columns(source, config)
         num_read, version = _counted(audit, source, labels)
     with explained(run_id, steps), audit:
         with steps("scanning the data"):
@@ -103,6 +131,8 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
                 min_examples_per_class=config.min_examples_per_class,
                 num_issues=config.num_issues,
             )
+        if review is not None:
+            issues = issues.join(review, config.id_columns, "left")
         with steps("writing the tables"):
             written = {
                 c.ISSUES: issues,
@@ -112,11 +142,15 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
                 c.REJECTED: audit.rejected(),
                 **({c.SLICE_HEALTH: audit.slice_health()} if config.slice_by else {}),
             }
-            tables.begin(run_id, {*written, *([c.LABEL_SCORES] if config.label_scores else [])})
+            later = {c.SCORE_DISTRIBUTION, *([c.LABEL_SCORES] if config.label_scores else [])}
+            tables.begin(run_id, {*written, *later})
             tables.write_all(written, run_id)
-        if config.label_scores:
-            with steps("scoring every example"):
-                tables.write(c.LABEL_SCORES, _label_scores(audit, config, tables.read_run(c.ISSUES, run_id)), run_id)
+        with steps("writing the scores"):
+            found = tables.read_run(c.ISSUES, run_id)
+            of_scores = {c.SCORE_DISTRIBUTION: audit.score_distribution(found)}
+            if config.label_scores:
+                of_scores[c.LABEL_SCORES] = _label_scores(audit, config, found)
+            tables.write_all(of_scores, run_id)
         with steps("recording the run"):
             num_rejected = tables.read_run(c.REJECTED, run_id).count()
             if num_rejected != statistics.num_rejected:
@@ -127,7 +161,7 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
                 started=started,
                 finished=datetime.now(timezone.utc),
                 status="finished",
-                source=name,
+                source=tables.source,
                 source_version=version,
                 parameters=config.model_dump_json(),
                 library_versions=json.dumps(
@@ -141,13 +175,17 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
                 num_classes=audit.num_classes,
                 overall_health=health.overall_health,
             )  # fmt: skip
-            before = baseline(tables, name, run_id) if gates else None
+            before = baseline(tables, tables.source, run_id) if gates else None
             failed = failed_gates(gates, Run(run_id, record, tables), before)
             row = {**record.asDict(), "failed_gates": "\n".join(failed), "baseline": True}
             schema = ", ".join(f"{column.name} {column.type}" for column in c.RUNS.columns)
             runs = spark.createDataFrame([tuple(row[column.name] for column in c.RUNS.columns)], schema)
             tables.write(c.RUNS, runs.drop(c.RUN_ID), run_id)
-        return AuditResult(
+        report = None
+        if report_path is not None:
+            with steps("writing the report"):
+                report = write_report(Run(run_id, Row(**row), tables), report_path)
+        result = AuditResult(
             run_id,
             tables,
             audit.num_classes,
@@ -157,7 +195,86 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
             health.overall_health,
             failed,
             (record.finished - started).total_seconds(),
+            report,
         )
+        steps.log(
+            f"finished in {result.seconds:.1f} s: overall health {health.overall_health:.2%}, {num_issues:,} issues in "
+            f"{audit.num_examples:,} examples, {num_rejected:,} rows rejected"
+        )
+        return result
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the first rows of an input told, without a run.
+
+    Attributes:
+        source: what was read.
+        source_version: the version of a Delta table.
+        rows: how many rows were looked at.
+        accepted: those an audit would use.
+        rejected: the others by reason, with the id of one of them.
+        num_classes: K as far as these rows tell.
+    """
+
+    source: str
+    source_version: int | None
+    rows: int
+    accepted: int
+    rejected: dict[str, tuple[int, str]]
+    num_classes: int
+
+
+def check(spark: SparkSession, config: AuditConfig, rows: int = 1_000) -> Checked:
+    """Look at a configuration and the first rows of its input; write nothing.
+
+    Args:
+        spark: the session.
+        config: what would be audited.
+        rows: how many rows to look at.
+
+    Raises:
+        ClSparkError: what an audit would fail for, as far as these rows tell.
+    """
+    for gate in config.gates:
+        Gate.parse(gate)
+    source, labels, tables = _opened(spark, config)
+    _audit(config, source.df, labels)  # says what is wrong with the columns
+    _report_path(config, config.run_id or "run")
+    _review_columns(source, config)
+    tables.check()
+    storage = Storage()
+    first = storage.keep(source.df.limit(rows))  # the same rows however often they are read
+    if labels is not None:
+        ids = first.select(*map(c.quoted, config.id_columns))
+        labels = replace(labels, df=labels.df.join(ids, config.id_columns, "left_semi"))
+    audit = _audit(config, first, labels)
+    try:
+        reasons = _reasons(audit, config)
+        return Checked(
+            source.name,
+            source.version,
+            audit.num_examples + audit.statistics.num_rejected,
+            audit.num_examples,
+            {row[c.REASON]: (row.rows, row.id) for row in reasons},
+            audit.num_classes,
+        )
+    finally:
+        audit.release()
+        storage.release()
+
+
+def _opened(spark: SparkSession, config: AuditConfig) -> tuple[Source, Source | None, ResultTables]:
+    """What is read, and where results go."""
+    source = _source(spark, config)
+    labels = None if config.labels is None else read_source(spark, config.labels, "labels")
+    name = source.name if labels is None else f"{source.name} with labels {labels.name}"
+    return source, labels, ResultTables(spark, str(config.output), config.format, name)
+
+
+def _audit(config: AuditConfig, df: DataFrame, labels: Source | None) -> LabelAudit:
+    of_labels = None if labels is None else labels.df
+    return LabelAudit(df, labels=of_labels, slice_by=config.slice_by, **config.input_arguments)
 
 
 def _new_name(moment: datetime) -> str:
@@ -195,18 +312,20 @@ def _account(config: AuditConfig, audit: LabelAudit, num_read: int) -> None:
         raise _changed(num_read, audit.num_examples, rejected)
     allowed = 0.0 if config.on_bad_rows == "fail" else config.max_rejected_fraction
     if rejected > allowed * num_read:
-        ids = [F.col(c.quoted(col)).cast("string") for col in config.id_columns]
-        first = F.min(F.concat_ws(", ", *ids)).alias("id")
-        reasons = audit.rejected().groupBy(c.REASON).agg(F.count(F.lit(1)).alias("rows"), first)
-        seen = "; ".join(
-            f"{row[c.REASON]}: {row.rows:,} (such as id {row.id!r})"
-            for row in reasons.orderBy(F.desc("rows"), c.REASON).collect()
-        )
+        seen = "; ".join(f"{row[c.REASON]}: {row.rows:,} (such as id {row.id!r})" for row in _reasons(audit, config))
         limit = "on_bad_rows is fail" if config.on_bad_rows == "fail" else f"max_rejected_fraction is {allowed:g}"
         raise RejectedRowsError(
             f"{rejected:,} of {num_read:,} rows ({rejected / num_read:.2%}) cannot be used, and {limit}: {seen}. Nothing was "
             "written. Mend these rows, or raise the limit (--max-rejected-fraction)"
         )
+
+
+def _reasons(audit: LabelAudit, config: AuditConfig) -> list[Row]:
+    """Why rows are rejected, most frequent first, with the id of one of them."""
+    ids = [F.col(c.quoted(col)).cast("string") for col in config.id_columns]
+    first = F.min(F.concat_ws(", ", *ids)).alias("id")
+    reasons = audit.rejected().groupBy(c.REASON).agg(F.count(F.lit(1)).alias("rows"), first)
+    return reasons.orderBy(F.desc("rows"), c.REASON).collect()
 
 
 def _changed(num_read: int, accepted: int, rejected: int) -> SourceChangedError:
@@ -225,8 +344,34 @@ def _source(spark: SparkSession, config: AuditConfig) -> Source:
             version=config.source_version,
             timestamp=config.source_timestamp,
         )
-    with as_file(files("cl_spark") / "sample" / f"{config.sample}.parquet") as path:
-        return Source(spark.read.parquet(str(path)), f"sample {config.sample}")
+    path = _SAMPLES.enter_context(as_file(files("cl_spark") / "sample" / f"{config.sample}.parquet"))
+    return Source(spark.read.parquet(str(path)), f"sample {config.sample}")
+
+
+def _report_path(config: AuditConfig, run_id: str) -> str | None:
+    """Where the report goes: known, and what it needs installed, before the run begins. None if none was asked for."""
+    if not config.report:
+        return None
+    check_installed()
+    return config.report if isinstance(config.report, str) else default_path(str(config.output), run_id)
+
+
+def _review_columns(source: Source, config: AuditConfig) -> DataFrame | None:
+    """Ids, and the columns of the input that go with the issues; None if none do.
+
+    Raises:
+        MissingColumnError: there is no such column.
+        ConfigurationError: the table of issues has a column of the name.
+    """
+    wanted = config.review_columns
+    taken = {name.casefold() for name in (*(column.name for column in c.ISSUES.columns), *config.id_columns)}
+    for col in wanted:
+        if col.casefold() in taken:
+            raise ConfigurationError(f"review_columns: {col!r} is a column of the table of issues already; leave it out")
+        taken.add(col.casefold())
+        if col not in source.df.columns:
+            raise MissingColumnError(f"review_columns: there is no column {col!r}; the table has {', '.join(source.df.columns)}")
+    return source.df.select(*map(c.quoted, (*config.id_columns, *wanted))) if wanted else None
 
 
 def _label_scores(audit: LabelAudit, config: AuditConfig, issues: DataFrame) -> DataFrame:
@@ -264,7 +409,7 @@ def score_new(
         ClSparkError: the run, the rows or the output cannot be used.
     """
     batch = batch or _new_name(datetime.now(timezone.utc))
-    steps = Steps()
+    steps = Steps(run_id=batch)
     run = read_run(location, run_id, spark=spark)
     frozen = FrozenRun.of(run)
     if changes_since is None:

@@ -1,4 +1,4 @@
-"""The Spark session of a job: only `jobs/` and the command line build one; the library takes its user's."""
+"""The Spark session of a job or notebook: only these build one; the library takes its user's."""
 
 import os
 import shutil
@@ -41,10 +41,24 @@ _LOCAL = {
 
 @contextmanager
 def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSession]":
-    """The active session if there is one (a notebook, Databricks), else a new one that is stopped afterwards.
+    """What `start_session` gives, stopped afterwards unless it was there before or is the platform's."""
+    if find_spec("pyspark") is not None:
+        from pyspark.sql import SparkSession
 
-    Under spark-submit the cluster manager and its settings are the submitter's. Elsewhere, unless ``spark.remote`` or
-    ``spark.master`` say otherwise, it runs on all cores of this machine.
+        kept = SparkSession.getActiveSession() is not None or _on_databricks()
+    spark = start_session(conf, delta=delta)
+    try:
+        yield spark
+    finally:
+        if not kept:
+            spark.stop()
+
+
+def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) -> "SparkSession":
+    """The active session if there is one (a notebook, Databricks), else a new one.
+
+    Under spark-submit the cluster manager and its settings are the submitter's, on Databricks the platform's. Elsewhere, unless
+    ``spark.remote`` or ``spark.master`` say otherwise, it runs on all cores of this machine.
 
     Args:
         conf: settings of the user, which win.
@@ -52,17 +66,22 @@ def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSes
 
     Raises:
         MissingDependencyError: PySpark, Java or Delta Lake is missing.
+
+    Example:
+        >>> start_session() is spark  # there is one already
+        True
     """
     if find_spec("pyspark") is None:
         raise MissingDependencyError("PySpark is not installed: pip install 'cl_spark[spark,delta]'")
     from pyspark.sql import SparkSession
 
-    active = SparkSession.getActiveSession()
+    conf, active = conf or {}, SparkSession.getActiveSession()
+    if active is None and _on_databricks():
+        active = SparkSession.builder.getOrCreate()
     if active is not None:
         for key, value in conf.items():
             active.conf.set(key, value)
-        yield active
-        return
+        return active
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     remote = conf.get("spark.remote") or os.environ.get("SPARK_REMOTE")
     builder = SparkSession.builder.appName("cl_spark")
@@ -88,11 +107,11 @@ def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSes
         from delta import configure_spark_with_delta_pip
 
         builder = configure_spark_with_delta_pip(builder)
-    spark = builder.getOrCreate()
-    try:
-        yield spark
-    finally:
-        spark.stop()
+    return builder.getOrCreate()
+
+
+def _on_databricks() -> bool:
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
 def _check_java() -> None:

@@ -11,12 +11,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 ON_CONNECT = """
-import sys
+import io, logging, os, re, sys
 from pyspark.sql import SparkSession
+from rich.console import Console
 from cl_spark import InputError, LabelAudit, find_label_issues, read_run
 from cl_spark.config import AuditConfig
 from cl_spark.filters import FILTERS
 from cl_spark.job import run_audit, score_new
+from cl_spark import progress
+from cl_spark.steps import Steps
 from tests.frames import by_class, dense, ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
@@ -43,6 +46,18 @@ again = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id
                                      gates=["issues_new <= 0", "overall_health > 0.99"]))
 assert len(again.failed_gates) == 1
 assert read_run(sys.argv[1], spark=spark).table("slice_health").count() == 10
+kept = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="e", evidence_path=sys.argv[1] + "/evidence"))
+assert kept.num_issues == result.num_issues and not os.listdir(sys.argv[1] + "/evidence")
+assert "label issues" in kept._repr_html_() + read_run(sys.argv[1], "e", spark=spark)._repr_html_()
+logs, progress.LINE_EVERY = io.StringIO(), 0.0
+logging.getLogger("cl_spark").setLevel("INFO")
+logging.getLogger("cl_spark").addHandler(logging.StreamHandler(logs))
+with progress.shown(spark, Console(quiet=True)) as tell:
+    steps = Steps(tell)
+    run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="f", report=True), steps)
+assert re.search(r"scanning the data: \\d+ of \\d+ tasks", logs.getvalue()), logs.getvalue()
+assert "run f: finished in" in logs.getvalue()
+assert "scanning the data" in steps.seconds and os.path.exists(sys.argv[1] + "/reports/f.html")
 batch, scored, issues, rejected = score_new(spark, sys.argv[1], "cl_spark/sample/digits.parquet")
 assert (scored, rejected) == (1797, 0) and issues > 50
 for predictions_, told in (("./no/such", "there is no path"), ("no_such", "there is no catalog table")):
