@@ -1,20 +1,33 @@
-"""What the documentation shows is run, and what it says of tables is what the code declares."""
+"""What the documentation shows is run, and what it says of the code is what the code declares."""
 
 import doctest
 import importlib
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+import yaml
+from nbclient import NotebookClient
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 import cl_spark
+from cl_spark.cli import exit_code
 from cl_spark.config import AuditConfig
 from cl_spark.job import run_audit
-from scripts.document_tables import documented
+from scripts.document import PAGES
+from scripts.make_notebooks import NOTEBOOKS, notebook
 
 ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+SAMPLE = str(ROOT / "cl_spark" / "sample" / "digits.parquet")
+HOWTO = sorted((ROOT / "docs" / "howto").glob("*.md"))
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +38,178 @@ def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> st
     return output
 
 
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory to work in, with what the documentation calls /lake, and the project's own files."""
+    for name in ("jobs", "conf", "cl_spark"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    sample = spark.read.parquet(SAMPLE).withColumn("source", F.expr("if(id % 3 = 0, 'a', 'b')"))
+    (tmp_path / "lake").mkdir()
+    for name in ("predictions", "new"):
+        sample.write.parquet(str(tmp_path / "lake" / name))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Shell:
+    """Runs the commands that documentation shows, each as it stands but for where the lake is."""
+
+    def __init__(self, lake: Path, expected: dict[str, int] | None = None) -> None:
+        self.lake, self.expected = lake, expected or {}
+        self.ran: list[str] = []
+
+    def here(self, text: str) -> str:
+        """The text with its paths below the lake's directory: Java does not know where this process went."""
+        return re.sub(r"""(?<![\w.])\.?/(?=(?:lake|audits|pets|predictions|corrected|issues)\b)""", f"{self.lake}/", text)
+
+    def __call__(self, block: str) -> None:
+        for line in filter(None, map(str.strip, block.splitlines())):
+            words = [self.here(word) for word in shlex.split(line, comments=True)]
+            expected = next((code for part, code in self.expected.items() if part in line), 0)
+            if words[0] == "cl-spark":
+                for _ in range(2 if "--slice-by" in line else 1):  # what runs every night has run before
+                    assert exit_code(words[1:]) == expected, line
+            elif words[0] == "spark-submit":
+                more = ["--until-read"] if "score_stream" in line else []
+                done = subprocess.run([BIN / words[0], *words[1:], *more], capture_output=True, text=True, check=False)
+                assert done.returncode == expected, f"{line}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+            elif words[0] == "scripts/quickstart.sh":
+                done = subprocess.run(
+                    [ROOT / words[0], "--output", self.lake / "quick"], capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, done.stderr
+                assert "overall label health" in done.stdout
+            elif words[:2] == ["pip", "install"]:  # done in an empty environment by test_package
+                extras = re.fullmatch(r"cl_spark(?:\[(.*)\])?", words[2])
+                assert extras is not None
+                declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+                assert all(f"\n{extra} = [" in declared for extra in (extras[1] or "spark").split(","))
+            else:
+                assert words[0] in ("scripts/test.sh", "source"), line  # the command that runs this test; the shell's own
+            self.ran.append(line)
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """The code blocks of a page, fenced or indented, with their language; indented ones are shell commands."""
+    text = path.read_text(encoding="utf-8")
+    found = [(match.start(), match[1], match[2]) for match in re.finditer(r"```(\w+)[^\n]*\n(.*?)```", text, re.DOTALL)]
+    plain = re.sub(r"```.*?```", lambda match: "\n" * len(match[0]), text, flags=re.DOTALL)
+    found += [(match.start(), "sh", match[0]) for match in re.finditer(r"(?:^ {4}\S.*\n)+", plain, re.MULTILINE)]
+    return [(language, code) for _, language, code in sorted(found)]
+
+
+def run_page(path: Path, spark: SparkSession, shell: Shell, scope: dict[str, object]) -> dict[str, object]:
+    titles = re.findall(r'```yaml title="(.*?)"', path.read_text(encoding="utf-8"))
+    for language, code in blocks(path):
+        if language == "sh":
+            shell(code)
+        elif language == "python":
+            exec(compile(shell.here(code), str(path), "exec"), scope)
+        elif language == "yaml":
+            Path(titles.pop(0)).write_text(shell.here(code), encoding="utf-8")
+        else:
+            assert language in ("text", "sql"), language
+    return scope
+
+
 @pytest.mark.slow
-def test_code_in_the_readme_runs(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
-    scope: dict[str, object] = {"spark": spark}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), scope)
+def test_the_readme_runs(spark: SparkSession, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shell = Shell(lake, {"overall_health >= 0.97": 3})
+    scope = run_page(ROOT / "README.md", spark, shell, {"spark": spark})
     assert "% healthy" in capsys.readouterr().out
     assert scope["scores"].count() == 1797  # type: ignore[attr-defined]
+    assert len(shell.ran) >= 12
 
 
-def test_the_readme_describes_the_tables_as_declared() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert documented(text) == text, "run scripts/document_tables.py"
+@pytest.mark.slow
+def test_the_tutorial_runs(spark: SparkSession, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shell = Shell(lake)
+    run_page(ROOT / "docs" / "tutorial.md", spark, shell, {})
+    assert (lake / "audits" / "reports" / "first.html").is_file()
+    told = capsys.readouterr().out
+    assert "classes: nothing was written" not in told
+    assert re.search(r"0 new issues, \d+ resolved, 0 persisting", " ".join(told.split())), told[-3000:]
+
+
+@pytest.mark.slow
+def test_the_how_tos_run(spark: SparkSession, lake: Path) -> None:
+    shell = Shell(lake)
+    for path in HOWTO:
+        run_page(path, spark, shell, {"spark": spark})
+    assert len(shell.ran) >= 10
+
+
+@pytest.mark.slow
+def test_the_sql_recipes_run(spark: SparkSession) -> None:
+    spark.sql("DROP SCHEMA IF EXISTS audits CASCADE")
+    spark.sql("CREATE SCHEMA audits")
+    sample = spark.read.parquet(SAMPLE)
+    bad = sample.limit(3).withColumns({"id": F.col("id") + 9_000, "label": F.lit(77).cast("int")})
+    sample.unionByName(bad).write.mode("overwrite").format("delta").saveAsTable("default.predictions")
+    for run_id, filter_by in (("first", "both"), ("second", "predicted_neq_given")):
+        values = {"predictions": "default.predictions", "output": "audits", "slice_by": ["true_label"]}
+        run_audit(spark, AuditConfig(**values, run_id=run_id, filter_by=filter_by))
+    recipes = [code for language, code in blocks(ROOT / "docs" / "howto" / "sql.md") if language == "sql"]
+    assert len(recipes) >= 10
+    issues, got = spark.table("audits.issues").where("run_id = 'second'").count(), {}
+    for recipe in recipes:
+        rows = spark.sql(recipe)
+        if "CREATE" not in recipe:
+            got[recipe] = rows.count()
+    assert spark.table("latest").first().run_id == "second"
+    whole = 1797 + 3
+    for part, rows in (
+        ("LEFT ANTI", whole - issues),
+        ("percent_of_given", 20),
+        ("count(*)", 1),
+        ("slice_value", 10),
+        ("lag(", 2),
+    ):
+        assert next(count for recipe, count in got.items() if part in recipe) == rows, part
+    assert all(count > 0 for recipe, count in got.items() if "AS before" not in recipe), got
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["audit_a_delta_table", "from_model_to_clean_labels"])
+def test_the_notebooks_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")
+    made = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    assert made == notebook(source), "run scripts/make_notebooks.py"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+    NotebookClient(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = "".join(str(output) for cell in made.cells for output in cell.get("outputs", ()))
+    assert "text/html" in shown
+    (ROOT / "artifacts").mkdir(exist_ok=True)
+    nbformat.write(made, ROOT / "artifacts" / f"{name}.ipynb")
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [BIN / "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    page = (tmp_path / "site" / "reference" / "api" / "index.html").read_text(encoding="utf-8")
+    for name in cl_spark.__all__:
+        assert name == "__version__" or name in page, f"docs/reference/api.md does not mention {name}"
+    everything = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html"))
+    asked = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(https?://[^"]*)"', everything)
+    assert [address for address in asked if "rel=" not in address] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_what_is_generated_is_up_to_date(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == PAGES[path](), "run scripts/document.py"
+
+
+def test_the_example_configuration_explains_every_key() -> None:
+    text = (ROOT / "conf" / "audit.yaml").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^#? ?([a-z_]+):", text, re.MULTILINE))
+    assert explained == set(AuditConfig.model_fields)
+    assert yaml.safe_load(text).keys() <= explained
 
 
 @pytest.mark.parametrize("name", ["calibration", "confident", "fixed_point", "removal", "scores"])
@@ -53,11 +221,15 @@ def test_examples_of_the_kernels_run(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["api", "thresholds", "audit", "history", "runs", "frozen"])
+@pytest.mark.parametrize(
+    "name",
+    ["api", "thresholds", "audit", "history", "runs", "frozen", "job", "steps", "health", "cards", "session",
+     "report.page", "report.media"],
+)  # fmt: skip
 def test_examples_of_the_library_run(spark: SparkSession, name: str, results: str) -> None:
     module = importlib.import_module(f"cl_spark.{name}")
-    df = spark.read.parquet(str(ROOT / "cl_spark" / "sample" / "digits.parquet"))
-    scope = {"df": df, "spark": spark, "results": results, "read_run": cl_spark.read_run}
+    df = spark.read.parquet(SAMPLE)
+    scope = {"df": df, "spark": spark, "results": results, "read_run": cl_spark.read_run, "AuditConfig": AuditConfig}
     result = doctest.testmod(module, extraglobs=scope)
     assert result.attempted > 0
     assert result.failed == 0
