@@ -26,6 +26,8 @@ _OURS = {
     "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # PySpark else tells the JVM of the caller of each function: half of what crosses between the two.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 _LOCAL = {
     "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
