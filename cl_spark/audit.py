@@ -62,6 +62,7 @@ class LabelAudit:
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
             ones; results have to be read before `release`, which removes it. Default None: cached in memory and on local disk,
             or scanned again where that is refused.
+        expected_rows: about how many rows there are, where that is known: it decides how evidence is kept, never what is found.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -93,6 +94,7 @@ class LabelAudit:
         slice_by: Sequence[str] = (),
         thresholds: Sequence[float] | None = None,
         evidence_path: str | None = None,
+        expected_rows: int = 0,
     ) -> None:
         if labels is not None:
             df = matched(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col, slice_by)
@@ -100,9 +102,11 @@ class LabelAudit:
             df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob, probabilities, slice_by
         )
         self._check_ids = check_ids
+        self._expected_rows = expected_rows
         self._given_thresholds = thresholds
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
+        self._pruned: dict[tuple[float, tuple[int, ...] | None, int], DataFrame] = {}
 
     def __enter__(self) -> "LabelAudit":
         return self
@@ -138,8 +142,15 @@ class LabelAudit:
     @cached_property
     def _read(self) -> tuple[DataFrame, list[Row]]:
         """The evidence of the rows each by itself, and what is aggregated of it."""
-        evidence = self._storage.keep(self.predictions.evidence())
+        evidence = self._storage.keep(self.predictions.evidence(keep_arrays=self._keep_arrays))
+        if not self._keep_arrays:
+            evidence = evidence.withColumn(c.PROBS, F.lit(None).cast(self.predictions.layout.type))
         return evidence, class_aggregates(evidence.where(is_example()), Bounds.aggregates())
+
+    @cached_property
+    def _keep_arrays(self) -> bool:
+        """Whether the evidence holds arrays of some rows: not of many short ones, which are as soon read again."""
+        return self._expected_rows <= FEW or not self.predictions.are_short()
 
     @cached_property
     def _repeated(self) -> DataFrame | None:
@@ -195,7 +206,7 @@ class LabelAudit:
 
     def _all_arrays(self, of_classes: DataFrame | None = None) -> DataFrame:
         """Accepted rows (of some given classes), all with arrays and second highest probability: another scan of the data."""
-        examples = self._without_repeated(self.predictions.examples(of_classes=of_classes))
+        examples = self._without_repeated(self.predictions.examples(of_classes=of_classes, keep_arrays=self._keep_arrays))
         return where_computed(examples.withColumn(c.SECOND, self.predictions.layout.second()), self._accepted)
 
     @property
@@ -235,7 +246,7 @@ class LabelAudit:
             parts.append(self._settled.where(ambiguous & F.col(c.PROBS).isNotNull()))
         if waiting.where("not _array").total(c.COUNT):
             others = joints.with_confident_class(self._all_arrays(), self._thresholds)
-            parts.append(where_computed(others, ambiguous & ~keeps_array()))
+            parts.append(where_computed(others, ambiguous & ~keeps_array(self._keep_arrays)))
         kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.PROBS]
         layout = self.predictions.layout
         examined = [joints.examined(part.select(*kept), layout, self._thresholds) for part in parts]
@@ -537,19 +548,33 @@ class LabelAudit:
         if kind in filters.LOWEST:
             return self._with_second(self._lowest(kind, options.num_issues))
         self._warn_of_small_classes(options.min_examples_per_class)
-        remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options)
-        rows, keep, layout = self._rows, self._storage.keep, self.predictions.layout
+        rows, remove = self._rows, filters.removals(self._joint.calibrated, self.statistics.class_counts, options)
         if kind in ("prune_by_class", "both"):
             rows = filters.pruned_by_class(rows, ids, remove.dataframe(), few=self.num_examples <= FEW)
         if kind in ("prune_by_noise_rate", "both"):
-            small = self._suspects * self.num_classes <= FEW
-            bounds = Bounds.of(self._aggregated[1], self.num_classes)
-            by_rate = filters.pruned_by_noise_rate(
-                self._entries, self._all_arrays, layout, ids, remove, bounds, keep, self._cells,
-                few=self._few_suspects, small=small,
-            )  # fmt: skip
+            by_rate = self._pruned_by_noise_rate(options, remove)
             rows = by_rate if kind == "prune_by_noise_rate" else rows.drop(c.PROBS).join(by_rate.select(*ids), ids, "left_semi")
         return rows
+
+    def _pruned_by_noise_rate(self, options: FilterOptions, remove: CellTable) -> DataFrame:
+        """What two filters ask for, chosen once."""
+        wanted = options.num_to_remove_per_class
+        key = (options.frac_noise, None if wanted is None else tuple(wanted), options.min_examples_per_class)
+        if key not in self._pruned:
+            self._pruned[key] = filters.pruned_by_noise_rate(
+                self._entries,
+                self._all_arrays,
+                self.predictions.layout,
+                self.predictions.ids,
+                remove,
+                Bounds.of(self._aggregated[1], self.num_classes),
+                self._storage.keep,
+                self._cells,
+                few=self._few_suspects,
+                small=not self._keep_arrays or self._suspects * self.num_classes <= FEW,
+                keep_arrays=self._keep_arrays,
+            )
+        return self._pruned[key]
 
     def _lowest(self, kind: str, wanted: int | str | None) -> DataFrame:
         """The rows of lowest score.

@@ -9,6 +9,7 @@ from cl_spark import columns as c
 
 QUOTA = "_quota"
 BUCKET = "_bucket"
+LAST, LAST_ID, CHOSEN = "_last", "_last_id", "_chosen"
 
 FEW = 1_000_000
 """Up to this many rows, sorting them all is quicker than another pass to learn which to sort."""
@@ -30,26 +31,37 @@ def lowest(rows: DataFrame, groups: Sequence[str], ids: Sequence[str], quotas: D
     """The rows of lowest score of each group, as many as its quota or all if there are fewer; ties go to the lower id.
 
     Args:
-        rows: groups, ids, a double `SCORE`, and any other columns, which are shuffled with them.
+        rows: groups, ids, a double `SCORE`, and any other columns.
         groups: group columns; none for one choice among all rows.
         ids: id columns, which order tied scores.
         quotas: groups and how many rows each may choose (at least 1). Of a group without a row here none is chosen.
-        few: sort all rows; else a histogram of the scores tells first in which bucket each cut lies, and only what lies up to
-            it is sorted, bucket by bucket. The result is the same.
+        few: sort all rows; else only those `cuts` sorts, and no other row is shuffled. The result is the same.
     """
-    keys, columns = list(groups), rows.columns
-    if few:
-        place = F.row_number().over(Window.partitionBy(*keys).orderBy(c.SCORE, *ids))
-        return _joined(rows, quotas, keys).withColumn("_place", place).where(F.col("_place") <= F.col(QUOTA)).select(*columns)
+    if not few:
+        return chosen(rows, cuts(rows, groups, ids, quotas), groups, ids)
+    placed = _joined(rows, quotas, groups).withColumn("_place", _place(groups, ids))
+    return placed.where(F.col("_place") <= F.col(QUOTA)).select(*rows.columns)
+
+
+def cuts(rows: DataFrame, groups: Sequence[str], ids: Sequence[str], quotas: DataFrame) -> DataFrame:
+    """`last` of what `lowest` chooses: a histogram of the scores tells in which bucket each cut lies, and only that is sorted."""
     rows = rows.withColumn(BUCKET, bucket(F.col(c.SCORE)))
-    place = F.row_number().over(Window.partitionBy(*keys, BUCKET).orderBy(c.SCORE, *ids))
-    return (
-        _joined(rows, _edges(rows, keys, quotas), keys)
-        .where(F.col(BUCKET) <= F.col("_edge"))
-        .withColumn("_place", place)
-        .where((F.col(BUCKET) < F.col("_edge")) | (F.col("_place") + F.col("_before") <= F.col(QUOTA)))
-        .select(*columns)
-    )
+    at_edge = _joined(rows, _edges(rows, groups, quotas), groups).where(F.col(BUCKET) == F.col("_edge"))
+    placed = at_edge.withColumn("_place", _place(groups, ids) + F.col("_before")).where(F.col("_place") <= F.col(QUOTA))
+    return last(placed, groups, ids, F.max("_place").cast("long"))
+
+
+def last(rows: DataFrame, groups: Sequence[str], ids: Sequence[str], number: Column) -> DataFrame:
+    """Of rows chosen: score and ids of the last of each group, and their number as an aggregate tells it."""
+    cut = F.max(F.struct(c.SCORE, F.struct(*ids).alias(LAST_ID))).alias("_cut")
+    found = rows.groupBy(*groups).agg(cut, number.alias(CHOSEN))
+    return found.select(*groups, F.col("_cut")[c.SCORE].alias(LAST), F.col("_cut")[LAST_ID].alias(LAST_ID), CHOSEN)
+
+
+def chosen(rows: DataFrame, cuts: DataFrame, groups: Sequence[str], ids: Sequence[str]) -> DataFrame:
+    """The rows of each group up to its cut; none of a group without one."""
+    up_to_id = (F.col(c.SCORE) == F.col(LAST)) & (F.struct(*ids) <= F.col(LAST_ID))
+    return _joined(rows, cuts, groups).where((F.col(c.SCORE) < F.col(LAST)) | up_to_id).select(*rows.columns)
 
 
 def _edges(rows: DataFrame, keys: Sequence[str], quotas: DataFrame) -> DataFrame:
@@ -64,6 +76,10 @@ def _edges(rows: DataFrame, keys: Sequence[str], quotas: DataFrame) -> DataFrame
         .where((F.col("_before") < F.col("_last")) & (F.col("_last") <= F.col("_before") + F.col("_rows")))
         .select(*keys, F.col(BUCKET).alias("_edge"), "_before", QUOTA)
     )
+
+
+def _place(groups: Sequence[str], ids: Sequence[str]) -> Column:
+    return F.row_number().over(Window.partitionBy(*groups).orderBy(c.SCORE, *ids))
 
 
 def _joined(rows: DataFrame, quotas: DataFrame, keys: Sequence[str]) -> DataFrame:

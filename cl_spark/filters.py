@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.cells import CellTable
-from cl_spark.cuts import QUOTA, lowest
+from cl_spark.cuts import CHOSEN, LAST, QUOTA, chosen, cuts, last, lowest
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.removal import removal_counts
@@ -46,7 +46,7 @@ class Bounds:
     @staticmethod
     def aggregates() -> list[Column]:
         """What to aggregate the examples of each class by."""
-        kinds = {"suspect": suspect(), "without_array": suspect() & ~keeps_array(), "other": ~suspect()}
+        kinds = {"suspect": suspect(), "without_array": suspect() & F.col(c.PROBS).isNull(), "other": ~suspect()}
         return [F.min(F.when(rows, least_score())).alias(f"_{name}") for name, rows in kinds.items()]
 
     @classmethod
@@ -166,6 +166,7 @@ def pruned_by_noise_rate(
     *,
     few: bool,
     small: bool,
+    keep_arrays: bool,
 ) -> DataFrame:
     """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
 
@@ -186,47 +187,51 @@ def pruned_by_noise_rate(
     suspects = evidence.where(is_suspect)
     flagged: list[DataFrame] = []
 
-    def choose(entries: DataFrame, pairs: CellTable) -> tuple[DataFrame, CellTable]:
-        """The rows each pair would lose if these were all, and the pairs with the score of the last and their number."""
+    def cut(entries: DataFrame, pairs: CellTable) -> tuple[DataFrame, DataFrame, CellTable]:
+        """What to choose from, where each pair would be cut if that were all, and the pairs with their last score and number."""
         quotas = pairs.dataframe().select(*pair, QUOTA)
-        chosen = keep(lowest(entries, pair, ids, quotas, few=few))
-        last = cells(chosen.groupBy(*pair).agg(F.max(c.SCORE).alias("_last"), F.count(F.lit(1)).alias("_chosen")))
-        return chosen, pairs.with_columns_of(last, pair).filled({"_last": -NO_BOUND, "_chosen": 0}).kept(keep)
+        if few:
+            entries = keep(lowest(entries, pair, ids, quotas, few=few))
+        found = keep(last(entries, pair, ids, F.count(F.lit(1))) if few else cuts(entries, pair, ids, quotas))
+        told = cells(found.select(*pair, LAST, CHOSEN))
+        return entries, found, pairs.with_columns_of(told, pair).filled({LAST: -NO_BOUND, CHOSEN: 0}).kept(keep)
 
-    def settle(chosen: DataFrame, pairs: CellTable, stands: str) -> CellTable:
-        """Flag the chosen rows of the pairs where the choice stands; returns the other pairs."""
-        flagged.append(chosen.join(pairs.where(stands).dataframe().select(*pair), pair, "left_semi"))
+    def settle(entries: DataFrame, found: DataFrame, pairs: CellTable, stands: str) -> CellTable:
+        """Flag the rows chosen for the pairs where the choice stands; returns the other pairs."""
+        settled = found.join(F.broadcast(pairs.where(stands).dataframe().select(*pair)), pair, "left_semi")
+        flagged.append(chosen(entries, settled, pair, ids))
         return pairs.where(f"not ({stands})")
 
-    full = f"_chosen == {QUOTA}"
-    before_others = f"({full} and _last < {-EPS})"
+    full = f"{CHOSEN} == {QUOTA}"
+    before_others = f"({full} and {LAST} < {-EPS})"
     waiting = remove.where(f"{c.GIVEN} != {c.TRUE}")
     for name, values in bounds.columns().items():
         waiting = waiting.with_class_values(name, values)
     columns = [*pair, QUOTA, *bounds.columns()]
     if not small:
-        chosen, decided = choose(listed_entries(suspects, of_row), waiting)
-        waiting = settle(chosen, decided, f"{before_others} and _last < _suspect").select(columns)
+        entries, found, decided = cut(listed_entries(suspects, of_row), waiting)
+        waiting = settle(entries, found, decided, f"{before_others} and {LAST} < _suspect").select(columns)
     if small or waiting.any():
         arrays = suspects.where(is_example() & F.col(c.PROBS).isNotNull())
         more = entries_of(arrays, layout, of_row, waiting.dataframe())
-        without = listed_entries(suspects.where(~keeps_array()), of_row)
-        chosen, decided = choose(more.unionByName(without), waiting)
-        before_suspects = f"(_without_array == {NO_BOUND} or ({full} and _last < _without_array))"
-        decided = settle(chosen, decided, f"{before_suspects} and {before_others}")
+        without = listed_entries(suspects.where(~keeps_array(keep_arrays)), of_row)
+        entries, found, decided = cut(more.unionByName(without), waiting)
+        before_suspects = f"(_without_array == {NO_BOUND} or ({full} and {LAST} < _without_array))"
+        decided = settle(entries, found, decided, f"{before_suspects} and {before_others}")
         if decided.any():
             known = listed_entries(evidence.where(~is_suspect), of_row).groupBy(*pair).agg(F.min(c.SCORE).alias("_known"))
             decided = decided.with_columns_of(cells(known), pair).filled({"_known": NO_BOUND}).kept(keep)
-            decided = settle(chosen, decided, f"{before_suspects} and _last < _known and _last < _other")
+            decided = settle(entries, found, decided, f"{before_suspects} and {LAST} < _known and {LAST} < _other")
         waiting = decided
     if waiting.any():
         # of a row, classes it has no entry for come after its least score: beyond the last chosen, its entries are enough
-        surely = F.when((F.col("_chosen") == F.col(QUOTA)) | (F.col("_without_array") == NO_BOUND), F.col("_last"))
+        surely = F.when((F.col(CHOSEN) == F.col(QUOTA)) | (F.col("_without_array") == NO_BOUND), F.col(LAST))
         limits = waiting.dataframe().groupBy(c.GIVEN).agg(F.max(F.coalesce(surely, F.lit(NO_BOUND))).alias("_limit"))
         reading = where_computed(all_arrays(limits).join(F.broadcast(limits), c.GIVEN), least_score() <= F.col("_limit"))
         rest = evidence.join(F.broadcast(limits), c.GIVEN).where(least_score() > F.col("_limit"))
-        more = entries_of(reading, layout, of_row, waiting.dataframe()).unionByName(listed_entries(rest, of_row))
-        flagged.append(choose(more if few else keep(more), waiting.select(columns))[0])
+        entries = entries_of(reading, layout, of_row, waiting.dataframe()).unionByName(listed_entries(rest, of_row))
+        entries = entries if few else keep(entries)
+        flagged.append(lowest(entries, pair, ids, waiting.dataframe().select(*pair, QUOTA), few=few))
     return reduce(DataFrame.unionByName, flagged).where(is_suspect).dropDuplicates(list(ids))
 
 

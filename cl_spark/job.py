@@ -111,10 +111,9 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     gates = [Gate.parse(text) for text in config.gates]
     with steps("opening the input"):
         source, labels, tables = _opened(spark, config)
-        audit = _audit(config, source.df, labels)
+        audit, num_read, version = _counted(config, source, labels)
         report_path = _report_path(config, run_id)
         review = _review_columns(source, config)
-        num_read, version = _counted(audit, source, labels)
     with explained(run_id, steps), audit:
         with steps("scanning the data"):
             statistics = audit.statistics
@@ -272,9 +271,9 @@ def _opened(spark: SparkSession, config: AuditConfig) -> tuple[Source, Source | 
     return source, labels, ResultTables(spark, str(config.output), config.format, name)
 
 
-def _audit(config: AuditConfig, df: DataFrame, labels: Source | None) -> LabelAudit:
+def _audit(config: AuditConfig, df: DataFrame, labels: Source | None, expected_rows: int = 0) -> LabelAudit:
     of_labels = None if labels is None else labels.df
-    return LabelAudit(df, labels=of_labels, slice_by=config.slice_by, **config.input_arguments)
+    return LabelAudit(df, labels=of_labels, slice_by=config.slice_by, expected_rows=expected_rows, **config.input_arguments)
 
 
 def _new_name(moment: datetime) -> str:
@@ -292,12 +291,13 @@ def explained(run_id: str, steps: Steps) -> Iterator[None]:
         raise RunError(f"run {run_id!r} failed while {step}: {reason(error)}") from error
 
 
-def _counted(audit: LabelAudit, source: Source, labels: Source | None) -> tuple[int, str | None]:
-    """Rows to account for, counted without the audit's own scan, and the version of what is read."""
+def _counted(config: AuditConfig, source: Source, labels: Source | None) -> tuple[LabelAudit, int, str | None]:
+    """The audit, rows to account for, counted without the audit's own scan, and the version of what is read."""
     num_read, version = source.counted()
+    audit = _audit(config, source.df, labels, num_read)
     if labels is None:
-        return num_read, version
-    return audit.predictions.df.count(), f"{version}, labels {labels.counted()[1]}"
+        return audit, num_read, version
+    return audit, audit.predictions.df.count(), f"{version}, labels {labels.counted()[1]}"
 
 
 def _account(config: AuditConfig, audit: LabelAudit, num_read: int) -> None:

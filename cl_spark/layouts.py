@@ -30,6 +30,11 @@ class Dense:
 
     element: str
 
+    @property
+    def type(self) -> str:
+        """The type of the column `PROBS`."""
+        return f"array<{self.element}>"
+
     def length(self) -> Column:
         """K as the row has it; -1 where there is no array."""
         return F.coalesce(F.size(c.PROBS), F.lit(-1))
@@ -102,6 +107,11 @@ class Sparse:
     element: str
     num_classes: int
     absent: float
+
+    @property
+    def type(self) -> str:
+        """The type of the column `PROBS`."""
+        return f"struct<class:array<int>,value:array<{self.element}>>"
 
     @property
     def _classes(self) -> Column:

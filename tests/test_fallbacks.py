@@ -1,5 +1,6 @@
 """Every shortcut has a fallback; each is forced here and must give the same answers."""
 
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, LabelAudit, audit, joint, layouts, noise
 from cl_spark.filters import FILTERS
+from cl_spark.ids import repeated_ids
 from tests.frames import by_class, dense, ids
 from tests.frames import predictions as table
 from tests.oracle import reference
@@ -104,6 +106,41 @@ def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest
     with LabelAudit(table(spark, data.labels, data.probs)) as made:
         few = made.find_label_issues().orderBy("rank").toPandas()
     assert many.equals(few)
+
+
+@pytest.mark.parametrize("few", [0, audit.FEW])
+def test_of_many_rows_no_short_array_is_kept(
+    spark: SparkSession, few: int, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "FEW", few)
+    for data in (dataset(33, 300, 5, digits=2), flat()):
+        same_issues(spark, data, expected_rows=10**9)
+    assert not scans
+    same_issues(spark, crossed(), expected_rows=10**9)
+    assert scans, "what the evidence leaves open is read again"
+
+
+@pytest.mark.parametrize(
+    ("parts", "repeated"),
+    [
+        (["id"], 0),
+        (["id * 2"], 0),
+        (["id", "id + 500"], 500),
+        (["id", "id + 1000"], 0),
+        (["if(id < 10, id, id + 7)", "-1 - id"], 0),
+        (["if(id = 999, 0, id)"], 1),
+        (["id", "if(id = 0, 5, 2000 + id)"], 1),
+    ],
+)
+def test_ids_in_runs_are_compared_by_the_ends_of_the_runs(spark: SparkSession, parts: list[str], repeated: int) -> None:
+    tables = [spark.range(0, 1000, 1, 4).selectExpr(f"{part} AS id", "id AS other") for part in parts]
+    rows = reduce(DataFrame.unionByName, tables)
+    for columns in (["id"], ["id", "other"]):  # several columns are hashed
+        found = repeated_ids(rows, columns, lambda df: df, few=False)
+        grouped = repeated_ids(rows, columns, lambda df: df, few=True)
+        assert (0 if found is None else found.count()) == (0 if grouped is None else grouped.count())
+        if columns == ["id"]:
+            assert (0 if found is None else found.count()) == repeated
 
 
 def test_joints_too_large_for_the_driver_stay_on_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,11 +41,11 @@ class Source:
         """
         if self.version is not None or not is_path(self.name):
             return self.df.count(), None if self.version is None else str(self.version)
-        file = [F.col(f"_metadata.{part}") for part in ("file_path", "file_size", "file_modification_time")]
-        files = self.df.select(*file).groupBy(*[column.alias(f"_{i}") for i, column in enumerate(file)]).count()
-        digest = F.bit_xor(F.xxhash64("_0", "_1", "_2"))
-        found = files.agg(F.sum("count"), F.count(F.lit(1)), F.hex(digest)).collect()[0]
-        return found[0] or 0, f"{found[1]} files, {found[2]}"
+        # of binary files, Spark looks at contents only where they are asked for
+        listed = self.df.sparkSession.read.format("binaryFile").option("recursiveFileLookup", True).load(self.name)
+        digest = F.bit_xor(F.xxhash64("path", "length", "modificationTime"))
+        found = listed.agg(F.count(F.lit(1)), F.hex(digest)).collect()[0]
+        return self.df.count(), f"{found[0]} files, {found[1]}"
 
 
 def is_path(name: str) -> bool:
