@@ -102,7 +102,7 @@ def show(measured: dict[str, Any], console: Console) -> None:
     """The measurements as a terminal table."""
     table = Table(title=f"{measured['shape']['rows']:,} × {measured['shape']['classes']:,}")
     for heading in ("", *HEADINGS.values(), *MORE):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     for cells in _cells(measured):
         table.add_row(*cells)
     console.print(table)
