@@ -45,14 +45,16 @@ def _differ_by_runs(rows: DataFrame, id_col: str) -> bool:
     """Whether the ids are known to differ, by the runs they lie in: ids that grow by one from row to row.
 
     What a row's id is ahead of the row's number is the same within a run. As no two rows have the same number, no two ids of
-    rows that are equally far ahead are equal; and where the ranges of those groups do not overlap, no two at all.
+    rows that are equally far ahead are equal; and where the ranges of those groups do not overlap, no two at all. Where the
+    difference is beyond 64 bits it is null, which tells nothing.
     """
-    ahead = rows.select(id_col, (F.col(id_col).cast("long") - F.monotonically_increasing_id()).alias("_ahead"))
+    ahead = rows.select(id_col, F.try_subtract(F.col(id_col).cast("long"), F.monotonically_increasing_id()).alias("_ahead"))
     if ahead.limit(PROBE).select("_ahead").distinct().count() > PROBE // LEAST_RUN:
         return False
     runs = ahead.groupBy("_ahead").agg(F.min(id_col).cast("long").alias("first"), F.max(id_col).cast("long").alias("last"))
     ends = runs.limit(MOST_RUNS).toPandas().sort_values("first")
-    return len(ends) < MOST_RUNS and bool((ends["first"][1:].to_numpy() > ends["last"][:-1].to_numpy()).all())
+    apart = (ends["first"][1:].to_numpy() > ends["last"][:-1].to_numpy()).all()
+    return len(ends) < MOST_RUNS and not ends["_ahead"].isna().any() and bool(apart)
 
 
 def _repeated_values(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:

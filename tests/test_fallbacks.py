@@ -129,6 +129,7 @@ def test_of_many_rows_no_short_array_is_kept(
         (["id", "id + 1000"], 0),
         (["if(id < 10, id, id + 7)", "-1 - id"], 0),
         (["if(id = 999, 0, id)"], 1),
+        (["if(id >= 998, -9223372036854775808, id)"], 1),
         (["id", "if(id = 0, 5, 2000 + id)"], 1),
     ],
 )

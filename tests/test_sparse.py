@@ -58,7 +58,8 @@ def test_sparse_equals_dense(spark: SparkSession, form: str) -> None:
     data = peaked(51, 300, 6, 4)
     filters = ("both", "off_diagonal", "low_self_confidence") if form == "map" else ("prune_by_noise_rate",)
     whole = answers(table(spark, data.labels, data.probs), filters)
-    for ours, theirs in zip(answers(sparse(spark, data, form), filters, num_classes=6), whole, strict=True):
+    rows = 10**9 if form == "map" else 0  # of many rows no short array is kept
+    for ours, theirs in zip(answers(sparse(spark, data, form), filters, num_classes=6, expected_rows=rows), whole, strict=True):
         pd.testing.assert_frame_equal(ours, theirs)
 
 
