@@ -277,7 +277,7 @@ def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **
     `scored_rejected`.
     """
     with _tables(location, spark_conf, predictions) as tables:
-        from cl_spark.job import score_new
+        from cl_spark.scoring import score_new
 
         batch, scored, issues, rejected = score_new(tables.spark, location, predictions, **options)
         click.echo(f"{scored:,} rows scored, {issues:,} of them issues; {rejected:,} rejected (batch {batch})")
@@ -297,10 +297,11 @@ def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **
 def score_stream(location: str, predictions: str, until_read: bool, spark_conf: dict[str, str] | None, **options: Any) -> None:
     """Score rows as they arrive with a frozen run at LOCATION, each exactly once, into its Delta table `scored`."""
     with _tables(location, spark_conf, predictions) as tables:
-        from cl_spark import job
+        from cl_spark import scoring
+        from cl_spark.job import explained
 
-        start, steps = job.score_stream(tables.spark, location, predictions, **options), Steps()
-        with job.explained(options["name"], steps), steps("streaming"):
+        start, steps = scoring.score_stream(tables.spark, location, predictions, **options), Steps()
+        with explained(options["name"], steps), steps("streaming"):
             start(until_read).awaitTermination()
 
 

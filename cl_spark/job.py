@@ -4,7 +4,7 @@ import atexit
 import json
 import platform
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
@@ -14,23 +14,21 @@ from typing import Any
 import pyspark
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming.query import StreamingQuery
 
 from cl_spark import columns as c
 from cl_spark.audit import LabelAudit
 from cl_spark.cards import card
 from cl_spark.config import AuditConfig
-from cl_spark.errors import ConfigurationError, MissingColumnError, OutputError, RejectedRowsError, RunError, SourceChangedError
-from cl_spark.frozen import FrozenRun
+from cl_spark.errors import ConfigurationError, MissingColumnError, RejectedRowsError, RunError, SourceChangedError
 from cl_spark.history import Gate, baseline, failed_gates
 from cl_spark.predictions import REASONS
 from cl_spark.report.page import check_installed, default_path, write_report
-from cl_spark.runs import Run, read_run
+from cl_spark.runs import Run
 from cl_spark.scores import with_issue_flag
 from cl_spark.steps import Steps
 from cl_spark.storage import Storage
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.source import SPARK_ERRORS, Source, read_changes, read_source, read_stream, reason
+from cl_spark.tables.source import SPARK_ERRORS, Source, read_source, reason
 from cl_spark.version import __version__
 
 _SAMPLES = ExitStack()
@@ -107,7 +105,7 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     """
     steps = steps or Steps()
     started = datetime.now(timezone.utc)
-    run_id = steps.run_id = config.run_id or _new_name(started)
+    run_id = steps.run_id = config.run_id or new_name(started)
     gates = [Gate.parse(text) for text in config.gates]
     with steps("opening the input"):
         source, labels, tables = _opened(spark, config)
@@ -276,7 +274,7 @@ def _audit(config: AuditConfig, df: DataFrame, labels: Source | None, expected_r
     return LabelAudit(df, labels=of_labels, slice_by=config.slice_by, expected_rows=expected_rows, **config.input_arguments)
 
 
-def _new_name(moment: datetime) -> str:
+def new_name(moment: datetime) -> str:
     """A name no other run has."""
     return f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
@@ -378,99 +376,3 @@ def _label_scores(audit: LabelAudit, config: AuditConfig, issues: DataFrame) -> 
     """A score of every example and whether it is an issue. The flag is read from the written issues, by id."""
     scores = audit.label_quality_scores(method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs)
     return with_issue_flag(scores, issues, config.id_columns)
-
-
-def score_new(
-    spark: SparkSession,
-    location: str,
-    predictions: str,
-    *,
-    run_id: str | None = None,
-    batch: str | None = None,
-    where: str | None = None,
-    changes_since: int | None = None,
-) -> tuple[str, int, int, int]:
-    """Score new rows with the frozen thresholds and joint of a finished run, into the tables `scored` and `scored_rejected`.
-
-    Args:
-        spark: the session.
-        location: where the run's tables are; the scores go there too.
-        predictions: a Parquet or Delta path, or a catalog table, with the columns the run's input had.
-        run_id: the run; default the latest.
-        batch: name of what is scored; the same name again replaces its rows. Default: the time.
-        where: a SQL condition on the rows, such as a partition.
-        changes_since: a version of a Delta table with change data feed: only rows inserted or updated from it on, as they are
-            now; later changes of a row win.
-
-    Returns:
-        The batch's name, and how many rows were scored, are issues, and were rejected.
-
-    Raises:
-        ClSparkError: the run, the rows or the output cannot be used.
-    """
-    batch = batch or _new_name(datetime.now(timezone.utc))
-    steps = Steps(run_id=batch)
-    run = read_run(location, run_id, spark=spark)
-    frozen = FrozenRun.of(run)
-    if changes_since is None:
-        df = read_source(spark, predictions, "predictions").df
-    else:
-        df = read_changes(spark, predictions, changes_since, frozen.config.id_columns)
-    with explained(batch, steps), steps("scoring"):
-        df = df if where is None else df.where(where)
-        with frozen.scoring(df) as (scored, rejected):
-            run.tables.write_all({c.SCORED: scored, c.SCORED_REJECTED: rejected}, batch)
-        rows = run.tables.read_run(c.SCORED, batch)
-        counts = rows.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
-        return batch, counts[0], counts[1], run.tables.read_run(c.SCORED_REJECTED, batch).count()
-
-
-def score_stream(
-    spark: SparkSession,
-    location: str,
-    predictions: str,
-    checkpoint: str,
-    name: str,
-    *,
-    run_id: str | None = None,
-    files_per_batch: int | None = None,
-) -> Callable[[bool], StreamingQuery]:
-    """A stream that scores rows as they arrive with a frozen run, each exactly once, into the Delta table `scored`.
-
-    A batch is written under the stream's id and the batch's number, which Delta accepts once: killed and started again with its
-    checkpoint, the stream writes what was missing and nothing twice. A new checkpoint is a new stream.
-
-    Args:
-        spark: the session.
-        location: where the run's tables are, in Delta; the scores go there too.
-        predictions: a Delta path, or a directory of Parquet files, that rows are added to.
-        checkpoint: directory of the stream's progress, of its own.
-        name: the stream's name: the `run_id` of its rows.
-        run_id: the run; default the latest.
-        files_per_batch: read at most so many files at a time; default all that are there (Delta: 1,000).
-
-    Returns:
-        A function that starts it: with True it ends when all there is has been read, with False it goes on.
-
-    Raises:
-        ClSparkError: the run or the rows cannot be used.
-    """
-    run = read_run(location, run_id, spark=spark)
-    if run.tables.format != "delta":
-        raise OutputError(f"output: a stream writes each row once to Delta only, and {location!r} holds parquet")
-    frozen = FrozenRun.of(run)
-
-    def each(rows: DataFrame, number: int) -> None:
-        stream = json.loads(rows.sparkSession.read.text(f"{checkpoint}/metadata").collect()[0][0])["id"]
-        tables = ResultTables(rows.sparkSession, location, "delta", predictions)
-        with frozen.scoring(rows) as (scored, rejected):
-            for table, found in ((c.SCORED, scored), (c.SCORED_REJECTED, rejected)):
-                tables.append_once(table, found, name, f"cl_spark {stream}", number)
-
-    source = read_stream(spark, predictions, files_per_batch)
-
-    def start(until_read: bool) -> StreamingQuery:
-        writer = source.writeStream.foreachBatch(each).queryName(name).option("checkpointLocation", checkpoint)
-        return (writer.trigger(availableNow=True) if until_read else writer).start()
-
-    return start

@@ -17,7 +17,8 @@ from rich.console import Console
 from cl_spark import InputError, LabelAudit, find_label_issues, read_run
 from cl_spark.config import AuditConfig
 from cl_spark.filters import FILTERS
-from cl_spark.job import run_audit, score_new
+from cl_spark.job import run_audit
+from cl_spark.scoring import score_new
 from cl_spark import progress
 from cl_spark.steps import Steps
 from tests.frames import by_class, dense, ids, predictions

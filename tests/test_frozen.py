@@ -11,7 +11,8 @@ from cl_spark import ConfigurationError, InputError, LabelAudit, OutputError, re
 from cl_spark import columns as c
 from cl_spark.config import AuditConfig
 from cl_spark.frozen import FrozenRun
-from cl_spark.job import run_audit, score_new, score_stream
+from cl_spark.job import run_audit
+from cl_spark.scoring import score_new, score_stream
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
