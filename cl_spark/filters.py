@@ -191,8 +191,10 @@ def pruned_by_noise_rate(
         """What to choose from, where each pair would be cut if that were all, and the pairs with their last score and number."""
         quotas = pairs.dataframe().select(*pair, QUOTA)
         if few:
-            entries = keep(lowest(entries, pair, ids, quotas, few=few))
-        found = keep(last(entries, pair, ids, F.count(F.lit(1))) if few else cuts(entries, pair, ids, quotas))
+            entries = keep(lowest(entries, pair, ids, quotas, few=True))
+            found = keep(last(entries, pair, ids, F.count(F.lit(1))))
+        else:
+            found = keep(cuts(entries, pair, ids, quotas))
         told = cells(found.select(*pair, LAST, CHOSEN))
         return entries, found, pairs.with_columns_of(told, pair).filled({LAST: -NO_BOUND, CHOSEN: 0}).kept(keep)
 

@@ -90,6 +90,8 @@ def test_a_relative_path_of_a_delta_table_gives_its_latest_rows(
     monkeypatch.chdir(tmp_path)
     source = read_source(spark, "./table", "predictions")
     assert (source.version, source.df.count()) == (1, 3)
+    spark.range(4).write.parquet(str(tmp_path / "files"))
+    assert read_source(spark, "./files", "predictions").counted()[0] == 4
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ class Source:
         if self.version is not None or not is_path(self.name):
             return self.df.count(), None if self.version is None else str(self.version)
         # of binary files, Spark looks at contents only where they are asked for
-        listed = self.df.sparkSession.read.format("binaryFile").option("recursiveFileLookup", True).load(self.name)
+        listed = self.df.sparkSession.read.format("binaryFile").option("recursiveFileLookup", True).load(_absolute(self.name))
         digest = F.bit_xor(F.xxhash64("path", "length", "modificationTime"))
         found = listed.agg(F.count(F.lit(1)), F.hex(digest)).collect()[0]
         return self.df.count(), f"{found[0]} files, {found[1]}"
