@@ -1,34 +1,38 @@
 """`LabelAudit`: one object that scans the data once and answers every question from the evidence it keeps."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, reduce
 from types import TracebackType
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark import filters, health, noise, scores
 from cl_spark import joint as joints
+from cl_spark.blocks import SCHEMA, Block, Kernel, Source, ddl, mapped, packing
 from cl_spark.cards import card
 from cl_spark.cells import DRIVER_CELLS, CellTable
-from cl_spark.cuts import FEW
+from cl_spark.cuts import FEW, QUOTA, Chooser
 from cl_spark.errors import ConfigurationError, one_line
 from cl_spark.filters import Bounds, FilterOptions
 from cl_spark.health import HealthSummary
-from cl_spark.ids import repeated_ids
+from cl_spark.ids import lie_apart, repeated_ids
 from cl_spark.joint import ConfidentJoint
 from cl_spark.kernels.confident import NO_CLASS
+from cl_spark.kernels.evidence import Flags
 from cl_spark.matching import matched
 from cl_spark.noise import NoiseRates
-from cl_spark.predictions import REASONS, Predictions, Refusal, is_example, keeps_array, suspect, where_computed
+from cl_spark.predictions import REASONS, Predictions, Refusal
 from cl_spark.ranking import ranked
 from cl_spark.storage import Storage
-from cl_spark.thresholds import LENGTH_FIRST, ClassStatistics, class_aggregates, class_statistics
+from cl_spark.thresholds import RANGE, ClassStatistics, class_aggregates, class_statistics, final_reasons
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +40,9 @@ logger = logging.getLogger(__name__)
 class LabelAudit:
     """The audit of one table of given labels and predicted probabilities.
 
-    The first question scans the data once and keeps some 40 bytes a row in Spark's cache (plus the arrays of suspects);
-    further questions are answered from there, but for the options that need every array (scores by entropy or of adjusted
-    probabilities). Use it as a context manager, or call `release`, to free the cache.
+    The first question scans the data once and keeps some 40 bytes a row in Spark's cache (plus the arrays of suspects),
+    packed in blocks that numpy reads; further questions are answered from there, but for the options that need every array
+    (scores by entropy or of adjusted probabilities). Use it as a context manager, or call `release`, to free the cache.
 
     Args:
         df: any Spark DataFrame, classic or Connect, one row per example.
@@ -62,7 +66,8 @@ class LabelAudit:
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such as serverless
             ones; results have to be read before `release`, which removes it. Default None: cached in memory and on local disk,
             or scanned again where that is refused.
-        expected_rows: about how many rows there are, where that is known: it decides how evidence is kept, never what is found.
+        read_files: where `df` is a table of Parquet files as they are, on a file system that tasks reach by the same paths, they
+            read the arrays themselves, twice as fast as through the JVM. Say False where they cannot. What is found is the same.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -94,18 +99,20 @@ class LabelAudit:
         slice_by: Sequence[str] = (),
         thresholds: Sequence[float] | None = None,
         evidence_path: str | None = None,
-        expected_rows: int = 0,
+        read_files: bool = False,
     ) -> None:
         if labels is not None:
             df = matched(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col, slice_by)
         self.predictions = Predictions(
             df, id_col, label_col, pred_probs_col, class_names, num_classes, absent_prob, probabilities, slice_by
         )
+        if read_files and labels is None:
+            self.predictions = self.predictions.read_by_tasks()
         self._check_ids = check_ids
-        self._expected_rows = expected_rows
         self._given_thresholds = thresholds
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
+        self._confident_parts: Sequence[str] = ()
         self._pruned: dict[tuple[float, tuple[int, ...] | None, int], DataFrame] = {}
 
     def __enter__(self) -> "LabelAudit":
@@ -142,44 +149,37 @@ class LabelAudit:
     @cached_property
     def _read(self) -> tuple[DataFrame, list[Row]]:
         """The evidence of the rows each by itself, and what is aggregated of it."""
-        evidence = self._storage.keep(self.predictions.evidence(keep_arrays=self._keep_arrays))
-        if not self._keep_arrays:
-            evidence = evidence.withColumn(c.PROBS, F.lit(None).cast(self.predictions.layout.type))
-        return evidence, class_aggregates(evidence.where(is_example()), Bounds.aggregates())
-
-    @cached_property
-    def _keep_arrays(self) -> bool:
-        """Whether the evidence holds arrays of some rows: not of many short ones, which are as soon read again."""
-        return self._expected_rows <= FEW or not self.predictions.are_short()
+        packed = self._storage.keep(self.predictions.evidence())
+        return packed, class_aggregates(packed, self.predictions.listing)
 
     @cached_property
     def _repeated(self) -> DataFrame | None:
         """The ids that several rows share; None if there are none."""
-        if not self._check_ids:
+        packed, rows = self._read
+        ranges = [(row["first"], row["last"], row["examples"]) for row in rows if row[c.REFUSAL] == RANGE]
+        if not self._check_ids or (ranges and lie_apart(ranges)):
             return None
-        evidence, aggregates = self._read
-        few = sum(row.examples for row in aggregates) <= FEW
-        return repeated_ids(evidence.where(is_example()), self.predictions.ids, self._storage.keep, few=few)
+        types = self.predictions.id_types
+
+        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+            for block in blocks:
+                yield block.frame(np.arange(len(block)), list(types))
+
+        few = sum(row.examples for row in rows if row[c.REFUSAL] != RANGE) <= FEW
+        return repeated_ids(mapped(packed, kernel, ddl(types), ("ids",)), list(types), self._storage.keep, few=few)
 
     @cached_property
-    def _evidence(self) -> DataFrame:
-        evidence, _ = self._read
-        return evidence if self._repeated is None else self._storage.keep(self._without_repeated(evidence))
-
-    def _without_repeated(self, rows: DataFrame) -> DataFrame:
-        """The rows, refused where others have the same id."""
+    def _evidence(self) -> tuple[DataFrame, list[Row]]:
+        """The same, rows with the id of others refused."""
         if self._repeated is None:
-            return rows
-        marked = rows.join(self._repeated.withColumn("_is_repeated", F.lit(True)), self.predictions.ids, "left")
-        refusal = F.when(F.col("_is_repeated"), F.lit(int(Refusal.REPEATED_ID)).cast("byte")).otherwise(F.col(c.REFUSAL))
-        return marked.withColumn(c.REFUSAL, refusal).drop("_is_repeated")
+            return self._read
+        packed = self._storage.keep(self.predictions.evidence(self._repeated))
+        return packed, class_aggregates(packed, self.predictions.listing)
 
     @cached_property
     def _aggregated(self) -> tuple[ClassStatistics, list[Row]]:
-        _, rows = self._read
-        if self._repeated is not None:
-            rows = class_aggregates(self._evidence.where(is_example()), Bounds.aggregates())
-        return class_statistics(rows, self.predictions.known_classes, may_be_empty=self._given_thresholds is not None)
+        may_be_empty = self._given_thresholds is not None
+        return class_statistics(self._evidence[1], self.predictions.known_classes, may_be_empty=may_be_empty)
 
     @property
     def statistics(self) -> ClassStatistics:
@@ -194,32 +194,35 @@ class LabelAudit:
             raise ConfigurationError(f"thresholds: {len(self._given_thresholds)} were given for {self.num_classes} classes")
         return np.asarray(self._given_thresholds, dtype=np.float64)
 
-    @property
-    def _entries(self) -> DataFrame:
-        """The evidence of accepted rows, runners-up too."""
-        return self._evidence.where(self._accepted)
+    def _blocks(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
+        """What a kernel makes of the accepted rows of the evidence."""
+        return mapped(self._evidence[0], kernel, schema, parts, self.num_classes)
 
-    @property
-    def _rows(self) -> DataFrame:
-        """Accepted rows; some suspects carry their arrays."""
-        return self._entries.where(is_example())
+    def _suspect_blocks(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
+        """What a kernel makes of the suspects."""
+        return mapped(self._evidence[0].where("of_suspects"), kernel, schema, parts, self.num_classes)
 
-    def _all_arrays(self, of_classes: DataFrame | None = None) -> DataFrame:
-        """Accepted rows (of some given classes), all with arrays and second highest probability: another scan of the data."""
-        examples = self._without_repeated(self.predictions.examples(of_classes=of_classes, keep_arrays=self._keep_arrays))
-        return where_computed(examples.withColumn(c.SECOND, self.predictions.layout.second()), self._accepted)
+    def _arrays(self, of_classes: Flags | None = None) -> Source:
+        """The accepted rows (of some given classes), all with their arrays: another scan of the data."""
+        block, classes = self.predictions.block(every_array=True, of_classes=of_classes), self.num_classes
 
-    @property
-    def _accepted(self) -> Column:
-        return (F.col(c.REFUSAL) == 0) & (F.col(c.LENGTH) == self.num_classes)
+        def source(kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
+            def batches(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+                yield from kernel(block(batch).accepted(classes) for batch in rows)
 
-    @cached_property
-    def _settled(self) -> DataFrame:
-        return joints.with_confident_class(self._rows, self._thresholds)
+            return self.predictions.scan(batches, schema, self._repeated)
+
+        return source
 
     @cached_property
     def _settled_cells(self) -> CellTable:
-        return self._cells(joints.counted_cells(self._settled))
+        """What the evidence tells of the confident joint, and how many rows it leaves open."""
+        for parts in (("listed",), ("listed", "arrays")):  # arrays are many bytes, and rarely asked
+            cells = self._cells(joints.counted_cells(self._blocks, self._thresholds, self.predictions.layout, parts))
+            if not cells.where(f"{c.CONFIDENT} == {joints.UNSETTLED}").total(c.COUNT):
+                break
+        self._confident_parts = parts
+        return cells
 
     def _cells(self, cells: DataFrame) -> CellTable:
         """Cells, computed once: on the driver unless there are too many."""
@@ -230,48 +233,59 @@ class LabelAudit:
         return CellTable(self._spark, self.num_classes, cells.toPandas())
 
     @cached_property
-    def _contenders(self) -> DataFrame | None:
-        """The rows whose runners-up make them confident of a class, with that class; None if no row has to ask them."""
-        if not self._settled_cells.where(f"{c.CONFIDENT} == {joints.LISTED}").total(c.COUNT):
-            return None
-        return joints.contenders(self._entries, self._thresholds, self.predictions.ids)
-
-    @cached_property
     def _examined(self) -> DataFrame | None:
-        """The ambiguous rows with their confident class; those without array take another scan. None if none are."""
-        ambiguous = F.col(c.CONFIDENT) == joints.AMBIGUOUS
-        waiting = self._settled_cells.where(f"{c.CONFIDENT} == {joints.AMBIGUOUS}")
-        parts = []
-        if waiting.where("_array").total(c.COUNT):
-            parts.append(self._settled.where(ambiguous & F.col(c.PROBS).isNotNull()))
-        if waiting.where("not _array").total(c.COUNT):
-            others = joints.with_confident_class(self._all_arrays(), self._thresholds)
-            parts.append(where_computed(others, ambiguous & ~keeps_array(self._keep_arrays)))
-        kept = [*self.predictions.ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.PROBS]
-        layout = self.predictions.layout
-        examined = [joints.examined(part.select(*kept), layout, self._thresholds) for part in parts]
-        return self._storage.keep(reduce(DataFrame.unionByName, examined)) if examined else None
+        """Blocks of the rows that the evidence leaves open, their confident class read from the arrays. None if none are."""
+        if not self._settled_cells.where(f"{c.CONFIDENT} == {joints.UNSETTLED}").total(c.COUNT):
+            return None
+        thresholds, layout, listing = self._thresholds, self.predictions.layout, self.predictions.listing
+
+        def examined(blocks: Iterator[Block]) -> Iterator[Block]:
+            for block in blocks:
+                rows = joints.confident_classes(replace(block, arrays=None), thresholds, layout) == joints.UNSETTLED
+                rows &= ~listing.keeps(block.given, block.predicted, block.own, block.best, block.length)
+                found = block.where(rows)
+                assert found.arrays is not None
+                confident = joints.confident_in_arrays(found.arrays, thresholds, layout)
+                yield replace(found, confident=confident, kept=np.zeros(0, dtype=np.int64), arrays=found.arrays.slice(0, 0))
+
+        return self._storage.keep(self._arrays()(lambda blocks: packing(examined(blocks)), SCHEMA, ()))
 
     @property
-    def _settled_later(self) -> list[DataFrame]:
-        """What `_settled` leaves open, settled."""
-        return [rows for rows in (self._contenders, self._examined) if rows is not None]
+    def _settled(self) -> list[Source]:
+        """Blocks whose confident classes are known, but for rows that are in a later one."""
+        sources: list[Source] = [self._blocks]
+        if (examined := self._examined) is not None:
+            sources.append(lambda kernel, schema, parts: mapped(examined, kernel, schema, parts, self.num_classes))
+        return sources
 
     @cached_property
     def _joint(self) -> ConfidentJoint:
         counted = self._settled_cells.where(f"{c.CONFIDENT} >= {NO_CLASS}")
-        for more in self._settled_later:
-            cells = self._cells(joints.counted_cells(more))
+        for later in self._settled[1:]:
+            cells = self._cells(joints.counted_cells(later, self._thresholds, self.predictions.layout, ("listed",)))
             counted = counted.merged(cells, [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT).kept(self._storage.keep)
         return ConfidentJoint(counted, self.statistics.class_counts, self._storage.keep)
 
-    @property
-    def _confident_elsewhere(self) -> DataFrame:
-        """The rows confidently of another class than their given label; some carry their array."""
-        rows = self._settled
-        for more in self._settled_later:
-            rows = rows.unionByName(more, allowMissingColumns=True)
-        return rows.where(joints.is_off_diagonal())
+    def _confidently_wrong(self, *, suspects_only: bool) -> Callable[[Block], Flags]:
+        """Tells which rows of a block are confidently of another class than their given label."""
+        thresholds, layout = self._thresholds, self.predictions.layout
+
+        def wrong(block: Block) -> Flags:
+            confident = joints.confident_classes(block, thresholds, layout)
+            found = (confident >= 0) & (confident != block.given)
+            return np.asarray(found & block.suspects if suspects_only else found)
+
+        return wrong
+
+    def _rows_where(self, chosen: Callable[[Block], Flags], sources: Sequence[Source], parts: Sequence[str] = ()) -> DataFrame:
+        """The rows that a condition on blocks chooses, which asks for some parts of them."""
+        types = self.predictions.row_types
+
+        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+            for block in blocks:
+                yield block.frame(chosen(block), list(types))
+
+        return reduce(DataFrame.unionByName, [source(kernel, ddl(types), ("ids", *parts)) for source in sources])
 
     # Answers ----------------------------------------------------------------------------------------------------------
 
@@ -375,8 +389,8 @@ class LabelAudit:
         """A label quality score for every accepted row; lower means more likely wrong (SEMANTICS 5).
 
         Args:
-            method: "self_confidence", answered from the evidence, or "normalized_margin" or "confidence_weighted_entropy", which
-                read the arrays again.
+            method: "self_confidence" or "normalized_margin", answered from the evidence, or "confidence_weighted_entropy", which
+                reads the arrays again.
             adjust_pred_probs: subtract the confident thresholds from the probabilities first, which reads the arrays again;
                 not with entropy.
 
@@ -387,10 +401,7 @@ class LabelAudit:
             ConfigurationError: unknown method, or an option that needs probabilities on scores.
         """
         self._check_method(method, adjust_pred_probs, "method")
-        rows = self._rows if method == "self_confidence" and not adjust_pred_probs else self._all_arrays()
-        if scores.needs_arrays(method, adjust_pred_probs):
-            rows = rows.select(*self.predictions.ids, c.GIVEN, c.PREDICTED, c.PROBS)
-        scored = scores.with_label_quality(rows, self.predictions.layout, method, adjust_pred_probs, self._thresholds)
+        scored = self._scored(method, adjust_pred_probs, [*self.predictions.ids, c.GIVEN, c.PREDICTED])
         return scored.select(
             *self.predictions.restore_ids(),
             self.predictions.class_column(c.GIVEN).alias(c.GIVEN_LABEL),
@@ -432,20 +443,18 @@ class LabelAudit:
         """
         options = FilterOptions(filter_by, frac_noise, num_to_remove_per_class, min_examples_per_class, num_issues)
         self._check_method(rank_by, adjust_pred_probs, "rank_by")
-        flagged = self._second_known(self._flagged(options))
+        flagged, ids = self._flagged(options).withColumn(c.NORMALIZED_MARGIN, scores.margin()), self.predictions.ids
         if scores.needs_arrays(rank_by, adjust_pred_probs):
-            flagged = self._with_arrays(flagged)
-        scored = scores.with_label_quality(
-            flagged.withColumn(c.NORMALIZED_MARGIN, scores.margin()),
-            self.predictions.layout,
-            rank_by,
-            adjust_pred_probs,
-            self._thresholds,
-        )
-        ids = self.predictions.ids
-        narrow = scored.select(*ids, c.GIVEN, c.PREDICTED, c.LABEL_QUALITY, c.SELF, c.NORMALIZED_MARGIN)
+            may_agree = filter_by in (*filters.LOWEST, "off_diagonal")
+            flagged = flagged.join(self._scored(rank_by, adjust_pred_probs, ids, suspects_only=not may_agree), ids)
+        else:
+            quality = F.col(c.SELF).cast("double") if rank_by == "self_confidence" else F.col(c.NORMALIZED_MARGIN)
+            flagged = flagged.withColumn(c.LABEL_QUALITY, quality)
+        narrow = flagged.select(*ids, c.GIVEN, c.PREDICTED, c.LABEL_QUALITY, c.SELF, c.NORMALIZED_MARGIN)
         few = self._few_suspects or (isinstance(num_issues, int) and num_issues <= FEW)
-        narrow = narrow if few else self._storage.keep(narrow)
+        are_kept = filter_by in (*filters.LOWEST, "prune_by_noise_rate", "prune_by_class")
+        if not few and (scores.needs_arrays(rank_by, adjust_pred_probs) or not are_kept):
+            narrow = self._storage.keep(narrow)
         return ranked(narrow, c.LABEL_QUALITY, ids, c.RANK, few=few).select(
             *self.predictions.restore_ids(),
             self.predictions.class_column(c.GIVEN).alias(c.GIVEN_LABEL),
@@ -484,19 +493,22 @@ class LabelAudit:
         Returns:
             slice_column, slice_value, examples, label_issues, label_quality, lower, upper.
         """
-        ids, slices = self.predictions.ids, self.predictions.slices
-        wrong = self._confident_elsewhere.where(suspect()).select(*ids).withColumn("_wrong", F.lit(1))
-        rows = self._rows.select(*ids, *slices).join(wrong, ids, "left")
-        pairs = [F.struct(F.lit(col).alias("slice_column"), F.col(name).alias("slice_value"))
-                 for col, name in zip(self.predictions.slice_by, slices, strict=True)]  # fmt: skip
-        if not pairs:
+        if not self.predictions.slice_by:
             raise ConfigurationError("slice_health needs columns to slice by: pass slice_by to LabelAudit")
+        slices, wrong = self.predictions.slices, self._confidently_wrong(suspects_only=True)
+        parts = [
+            health.slice_counts(source, slices, wrong, self._confident_parts, examples=i == 0)
+            for i, source in enumerate(self._settled)
+        ]
         counts = (
-            rows.select(F.inline(F.array(*pairs)), "_wrong")
-            .groupBy("slice_column", "slice_value")
-            .agg(F.count(F.lit(1)).alias(c.EXAMPLES), F.coalesce(F.sum("_wrong"), F.lit(0)).alias(c.LABEL_ISSUES))
+            reduce(DataFrame.unionByName, parts)
+            .groupBy("slice", "slice_value")
+            .agg(F.sum(c.EXAMPLES).alias(c.EXAMPLES), F.sum(c.LABEL_ISSUES).alias(c.LABEL_ISSUES))
         )
-        return counts.select("*", (1 - F.col(c.LABEL_ISSUES) / F.col(c.EXAMPLES)).alias(c.LABEL_QUALITY), *health.wilson())
+        names = F.array(*map(F.lit, self.predictions.slice_by))
+        quality = (1 - F.col(c.LABEL_ISSUES) / F.col(c.EXAMPLES)).alias(c.LABEL_QUALITY)
+        named = counts.select(F.get(names, F.col("slice")).alias("slice_column"), "slice_value", c.EXAMPLES, c.LABEL_ISSUES)
+        return named.select("*", quality, *health.wilson())
 
     def score_distribution(self, issues: DataFrame) -> DataFrame:
         """How the self-confidences of each class are spread, in twenty ranges, and how many of each range are issues.
@@ -509,25 +521,28 @@ class LabelAudit:
         """
         stats = self.statistics
         low, high = (0.0, 1.0) if stats.are_probabilities else (stats.lowest, max(stats.highest, stats.lowest + 1e-12))
-        rows = self._named(self._rows.select(c.GIVEN, c.SELF), {c.GIVEN: c.CLASS}).withColumn("_issue", F.lit(0))
-        flagged = issues.select(
-            F.col(c.GIVEN_LABEL).alias(c.CLASS), F.col(c.SELF_CONFIDENCE).alias(c.SELF), F.lit(1).alias("_issue")
-        )
-        return health.score_distribution(rows.unionByName(flagged), low, high)
+        examples = self._named(health.spread(self._blocks, low, high), {c.GIVEN: c.CLASS})
+        flagged = issues.select(F.col(c.GIVEN_LABEL).alias(c.CLASS), F.col(c.SELF_CONFIDENCE).alias(c.SELF))
+        return health.score_distribution(examples, flagged, low, high)
 
     def rejected(self) -> DataFrame:
         """The input rows that could not be used: id columns, reason, and the row as JSON. Another scan of the data."""
-        rows = self._without_repeated(self.predictions.examples(source=True))
+        types = {**self.predictions.id_types, c.REASON: "string", c.ROW: "string"}
+        columns = [*self.predictions.restore_ids(), F.col(c.REASON), F.col(c.ROW)]
         if not self.statistics.num_rejected:
-            rows = rows.where(F.lit(False))  # which Spark knows without reading
-        wrong_length = (F.col(c.LENGTH) != self.num_classes) & F.col(c.REFUSAL).isin(*map(int, LENGTH_FIRST))
-        code = F.when(wrong_length, F.lit(int(Refusal.WRONG_LENGTH))).otherwise(F.col(c.REFUSAL))
-        reasons = reduce(
-            lambda other, reason: F.when(code == int(reason), F.lit(REASONS[reason])).otherwise(other),
-            REASONS,
-            F.lit(None).cast("string"),
-        )
-        return where_computed(rows, code != 0).select(*self.predictions.restore_ids(), reasons.alias(c.REASON), c.ROW)
+            return self._spark.createDataFrame([], ddl(types)).select(*columns)
+        block, classes = self.predictions.block(), self.num_classes
+
+        def kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                found = block(batch)
+                codes = final_reasons(found, classes)
+                refused = codes > 0
+                reasons = pa.array([REASONS.get(Refusal(code)) for code in range(len(Refusal))]).take(pa.array(codes[refused]))
+                row = batch.column(c.ROW).filter(pa.array(refused))
+                yield found.frame(refused, list(types), {c.REASON: reasons, c.ROW: row})
+
+        return self.predictions.scan(kernel, ddl(types), self._repeated, source=True).select(*columns)
 
     # Parts of the answers ---------------------------------------------------------------------------------------------
 
@@ -537,23 +552,46 @@ class LabelAudit:
             what = "adjust_pred_probs" if adjust_pred_probs else f"{option}={method!r}"
             scores.check_probabilities(self.statistics.are_probabilities, self.statistics.lowest, self.statistics.highest, what)
 
+    def _scored(self, method: str, adjust_pred_probs: bool, names: Sequence[str], *, suspects_only: bool = False) -> DataFrame:
+        """Columns of the accepted rows, or of suspects only, with their label quality."""
+        source: Source = self._blocks
+        score: scores.Score = scores.margins if method == "normalized_margin" else scores.self_confidences
+        if scores.needs_arrays(method, adjust_pred_probs):
+            source = self._arrays()
+            score = scores.array_scores(method, adjust_pred_probs, self._thresholds, self.predictions.layout)
+        types = {name: kind for name, kind in self.predictions.row_types.items() if name in names}
+
+        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+            for block in blocks:
+                some = block.where(block.suspects) if suspects_only else block
+                yield some.frame(np.arange(len(some)), list(types), {c.LABEL_QUALITY: score(some)})
+
+        return source(kernel, ddl({**types, c.LABEL_QUALITY: "double"}), ("ids",))
+
+    def _chooser(self, *, few: bool) -> Chooser:
+        return Chooser(self._spark, self.predictions.id_types, self.predictions.row_types, self._storage.keep, few)
+
     def _flagged(self, options: FilterOptions) -> DataFrame:
         ids, kind = self.predictions.ids, options.filter_by
         if kind == "predicted_neq_given":
-            return filters.predicted_neq_given(self._rows)
-        if kind == "confident_learning":
-            return self._confident_elsewhere.where(suspect())
-        if kind == "off_diagonal":
-            return self._with_second(self._confident_elsewhere)
+            return self._rows_where(lambda block: block.suspects, [self._suspect_blocks])
+        if kind in ("confident_learning", "off_diagonal"):
+            wrong = self._confidently_wrong(suspects_only=kind == "confident_learning")
+            return self._rows_where(wrong, self._settled, self._confident_parts)
         if kind in filters.LOWEST:
-            return self._with_second(self._lowest(kind, options.num_issues))
+            wanted = options.num_issues
+            number = wanted if isinstance(wanted, int) else self.num_label_issues(estimation_method=wanted or "off_diagonal")
+            score = scores.margins if kind == "low_normalized_margin" else scores.self_confidences
+            chooser = self._chooser(few=self.num_examples <= FEW)
+            return filters.lowest_scores(self._blocks, chooser, score, number)
         self._warn_of_small_classes(options.min_examples_per_class)
-        rows, remove = self._rows, filters.removals(self._joint.calibrated, self.statistics.class_counts, options)
-        if kind in ("prune_by_class", "both"):
-            rows = filters.pruned_by_class(rows, ids, remove.dataframe(), few=self.num_examples <= FEW)
-        if kind in ("prune_by_noise_rate", "both"):
-            by_rate = self._pruned_by_noise_rate(options, remove)
-            rows = by_rate if kind == "prune_by_noise_rate" else rows.drop(c.PROBS).join(by_rate.select(*ids), ids, "left_semi")
+        remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options)
+        if kind == "prune_by_noise_rate":
+            return self._pruned_by_noise_rate(options, remove)
+        quotas = remove.totals(c.GIVEN, QUOTA, diagonal=True).astype(np.int64)
+        rows = filters.pruned_by_class(self._blocks, self._chooser(few=self.num_examples <= FEW), quotas)
+        if kind == "both":
+            rows = rows.join(self._pruned_by_noise_rate(options, remove).select(*ids), ids, "left_semi")
         return rows
 
     def _pruned_by_noise_rate(self, options: FilterOptions, remove: CellTable) -> DataFrame:
@@ -561,71 +599,18 @@ class LabelAudit:
         wanted = options.num_to_remove_per_class
         key = (options.frac_noise, None if wanted is None else tuple(wanted), options.min_examples_per_class)
         if key not in self._pruned:
-            self._pruned[key] = filters.pruned_by_noise_rate(
-                self._entries,
-                self._all_arrays,
-                self.predictions.layout,
-                self.predictions.ids,
-                remove,
-                Bounds.of(self._aggregated[1], self.num_classes),
-                self._storage.keep,
-                self._cells,
-                few=self._few_suspects,
-                small=not self._keep_arrays or self._suspects * self.num_classes <= FEW,
-                keep_arrays=self._keep_arrays,
-            )
+            chooser, bounds = self._chooser(few=self._few_suspects), Bounds.of(self._aggregated[1], self.num_classes)
+            layout, sources = self.predictions.layout, (self._blocks, self._suspect_blocks, self._arrays)
+            flagged = [
+                rows
+                for pairs in remove.where(f"{c.GIVEN} != {c.TRUE}").frames()
+                for rows in filters.pruned_by_noise_rate(*sources, chooser, layout, pairs, bounds)
+            ]
+            none = self._spark.createDataFrame([], ddl(self.predictions.row_types))
+            rows = reduce(DataFrame.unionByName, flagged or [none])
+            once = len(flagged) < 2 and not chooser.few
+            self._pruned[key] = rows if once else rows.dropDuplicates(self.predictions.ids)
         return self._pruned[key]
-
-    def _lowest(self, kind: str, wanted: int | str | None) -> DataFrame:
-        """The rows of lowest score.
-
-        A suspect's margin is below 0.5 and needs no second highest probability; that of a row whose given label is predicted
-        is not below. So as long as there are suspects enough, only rows that predict another class matter: others are read
-        again.
-        """
-        number = wanted if isinstance(wanted, int) else self.num_label_issues(estimation_method=wanted or "off_diagonal")
-        rows, score = self._rows, F.col(c.SELF).cast("double")
-        if kind == "low_normalized_margin":
-            score = scores.margin()
-            if number <= self._suspects:
-                rows = self._second_known(rows.where(F.col(c.PREDICTED) != F.col(c.GIVEN)))
-            else:
-                rows = self._all_arrays()
-        return filters.lowest_scores(rows, self.predictions.ids, score, number, few=self.num_examples <= FEW)
-
-    def _with_second(self, flagged: DataFrame) -> DataFrame:
-        """The flagged rows with the second highest probability where the margin needs it; it may take another scan."""
-        ids, flagged = self.predictions.ids, self._second_known(flagged)
-        needs = (F.col(c.PREDICTED) == F.col(c.GIVEN)) & F.col(c.SECOND).isNull()
-        waiting = self._storage.keep(flagged.where(needs).select(*ids))
-        if waiting.isEmpty():
-            return flagged
-        runners_up = self._entries.where(~is_example()).join(waiting, ids, "left_semi")
-        found = self._storage.keep(runners_up.groupBy(*ids).agg(F.max(c.VALUE).alias("_found")))
-        missing = waiting.join(found, ids, "left_anti")
-        if not missing.isEmpty():
-            others = self._all_arrays().join(F.broadcast(missing), ids, "left_semi")
-            found = found.unionByName(others.select(*ids, F.col(c.SECOND).alias("_found")))
-        return flagged.join(found, ids, "left").withColumn(c.SECOND, F.coalesce(c.SECOND, "_found")).drop("_found")
-
-    def _second_known(self, rows: DataFrame) -> DataFrame:
-        """The rows with a second highest probability: as far as it is known, else null."""
-        if c.SECOND in rows.columns:
-            return rows
-        return rows.withColumn(c.SECOND, F.lit(None).cast(self.predictions.layout.element))
-
-    def _with_arrays(self, flagged: DataFrame) -> DataFrame:
-        """The flagged rows, each with its array: from the evidence, or from another scan if any lacks it there."""
-        ids = self.predictions.ids
-        columns = [*ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB, c.SECOND, c.PROBS]
-        wanted = self._storage.keep(flagged.select(*ids))
-        kept = self._second_known(self._rows.where(F.col(c.PROBS).isNotNull())).select(*columns)
-        at_hand = kept.join(F.broadcast(wanted), ids, "left_semi")
-        missing = self._storage.keep(wanted.join(kept.select(*ids), ids, "left_anti"))
-        if missing.isEmpty():
-            return at_hand
-        others = self._all_arrays().join(F.broadcast(missing), ids, "left_semi")
-        return at_hand.unionByName(others.select(*columns))
 
     @cached_property
     def _suspects(self) -> int:

@@ -1,6 +1,6 @@
 """A sparse table over (given class, true class), small enough for the driver or spread over the cluster."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from cl_spark import columns as c
 
 DRIVER_CELLS = 4_000_000
 """Up to so many non-zero cells a table lives on the driver, whatever K is; larger ones stay on the cluster."""
+
+PART_CELLS = 4_000_000
+"""So many cells of a larger table are worked on at a time."""
 
 GROUPS = 256
 """Into how many groups of whole given classes a table on the cluster is cut for a kernel."""
@@ -99,10 +102,15 @@ class CellTable:
         classes = self.spark.createDataFrame(pd.DataFrame({c.GIVEN: np.arange(len(values)), name: values}))
         return replace(self, frame=frame.join(F.broadcast(classes), c.GIVEN))
 
-    def any(self) -> bool:
-        """Whether there is a cell."""
-        frame = self.frame
-        return len(frame) > 0 if isinstance(frame, pd.DataFrame) else not frame.isEmpty()
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """The cells on the driver, sorted by (given, true), in parts of whole given classes that fit there."""
+        frame, keys = self.frame, [c.GIVEN, c.TRUE]
+        if isinstance(frame, pd.DataFrame):
+            yield frame.sort_values(keys, ignore_index=True)
+            return
+        parts = -(-frame.count() // PART_CELLS)
+        for part in range(parts):
+            yield frame.where(F.pmod(c.GIVEN, F.lit(parts)) == part).toPandas().sort_values(keys, ignore_index=True)
 
     def renamed(self, old: str, new: str) -> "CellTable":
         """The table with a column renamed."""

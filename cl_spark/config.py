@@ -43,6 +43,11 @@ class AuditConfig(BaseModel):
         False, description="The values are promised to be probabilities: rows with a negative one or a sum off 1 are rejected"
     )
     check_ids: bool = Field(True, description="Look for ids that several rows share, and reject those rows")
+    read_files: bool = Field(
+        True,
+        description="Tasks read Parquet files (of Delta tables too) themselves where they lie in a file system, which is faster; "
+        "say no where tasks reach them by Spark only",
+    )
     on_bad_rows: Literal["reject", "fail"] = Field(
         "reject", description="What rows that cannot be used do: go to `rejected`, or fail the run before anything is written"
     )

@@ -2,65 +2,48 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Row
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, Row
 
 from cl_spark import columns as c
+from cl_spark.blocks import Block, Source
 from cl_spark.cells import CellTable
-from cl_spark.cuts import CHOSEN, LAST, QUOTA, chosen, cuts, last, lowest
+from cl_spark.cuts import QUOTA, Chooser, Scored
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
+from cl_spark.kernels.evidence import Flags
 from cl_spark.kernels.removal import removal_counts
 from cl_spark.layouts import Layout
-from cl_spark.predictions import is_example, keeps_array, suspect, where_computed
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST, "off_diagonal")
 ESTIMATES = ("off_diagonal", "off_diagonal_calibrated", "off_diagonal_fraction", "off_diagonal_custom")
 
-NO_BOUND = 1e300
-"""Above every score."""
-
-Rows = Callable[[DataFrame], DataFrame]
-
 
 @dataclass(frozen=True)
 class Bounds:
-    """The lowest score that rows of each given class may have for a class they have no entry for; (K,) each.
+    """The lowest score that rows of each given class may have for a class they do not list; (K,) each.
 
     Attributes:
-        suspect: of the suspects.
-        without_array: of the suspects whose arrays are not at hand.
-        other: of the other rows.
+        suspect: of the suspects without their array.
+        other: of the rows that are no suspects.
     """
 
     suspect: NDArray[np.float64]
-    without_array: NDArray[np.float64]
     other: NDArray[np.float64]
-
-    @staticmethod
-    def aggregates() -> list[Column]:
-        """What to aggregate the examples of each class by."""
-        kinds = {"suspect": suspect(), "without_array": suspect() & F.col(c.PROBS).isNull(), "other": ~suspect()}
-        return [F.min(F.when(rows, least_score())).alias(f"_{name}") for name, rows in kinds.items()]
 
     @classmethod
     def of(cls, rows: Sequence[Row], num_classes: int) -> "Bounds":
         """The bounds in the aggregated rows of accepted examples."""
-        found = np.full((3, num_classes), NO_BOUND)
+        found = np.full((2, num_classes), np.inf)
         for row in rows:
-            values = (row["_suspect"], row["_without_array"], row["_other"])
-            found[:, row[c.GIVEN]] = [NO_BOUND if value is None else value for value in values]
+            found[:, row[c.GIVEN]] = row["_without_array"], row["_other"]
         return cls(*found)
-
-    def columns(self) -> dict[str, NDArray[np.float64]]:
-        """By the names cells have them."""
-        return {f"_{name}": values for name, values in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -129,139 +112,154 @@ def removals(calibrated: CellTable, class_counts: NDArray[np.int64], options: Fi
     return calibrated.from_counts(kernel, QUOTA)
 
 
-def predicted_neq_given(rows: DataFrame) -> DataFrame:
-    """Rows whose predicted class is not their given label (by more than the slack)."""
-    return rows.where(suspect())
-
-
-def lowest_scores(rows: DataFrame, ids: Sequence[str], score: Column, number: int, *, few: bool) -> DataFrame:
+def lowest_scores(source: Source, chooser: Chooser, score: Callable[[Block], NDArray[np.float64]], number: int) -> DataFrame:
     """The given number of rows with the lowest score over the whole table."""
-    if number == 0:
-        return rows.where(F.lit(False))
-    scored = rows.drop(c.PROBS).withColumn(c.SCORE, score)
-    if few:
-        return scored.orderBy(c.SCORE, *ids).limit(number)
-    return lowest(scored, [], ids, rows.sparkSession.createDataFrame([(number,)], f"{QUOTA} long"), few=few)
+
+    def entries(block: Block) -> Scored:
+        rows = np.arange(len(block) if number else 0)
+        return np.zeros(len(rows), dtype=np.int64), rows, score(block)[rows]
+
+    return chooser.lowest(source, entries, np.array([number]))
 
 
-def pruned_by_class(rows: DataFrame, ids: Sequence[str], remove: DataFrame, *, few: bool) -> DataFrame:
+def pruned_by_class(source: Source, chooser: Chooser, quotas: NDArray[np.int64]) -> DataFrame:
     """Suspects among the rows with the lowest self-confidence of each given class, as many as the class is to lose.
 
     Non-suspects take their places in the count too: the agreement rule drops them only afterwards.
+
+    Args:
+        source: the evidence.
+        chooser: what chooses.
+        quotas: (K,) how many each class is to lose.
     """
-    quotas = remove.where(F.col(c.GIVEN) == F.col(c.TRUE)).select(c.GIVEN, QUOTA)
-    scored = rows.drop(c.PROBS).withColumn(c.SCORE, F.col(c.SELF).cast("double"))
-    return lowest(scored, [c.GIVEN], ids, quotas, few=few).where(suspect())
+
+    def entries(block: Block) -> Scored:
+        rows = np.flatnonzero(quotas[block.given] > 0)
+        return block.given[rows].astype(np.int64), rows, block.own[rows].astype(np.float64)
+
+    return chooser.lowest(source, entries, quotas, suspects_only=True)
 
 
 def pruned_by_noise_rate(
-    evidence: DataFrame,
-    all_arrays: Rows,
+    source: Source,
+    suspects: Source,
+    arrays: Callable[[Flags], Source],
+    chooser: Chooser,
     layout: Layout,
-    ids: Sequence[str],
-    remove: CellTable,
+    pairs: pd.DataFrame,
     bounds: Bounds,
-    keep: Callable[[DataFrame], DataFrame],
-    cells: Callable[[DataFrame], CellTable],
-    *,
-    few: bool,
-    small: bool,
-    keep_arrays: bool,
-) -> DataFrame:
+) -> list[DataFrame]:
     """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
 
     Each pair's rows are chosen where that is cheap, and the choice stands if no row that was not looked at could come before
     its last:
 
-    1. among the suspects' entries in the evidence (left out where the next step is `small` work). Any other class of a row has
-       at most the row's bar.
-    2. among these and all classes of the suspects whose arrays are at hand. A row that is no suspect has
-       ``p_j - p_k <= 1e-6``; where that is not enough, its entries are looked at, and its bar.
-    3. among all rows of the class with `all_arrays`, another scan: the fallback.
+    1. of many rows, among the suspects' entries with ``p_j > p_k``: from the array where it is at hand, else of the classes
+       listed. Any other class of a row has at most the row's bar. A row that is no suspect has ``p_j - p_k <= 1e-6``.
+    2. among all that the evidence tells of any row of the class; others have at most their bars, and the same holds.
+    3. among all rows of the class, each with its array, in another scan: the fallback. What was the last of a full choice
+       before can only move up, so nothing after it is looked at.
 
-    The rows come without arrays.
+    Args:
+        source: the evidence.
+        suspects: that of suspects.
+        arrays: the same of some given classes, with the array of every row: another scan.
+        chooser: what chooses.
+        layout: of the arrays.
+        pairs: given, true and quota, sorted by both.
+        bounds: lowest scores of what the evidence does not tell.
+
+    Returns:
+        The rows, in parts that may overlap.
     """
-    pair = [c.GIVEN, c.TRUE]
-    of_row = [*ids, c.PREDICTED, c.SELF, c.MAX_PROB]
-    is_suspect = suspect()
-    suspects = evidence.where(is_suspect)
+    parts = ("listed", "arrays")
+    given, quotas = pairs[c.GIVEN].to_numpy(), pairs[QUOTA].to_numpy(dtype=np.int64)
+    limit, waiting = np.full(len(pairs), np.inf), np.ones(len(pairs), dtype=bool)
+    tiers = [(source, np.minimum(bounds.suspect, np.maximum(bounds.other, -EPS)))]
+    if not chooser.few:
+        tiers.insert(0, (suspects, np.minimum(bounds.suspect, -EPS)))
     flagged: list[DataFrame] = []
-
-    def cut(entries: DataFrame, pairs: CellTable) -> tuple[DataFrame, DataFrame, CellTable]:
-        """What to choose from, where each pair would be cut if that were all, and the pairs with their last score and number."""
-        quotas = pairs.dataframe().select(*pair, QUOTA)
-        if few:
-            entries = keep(lowest(entries, pair, ids, quotas, few=True))
-            found = keep(last(entries, pair, ids, F.count(F.lit(1))))
-        else:
-            found = keep(cuts(entries, pair, ids, quotas))
-        told = cells(found.select(*pair, LAST, CHOSEN))
-        return entries, found, pairs.with_columns_of(told, pair).filled({LAST: -NO_BOUND, CHOSEN: 0}).kept(keep)
-
-    def settle(entries: DataFrame, found: DataFrame, pairs: CellTable, stands: str) -> CellTable:
-        """Flag the rows chosen for the pairs where the choice stands; returns the other pairs."""
-        settled = found.join(F.broadcast(pairs.where(stands).dataframe().select(*pair)), pair, "left_semi")
-        flagged.append(chosen(entries, settled, pair, ids))
-        return pairs.where(f"not ({stands})")
-
-    full = f"{CHOSEN} == {QUOTA}"
-    before_others = f"({full} and {LAST} < {-EPS})"
-    waiting = remove.where(f"{c.GIVEN} != {c.TRUE}")
-    for name, values in bounds.columns().items():
-        waiting = waiting.with_class_values(name, values)
-    columns = [*pair, QUOTA, *bounds.columns()]
-    if not small:
-        entries, found, decided = cut(listed_entries(suspects, of_row), waiting)
-        waiting = settle(entries, found, decided, f"{before_others} and {LAST} < _suspect").select(columns)
-    if small or waiting.any():
-        arrays = suspects.where(is_example() & F.col(c.PROBS).isNotNull())
-        more = entries_of(arrays, layout, of_row, waiting.dataframe())
-        without = listed_entries(suspects.where(~keeps_array(keep_arrays)), of_row)
-        entries, found, decided = cut(more.unionByName(without), waiting)
-        before_suspects = f"(_without_array == {NO_BOUND} or ({full} and {LAST} < _without_array))"
-        decided = settle(entries, found, decided, f"{before_suspects} and {before_others}")
-        if decided.any():
-            known = listed_entries(evidence.where(~is_suspect), of_row).groupBy(*pair).agg(F.min(c.SCORE).alias("_known"))
-            decided = decided.with_columns_of(cells(known), pair).filled({"_known": NO_BOUND}).kept(keep)
-            decided = settle(entries, found, decided, f"{before_suspects} and {LAST} < _known and {LAST} < _other")
-        waiting = decided
+    for blocks, bound in tiers:
+        if waiting.any():
+            asked = Pairs.of(pairs, waiting, limit, layout, len(bounds.other))
+            entries = partial(entries_of_pairs, pairs=asked, suspects_only=blocks is suspects)
+            choice = chooser.choice(blocks, entries, quotas, parts)
+            full = waiting & (choice.number == quotas)
+            stands = full & (choice.last < bound[given])
+            limit[full] = choice.last[full]
+            waiting &= ~stands
+            if stands.any():
+                flagged.append(chooser.suspects(blocks, entries, choice, stands, parts))
     if waiting.any():
-        # of a row, classes it has no entry for come after its least score: beyond the last chosen, its entries are enough
-        surely = F.when((F.col(CHOSEN) == F.col(QUOTA)) | (F.col("_without_array") == NO_BOUND), F.col(LAST))
-        limits = waiting.dataframe().groupBy(c.GIVEN).agg(F.max(F.coalesce(surely, F.lit(NO_BOUND))).alias("_limit"))
-        reading = where_computed(all_arrays(limits).join(F.broadcast(limits), c.GIVEN), least_score() <= F.col("_limit"))
-        rest = evidence.join(F.broadcast(limits), c.GIVEN).where(least_score() > F.col("_limit"))
-        entries = entries_of(reading, layout, of_row, waiting.dataframe()).unionByName(listed_entries(rest, of_row))
-        entries = entries if few else keep(entries)
-        flagged.append(lowest(entries, pair, ids, waiting.dataframe().select(*pair, QUOTA), few=few))
-    return reduce(DataFrame.unionByName, flagged).where(is_suspect).dropDuplicates(list(ids))
+        asked = Pairs.of(pairs, waiting, limit, layout, len(bounds.other))
+        entries = partial(entries_of_pairs, pairs=asked, suspects_only=False)
+        flagged.append(chooser.lowest(arrays(asked.sizes > 0), entries, quotas, suspects_only=True))
+    return flagged
 
 
-def listed_entries(evidence: DataFrame, of_row: Sequence[str]) -> DataFrame:
-    """What rows of the evidence say of other classes than the given: the same columns as `entries_of`."""
-    score = F.col(c.SELF).cast("double") - F.col(c.VALUE).cast("double")
-    others = evidence.where(F.col(c.ENTRY) != F.col(c.GIVEN))
-    return others.select(c.GIVEN, F.col(c.ENTRY).alias(c.TRUE), *of_row, score.alias(c.SCORE))
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of classes to find entries for.
+
+    Attributes:
+        num_classes: K.
+        layout: of the arrays.
+        key: given class times K plus the other, ascending.
+        number: which pair that is.
+        limit: scores beyond are not asked for.
+        starts: (K,) where the pairs of a given class begin.
+        sizes: (K,) how many it has.
+    """
+
+    num_classes: int
+    layout: Layout
+    key: NDArray[np.int64]
+    number: NDArray[np.int64]
+    limit: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @staticmethod
+    def of(pairs: pd.DataFrame, some: Flags, limit: NDArray[np.float64], layout: Layout, num_classes: int) -> "Pairs":
+        """Some of the pairs of a frame that is sorted by (given, true)."""
+        number = np.flatnonzero(some)
+        given, true = (pairs[name].to_numpy(dtype=np.int64)[number] for name in (c.GIVEN, c.TRUE))
+        sizes = np.bincount(given, minlength=num_classes)
+        return Pairs(num_classes, layout, given * num_classes + true, number, limit[number], np.cumsum(sizes) - sizes, sizes)
 
 
-def least_score() -> Column:
-    """No class without an evidence row gives the example a lower score than this."""
-    return F.col(c.SELF).cast("double") - F.col(c.BAR).cast("double")
+def entries_of_pairs(block: Block, *, pairs: Pairs, suspects_only: bool) -> Scored:
+    """What the evidence tells of the pairs: (pair, row, ``p_k - p_j``) each; of suspects only what is below 0.
 
+    All pairs of a row whose array is at hand, else those it lists, and its predicted class.
+    """
+    assert block.listed is not None
+    assert block.kept is not None
+    assert block.arrays is not None
+    wanted = pairs.sizes[block.given] > 0
+    if suspects_only:
+        wanted &= block.suspects
+    own = block.own.astype(np.float64)
 
-def _by_class(pairs: DataFrame) -> DataFrame:
-    return pairs.groupBy(c.GIVEN).agg(F.collect_list(c.TRUE).alias("_others"))
+    kept = np.flatnonzero(wanted[block.kept])
+    given = block.given[block.kept[kept]]
+    sizes = pairs.sizes[given]
+    at = np.repeat(kept, sizes)
+    of_pair = np.repeat(pairs.starts[given] - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(at))
+    values = pairs.layout.values_at(block.arrays, at, pairs.key[of_pair] % pairs.num_classes)
+    at_hand = of_pair, block.kept[at], own[block.kept[at]] - values.astype(np.float64)
 
+    asked = wanted & block.without_array
+    best = np.flatnonzero(asked)
+    listed = np.flatnonzero(asked[block.listed.row])
+    row = np.concatenate([best, block.listed.row[listed]])
+    of_class = np.concatenate([block.predicted[best], block.listed.of_class[listed]])
+    value = np.concatenate([block.best[best], block.listed.value[listed]])
+    key = block.given[row].astype(np.int64) * pairs.num_classes + of_class
+    place = np.minimum(np.searchsorted(pairs.key, key), len(pairs.key) - 1)
+    inside = pairs.key[place] == key
+    told = place[inside], row[inside], own[row[inside]] - value[inside].astype(np.float64)
 
-def difference(layout: Layout, other: Column) -> Column:
-    """``p_k - p_j`` of given class k and another class j: the lower, the more the row looks like j."""
-    return F.col(c.SELF).cast("double") - layout.at(other).cast("double")
-
-
-def entries_of(rows: DataFrame, layout: Layout, of_row: Sequence[str], pairs: DataFrame) -> DataFrame:
-    """One entry per row and pair of its given class: given, true, what is kept of the row, and the score ``p_k - p_j``."""
-    return (
-        rows.join(F.broadcast(_by_class(pairs)), c.GIVEN)
-        .withColumn(c.TRUE, F.explode("_others"))
-        .select(c.GIVEN, c.TRUE, *of_row, difference(layout, F.col(c.TRUE)).alias(c.SCORE))
-    )
+    pair, row, score = (np.concatenate(both) for both in zip(at_hand, told, strict=True))
+    kept = (score < 0 if suspects_only else True) & (score <= pairs.limit[pair])
+    return pairs.number[pair[kept]], row[kept], score[kept]

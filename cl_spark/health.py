@@ -1,17 +1,22 @@
 """How healthy each class, each pair of classes, and the whole dataset is (SEMANTICS 6)."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
+from cl_spark.blocks import Block, Source
 from cl_spark.cards import card
 from cl_spark.cells import CellTable
+from cl_spark.kernels.counts import added, no_counts
+from cl_spark.kernels.evidence import Flags
 
 
 @dataclass(frozen=True)
@@ -97,20 +102,69 @@ RANGES = 20
 """Ranges that `score_distribution` tells apart."""
 
 
-def score_distribution(rows: DataFrame, low: float, high: float) -> DataFrame:
+def spread(source: Source, low: float, high: float) -> DataFrame:
+    """Examples of each given class by range of self-confidence, of `RANGES` from ``low`` to ``high``."""
+
+    def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        counts = no_counts()
+        for block in blocks:
+            position = np.floor((block.own.astype(np.float64) - low) / (high - low) * RANGES).astype(np.int64)
+            counts = added(counts, block.given.astype(np.int64) * RANGES + np.minimum(position, RANGES - 1))
+        given, position = np.divmod(counts[0], RANGES)
+        yield pa.RecordBatch.from_arrays(list(map(pa.array, (given, position, counts[1]))), names=[c.GIVEN, "_range", c.EXAMPLES])
+
+    return source(kernel, f"{c.GIVEN} bigint, _range bigint, {c.EXAMPLES} bigint", ())
+
+
+def score_distribution(examples: DataFrame, issues: DataFrame, low: float, high: float) -> DataFrame:
     """Examples and issues of each class by range of self-confidence.
 
     Args:
-        rows: class and self-confidence of every example, `_issue` 0, and of every issue once more, `_issue` 1.
+        examples: class, `_range` and examples, as `spread` has them.
+        issues: class and self-confidence of every issue.
         low: where the first range begins.
         high: where the last one ends.
     """
-    position = F.floor((F.col(c.SELF).cast("double") - low) / (high - low) * RANGES)
-    counted = rows.groupBy(c.CLASS, F.least(position, F.lit(RANGES - 1)).alias("_range")).agg(
-        F.count_if(F.col("_issue") == 0).alias(c.EXAMPLES), F.count_if(F.col("_issue") == 1).alias(c.LABEL_ISSUES)
+    position = F.least(F.floor((F.col(c.SELF).cast("double") - low) / (high - low) * RANGES), F.lit(RANGES - 1))
+    none = F.lit(0).cast("long")
+    of_issues = issues.select(
+        c.CLASS, position.alias("_range"), none.alias(c.EXAMPLES), F.lit(1).cast("long").alias(c.LABEL_ISSUES)
+    )
+    counted = examples.select(c.CLASS, "_range", c.EXAMPLES, none.alias(c.LABEL_ISSUES)).unionByName(of_issues)
+    counted = counted.groupBy(c.CLASS, "_range").agg(
+        F.sum(c.EXAMPLES).alias(c.EXAMPLES), F.sum(c.LABEL_ISSUES).alias(c.LABEL_ISSUES)
     )
     lower, upper = (F.lit(low) + (F.col("_range") + end) / F.lit(RANGES) * F.lit(high - low) for end in (0, 1))
     return counted.select(c.CLASS, lower.alias("lower"), upper.alias("upper"), c.EXAMPLES, c.LABEL_ISSUES)
+
+
+def slice_counts(
+    source: Source, slices: Sequence[str], wrong: Callable[[Block], Flags], parts: Sequence[str], *, examples: bool
+) -> DataFrame:
+    """How many examples have each value of the slice columns, and how many of them are wrong.
+
+    Args:
+        source: blocks.
+        slices: the columns' names in them.
+        wrong: which rows of a block are.
+        parts: parts of blocks that `wrong` asks for.
+        examples: count the examples; else only what is wrong.
+    """
+
+    def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        for block in blocks:
+            assert block.ids is not None
+            flags = pa.array(wrong(block).astype(np.int64))
+            for i, name in enumerate(slices):
+                table = pa.table({"value": block.ids.column(name), "wrong": flags})
+                found = table.group_by("value").aggregate([("wrong", "sum"), ([], "count_all")])
+                counts = found["count_all"] if examples else pa.array(np.zeros(found.num_rows, dtype=np.int64))
+                columns = {"slice": pa.array(np.full(found.num_rows, i, dtype=np.int32)), "slice_value": found["value"],
+                           c.EXAMPLES: counts, c.LABEL_ISSUES: found["wrong_sum"]}  # fmt: skip
+                yield from pa.table(columns).to_batches()
+
+    schema = f"slice int, slice_value string, {c.EXAMPLES} bigint, {c.LABEL_ISSUES} bigint"
+    return source(kernel, schema, ("ids", *parts))
 
 
 Z = 1.959963984540054

@@ -269,9 +269,9 @@ def _opened(spark: SparkSession, config: AuditConfig) -> tuple[Source, Source | 
     return source, labels, ResultTables(spark, str(config.output), config.format, name)
 
 
-def _audit(config: AuditConfig, df: DataFrame, labels: Source | None, expected_rows: int = 0) -> LabelAudit:
+def _audit(config: AuditConfig, df: DataFrame, labels: Source | None, *, read_files: bool = False) -> LabelAudit:
     of_labels = None if labels is None else labels.df
-    return LabelAudit(df, labels=of_labels, slice_by=config.slice_by, expected_rows=expected_rows, **config.input_arguments)
+    return LabelAudit(df, labels=of_labels, slice_by=config.slice_by, read_files=read_files, **config.input_arguments)
 
 
 def new_name(moment: datetime) -> str:
@@ -291,8 +291,9 @@ def explained(run_id: str, steps: Steps) -> Iterator[None]:
 
 def _counted(config: AuditConfig, source: Source, labels: Source | None) -> tuple[LabelAudit, int, str | None]:
     """The audit, rows to account for, counted without the audit's own scan, and the version of what is read."""
-    num_read, version = source.counted()
-    audit = _audit(config, source.df, labels, num_read)
+    audit = _audit(config, source.df, labels, read_files=config.read_files and source.is_of_plain_files())
+    files = audit.predictions.files
+    num_read, version = source.counted(None if files is None else files.rows)
     if labels is None:
         return audit, num_read, version
     return audit, audit.predictions.df.count(), f"{version}, labels {labels.counted()[1]}"

@@ -1,107 +1,86 @@
 """Stage 2: the confident class of each row, and the confident joint that counts them (JAIR 2021, equation 1)."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark.arrays import with_array_columns
+from cl_spark.blocks import Block, Source
 from cl_spark.cells import CellTable
 from cl_spark.kernels import EPS
 from cl_spark.kernels.calibration import DENSE_CLASSES, calibrated, scaled_total
 from cl_spark.kernels.confident import NO_CLASS, confident_class
-from cl_spark.layouts import Layout
-from cl_spark.predictions import is_example, suspect
+from cl_spark.kernels.counts import added, no_counts
+from cl_spark.layouts import VALUES_AT_ONCE, Layout
 
-AMBIGUOUS = -2
+UNSETTLED = -2
 """Confident class of a row that the evidence cannot settle: its array must be looked at."""
 
-LISTED = -3
-"""Confident class of a row that its runners-up settle: `contenders` tells of which class, if any."""
 
+def confident_classes(block: Block, thresholds: NDArray[np.float64], layout: Layout) -> NDArray[np.int32]:
+    """The confident class of each row of the evidence, -1 for none, or `UNSETTLED`.
 
-def with_confident_class(rows: DataFrame, thresholds: NDArray[np.float64]) -> DataFrame:
-    """Rows of the evidence with their confident class as far as their own columns tell it: a class, -1 for none, or a code.
-
-    Why that is exact. If ``max_prob`` reaches the threshold of `predicted` (less the slack), `predicted` is in the row's
-    confident set: alone, it is the class; among several, the rule takes the row's argmax, which it is. Else `predicted` is
-    not in it. If even ``max_prob`` is below every threshold, no class is. If classes below the row's bar are below every
-    threshold too, only its runners-up can be (`LISTED`). Otherwise the array tells (`AMBIGUOUS`).
+    Why that is exact. If the highest probability reaches the threshold of the predicted class (less the slack), that is in the
+    row's confident set: alone, it is the class; among several, the rule takes the row's argmax, which it is. Else it is
+    not in it. If even the highest is below every threshold, no class is. If classes below the row's bar are below every
+    threshold too, only those listed can be: one that reaches its threshold is the class, of several the argmax decides.
+    Otherwise the array tells, where it is at hand.
     """
-    best, lowest = F.col(c.MAX_PROB).cast("double"), F.lit(float(thresholds.min()) - EPS)
-    reached = with_reaches(rows, c.MAX_PROB, c.PREDICTED, thresholds, "_reached")
-    return reached.withColumn(
-        c.CONFIDENT,
-        F.when(F.col("_reached"), F.col(c.PREDICTED))
-        .when(best < lowest, F.lit(NO_CLASS))
-        .when(F.col(c.BAR).cast("double") < lowest, F.lit(LISTED))
-        .otherwise(F.lit(AMBIGUOUS)),
-    ).drop("_reached")
+    if block.confident is not None:
+        return block.confident
+    assert block.listed is not None
+    least, lowest = thresholds - EPS, float(thresholds.min()) - EPS
+    best = block.best.astype(np.float64)
+    found = np.where(best >= least[block.predicted], block.predicted, UNSETTLED).astype(np.int32)
+    open_rows = found == UNSETTLED
+    settled = open_rows & ((best < lowest) | (block.bar.astype(np.float64) < lowest))
+    found[settled] = NO_CLASS
+    entries = block.listed
+    member = settled[entries.row] & (entries.value.astype(np.float64) >= least[entries.of_class])
+    row, of_class = entries.row[member], entries.of_class[member]
+    found[row] = of_class
+    several = np.bincount(row, minlength=len(block)) > 1
+    found[several] = block.predicted[several]
+    if block.kept is not None and block.arrays is not None:
+        asked = np.flatnonzero(found[block.kept] == UNSETTLED)
+        found[block.kept[asked]] = confident_in_arrays(block.arrays.take(pa.array(asked)), thresholds, layout)
+    return found
 
 
-def with_reaches(rows: DataFrame, value: str, index: str, thresholds: NDArray[np.float64], name: str) -> DataFrame:
-    """The rows with whether a value reaches the confident threshold of a class, less the slack.
-
-    Up to `DENSE_CLASSES` the thresholds are one literal, folded to a constant: no join, and no plan of K nodes. Plans that
-    carried more of them would be too large to print.
-    """
-    least = np.minimum(thresholds - EPS, np.finfo(np.float64).max)  # JSON knows no infinity; no score reaches this
-    probability = F.col(value).cast("double")
-    if len(thresholds) <= DENSE_CLASSES:
-        table = F.from_json(F.lit(json.dumps(least.tolist())), "array<double>")
-        return rows.withColumn(name, probability >= F.get(table, F.col(index)))
-    frame = pd.DataFrame({index: np.arange(len(least), dtype=np.int32), "_least": least})
-    classes = F.broadcast(rows.sparkSession.createDataFrame(frame))
-    return rows.join(classes, index).withColumn(name, probability >= F.col("_least")).drop("_least")
+def confident_in_arrays(arrays: pa.Array, thresholds: NDArray[np.float64], layout: Layout) -> NDArray[np.int32]:
+    """The confident class of each row whose array is given."""
+    step = max(VALUES_AT_ONCE // len(thresholds), 1)
+    parts = [
+        confident_class(layout.matrix(arrays.slice(start, step), len(thresholds)), thresholds)
+        for start in range(0, len(arrays), step)
+    ]
+    return np.concatenate([np.zeros(0, dtype=np.int32), *parts])
 
 
-def contenders(evidence: DataFrame, thresholds: NDArray[np.float64], ids: Sequence[str]) -> DataFrame:
-    """The `LISTED` rows that are confident of a class, with that class, and their second highest probability.
+def counted_cells(source: Source, thresholds: NDArray[np.float64], layout: Layout, parts: Sequence[str]) -> DataFrame:
+    """How many rows of the evidence there are of each given class, confident class, and whether the row is a suspect."""
+    kinds = len(thresholds) - UNSETTLED
 
-    They are those with runners-up that reach their thresholds: one is the class, of several the argmax decides, `predicted`.
-    """
-    rows = with_confident_class(evidence.where(~is_example()), thresholds).where(F.col(c.CONFIDENT) == LISTED)
-    rows, reached = with_reaches(rows, c.VALUE, c.ENTRY, thresholds, "_member"), F.col("_member")
-    keys = [*ids, c.GIVEN, c.PREDICTED, c.SELF, c.MAX_PROB]
-    members = F.sum(reached.cast("int"))
-    return (
-        rows.groupBy(*keys)
-        .agg(
-            F.when(members == 1, F.max(F.when(reached, F.col(c.ENTRY)))).when(members > 1, F.col(c.PREDICTED)).alias(c.CONFIDENT),
-            F.max(c.VALUE).alias(c.SECOND),
-        )
-        .where(F.col(c.CONFIDENT).isNotNull())
-    )
+    def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        counts = no_counts()
+        for block in blocks:
+            confident = confident_classes(block, thresholds, layout).astype(np.int64) - UNSETTLED
+            counts = added(counts, (block.given.astype(np.int64) * kinds + confident) * 2 + block.suspects)
+        pair, is_suspect = np.divmod(counts[0], 2)
+        given, confident = np.divmod(pair, kinds)
+        columns = [given, confident + UNSETTLED, is_suspect.astype(bool), counts[1]]
+        yield pa.RecordBatch.from_arrays(list(map(pa.array, columns)), names=[c.GIVEN, c.CONFIDENT, "_suspect", c.COUNT])
 
-
-def examined(rows: DataFrame, layout: Layout, thresholds: NDArray[np.float64]) -> DataFrame:
-    """The rows with their confident class and second highest probability read from their arrays, which are dropped."""
-
-    def kernel(_: NDArray[np.int32], probs: NDArray[np.float64]) -> list[NDArray[Any]]:
-        return [confident_class(probs, thresholds), np.partition(probs, -2, axis=1)[:, -2]]
-
-    columns = {c.CONFIDENT: "int", c.SECOND: layout.element}
-    return with_array_columns(rows.drop(c.CONFIDENT), layout, len(thresholds), columns, kernel)
-
-
-def counted_cells(rows: DataFrame) -> DataFrame:
-    """How many rows there are of each given class, confident class, and whether the row is a suspect and has its array."""
-    array = F.col(c.PROBS).isNotNull() if c.PROBS in rows.columns else F.lit(False)
-    kinds = rows.withColumn("_suspect", suspect()).withColumn("_array", array)
-    return kinds.groupBy(c.GIVEN, c.CONFIDENT, "_suspect", "_array").agg(F.count(F.lit(1)).alias(c.COUNT))
-
-
-def is_off_diagonal() -> Column:
-    """Whether a row is confidently of another class than its given label."""
-    return (F.col(c.CONFIDENT) >= 0) & (F.col(c.CONFIDENT) != F.col(c.GIVEN))
+    schema = f"{c.GIVEN} bigint, {c.CONFIDENT} bigint, _suspect boolean, {c.COUNT} bigint"
+    found = source(kernel, schema, parts)
+    return found.groupBy(c.GIVEN, c.CONFIDENT, "_suspect").agg(F.sum(c.COUNT).alias(c.COUNT))
 
 
 @dataclass(frozen=True)

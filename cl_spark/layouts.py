@@ -1,27 +1,93 @@
 """How a row holds its probabilities: an array with a value per class, or the list of the classes worth listing.
 
-Both say in native expressions over the column `PROBS` what the evidence asks of a row, so arrays stay where they are read.
+Both say of an Arrow array of such rows what the evidence and the kernels ask of it, at the speed of numpy.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column
-from pyspark.sql import functions as F
 
-from cl_spark import columns as c
+from cl_spark.kernels.evidence import Evidence, Flags, Ints, Listing, of_lists, of_matrix, places
 
-PROBES = 8
-"""How many values of an array are looked at to guess whether many reach a bar."""
+VALUES_AT_ONCE = 2**21
+"""Probabilities a kernel of doubles is given at once: 16 MiB, so memory is bounded whatever K and the batch size are."""
 
-SHORT = 64
-"""Arrays up to this length are as cheap to keep as to list."""
 
-_END = 2**31 - 1
+@dataclass(frozen=True)
+class Found:
+    """The evidence of some rows of one length, and what is wrong with any.
+
+    Attributes:
+        rows: which rows of the column.
+        length: how many classes each tells of.
+        evidence: of these rows.
+        lacking: whether one holds a null.
+        odd: whether one lists a class twice or outside 0..K-1.
+        flat: whether one lists no class above the value of absent ones.
+    """
+
+    rows: NDArray[np.int64]
+    length: int
+    evidence: Evidence
+    lacking: Flags
+    odd: Flags
+    flat: Flags
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A column of lists taken apart: their values one after the other, and where each begins."""
+
+    lengths: NDArray[np.int64]
+    lacking: Flags
+    values: NDArray[Any]
+    classes: Ints | None = None
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each list begins."""
+        return np.asarray(np.cumsum(np.maximum(self.lengths, 0)) - np.maximum(self.lengths, 0))
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The places of the values of some rows, one after the other."""
+        lengths = self.lengths[rows]
+        firsts = np.cumsum(lengths) - lengths
+        return np.asarray(np.repeat(self.starts[rows] - firsts, lengths) + np.arange(int(lengths.sum())))
+
+    @staticmethod
+    def taken(column: pa.Array, kind: pa.DataType, *, sparse: bool) -> "Lists":
+        """The lists of a column; a null one has length -1."""
+        if pa.types.is_map(column.type):
+            column = column.cast(pa.list_(pa.struct([("key", column.type.key_type), ("value", column.type.item_type)])))
+        lengths = column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        flat, classes = column.flatten(), None
+        nulls = np.zeros(len(flat), dtype=bool) if not flat.null_count else _nulls(flat)
+        if sparse:
+            parts = flat.flatten()
+            if not pa.types.is_integer(parts[0].type):
+                parts.reverse()
+            for part in parts:
+                nulls |= _nulls(part) if part.null_count else False
+            flat = parts[1]
+            classes = parts[0].fill_null(-1).cast(pa.int64()).to_numpy(zero_copy_only=False)
+            classes = np.where((classes >= 0) & (classes < 2**31), classes, -1).astype(np.int32)
+        if flat.type != kind:
+            flat = flat.cast(kind)
+        if flat.null_count:
+            flat = flat.fill_null(0)
+        lacking = np.zeros(len(column), dtype=bool)
+        if nulls.any():
+            lacking[np.repeat(np.arange(len(column)), np.maximum(lengths, 0))[nulls]] = True
+        return Lists(lengths, lacking, flat.to_numpy(zero_copy_only=False), classes)
+
+
+def _nulls(values: pa.Array) -> Flags:
+    return np.asarray(values.is_null().to_numpy(zero_copy_only=False))
 
 
 @dataclass(frozen=True)
@@ -31,185 +97,76 @@ class Dense:
     element: str
 
     @property
-    def type(self) -> str:
-        """The type of the column `PROBS`."""
-        return f"array<{self.element}>"
+    def kind(self) -> pa.DataType:
+        """The type of a value."""
+        return pa.float32() if self.element == "float" else pa.float64()
 
-    def length(self) -> Column:
-        """K as the row has it; -1 where there is no array."""
-        return F.coalesce(F.size(c.PROBS), F.lit(-1))
+    def lists(self, column: pa.Array) -> Lists:
+        """The column taken apart."""
+        return Lists.taken(column, self.kind, sparse=False)
 
-    def highest(self) -> Column:
-        """The highest value: NaN if any is."""
-        return F.array_max(c.PROBS)
+    def found(self, column: pa.Array, given: Ints, listing: Listing, *, with_totals: bool) -> Iterator[Found]:
+        """The evidence of all rows that hold a value, by length."""
+        lists = self.lists(column)
+        for length in np.unique(lists.lengths[lists.lengths > 0]).tolist():
+            rows = np.flatnonzero(lists.lengths == length)
+            every = len(rows) == len(lists.lengths)
+            matrix = (lists.values if every else lists.values[lists.of(rows)]).reshape(-1, length)
+            none = np.zeros(len(rows), dtype=bool)
+            evidence = of_matrix(given[rows], matrix, listing, with_totals=with_totals)
+            yield Found(rows, length, evidence, lists.lacking[rows], none, none)
 
-    def lowest(self) -> Column:
-        """The lowest value."""
-        return F.array_min(c.PROBS)
+    def matrix(self, column: pa.Array, num_classes: int) -> NDArray[Any]:
+        """(n, K) values of accepted rows."""
+        return self.lists(column).values.reshape(len(column), num_classes)
 
-    def total(self) -> Column:
-        """The sum of the values, in the order of the classes."""
-        return _sum(F.col(c.PROBS))
-
-    def at(self, index: Column) -> Column:
-        """The value of a class; null outside the array, whatever the ANSI setting."""
-        return F.get(F.col(c.PROBS), F.when((index >= 0) & (index < 2**31), index.cast("int")))
-
-    def first_of(self, value: Column) -> Column:
-        """The first class that has a value."""
-        return (_position(F.col(c.PROBS), value) - 1).cast("int")
-
-    def second(self) -> Column:
-        """The highest value of another class than the predicted."""
-        probs, first = F.col(c.PROBS), F.col(c.PREDICTED)
-        return F.greatest(F.array_max(F.slice(probs, F.lit(1), first)), F.array_max(F.slice(probs, first + 2, F.lit(_END))))
-
-    def lacks_values(self) -> tuple[Column, Column]:
-        """Whether a value is null, and whether one is minus infinity (a maximum does not show it)."""
-        # null where nothing matches and the array holds a null
-        found = F.array_contains(c.PROBS, F.lit(float("-inf")).cast(self.element))
-        return found.isNull(), found
-
-    def crowded(self, bar: Column) -> Column:
-        """Whether so many classes seem to reach the bar that listing them would cost more than the array: a guess by probes."""
-        hits = [(F.get(F.col(c.PROBS), F.lit(9 * i)) >= bar).cast("int") for i in range(PROBES)]
-        return F.when(F.size(c.PROBS) > SHORT, reduce(add, hits) > 2).otherwise(F.lit(False))
-
-    def reachable(self, bar: Column) -> Column:
-        """The bar, raised to what no class without a value of its own exceeds: here every class has one."""
-        return bar
-
-    def unusable(self) -> tuple[Column, Column]:
-        """Whether the listed classes are no set of classes, and whether none stands out: neither can be of an array."""
-        return F.lit(False), F.lit(False)
-
-    def exploded(self, probs: Column) -> Column:
-        """Generates (position, value) for each value listed; one row of nulls for none."""
-        return F.posexplode_outer(probs)
-
-    def class_at(self, position: Column) -> Column:
-        """The class whose value is at a position."""
-        return position
-
-    def matrix(self, batch: pa.Array, num_classes: int) -> NDArray[np.floating]:
-        """(n, K) values of an Arrow array of accepted rows."""
-        values: NDArray[np.floating] = batch.flatten().to_numpy(zero_copy_only=False)
-        return values.reshape(len(batch), num_classes)
+    def values_at(self, column: pa.Array, row: NDArray[np.int64], of_class: NDArray[np.int64]) -> NDArray[Any]:
+        """The values of some classes of some accepted rows, in the order of the rows."""
+        lists = self.lists(column)
+        return np.asarray(lists.values[lists.starts[row] + of_class])
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """struct<class array<int>, value array<element>>: some classes and their values; every absent class has the same value.
-
-    A list of structs has to be copied to be read by part, so inputs are turned round once, where they are read.
-    """
+    """map<class, element>, or an array of structs of both: some classes; every absent one has the same value."""
 
     element: str
     num_classes: int
     absent: float
 
     @property
-    def type(self) -> str:
-        """The type of the column `PROBS`."""
-        return f"struct<class:array<int>,value:array<{self.element}>>"
+    def kind(self) -> pa.DataType:
+        """The type of a value."""
+        return pa.float32() if self.element == "float" else pa.float64()
 
-    @property
-    def _classes(self) -> Column:
-        return F.col(c.PROBS)["class"]
+    def lists(self, column: pa.Array) -> Lists:
+        """The column taken apart."""
+        return Lists.taken(column, self.kind, sparse=True)
 
-    @property
-    def _values(self) -> Column:
-        return F.col(c.PROBS)["value"]
+    def found(self, column: pa.Array, given: Ints, listing: Listing, *, with_totals: bool) -> Iterator[Found]:
+        """The evidence of all rows that list a class."""
+        lists = self.lists(column)
+        rows = np.flatnonzero(lists.lengths > 0)
+        if len(rows):
+            assert lists.classes is not None
+            parts = lists.lengths[rows], lists.classes, lists.values
+            evidence, odd, flat = of_lists(given[rows], *parts, self.num_classes, self.absent, listing, with_totals=with_totals)
+            yield Found(rows, self.num_classes, evidence, lists.lacking[rows], odd, flat)
 
-    @property
-    def _size(self) -> Column:
-        return F.size(self._values)
-
-    @property
-    def _absent(self) -> Column:
-        """The value of absent classes, null where there are none."""
-        return F.when(self._size < self.num_classes, F.lit(self.absent).cast(self.element))
-
-    def length(self) -> Column:
-        """K; 0 for an empty list, -1 where there is none."""
-        return F.when(self._size > 0, F.lit(self.num_classes)).otherwise(F.coalesce(self._size, F.lit(-1)))
-
-    def highest(self) -> Column:
-        """The highest value listed: NaN if any is."""
-        return F.array_max(self._values)
-
-    def lowest(self) -> Column:
-        """The lowest value, of absent classes too."""
-        return F.least(F.array_min(self._values), self._absent)
-
-    def total(self) -> Column:
-        """The sum of the values, those of absent classes too."""
-        return _sum(self._values) + (self.num_classes - self._size) * F.lit(self.absent)
-
-    def at(self, index: Column) -> Column:
-        """The value of a class; null outside 0..K-1."""
-        listed = F.get(self._values, (_position(self._classes, index.cast("int")) - 1).cast("int"))
-        inside = (index >= 0) & (index < self.num_classes)
-        return F.when(inside, F.coalesce(listed, F.lit(self.absent).cast(self.element)))
-
-    def first_of(self, value: Column) -> Column:
-        """The lowest class that is listed with a value."""
-        place = _position(self._values, value).cast("int")
-        tied = _position(F.slice(self._values, place + 1, F.lit(_END)), value) > 0
-        pairs = F.arrays_zip(self._classes.alias("class"), self._values.alias("value"))
-        lowest = F.array_min(F.filter(pairs, lambda entry: entry["value"] == value)["class"])
-        return F.when((place > 0) & tied, lowest).otherwise(F.get(self._classes, place - 1))
-
-    def second(self) -> Column:
-        """The highest value of another class than the predicted."""
-        place = _position(self._classes, F.col(c.PREDICTED)).cast("int")
-        before, after = F.slice(self._values, F.lit(1), place - 1), F.slice(self._values, place + 1, F.lit(_END))
-        return F.greatest(F.array_max(before), F.array_max(after), self._absent)
-
-    def lacks_values(self) -> tuple[Column, Column]:
-        """Whether a class or value is null, and whether a value is minus infinity."""
-        found = F.array_contains(self._values, F.lit(float("-inf")).cast(self.element))
-        return found.isNull() | F.array_contains(self._classes, F.lit(_END)).isNull(), found
-
-    def reachable(self, bar: Column) -> Column:
-        """The bar, raised to the value of absent classes, which cannot be listed."""
-        return F.greatest(bar, F.lit(self.absent).cast(self.element))
-
-    def unusable(self) -> tuple[Column, Column]:
-        """Whether a class is listed twice or outside 0..K-1, and whether none is listed above the value of absent ones."""
-        classes = self._classes
-        outside = (F.array_min(classes) < 0) | (F.array_max(classes) >= self.num_classes)
-        return outside | (F.size(F.array_distinct(classes)) < F.size(classes)), self.highest() <= self._absent
-
-    def crowded(self, bar: Column) -> Column:
-        """Never: the list is short."""
-        return F.lit(False)
-
-    def exploded(self, probs: Column) -> Column:
-        """Generates (position, value) for each value listed; one row of nulls for none."""
-        return F.posexplode_outer(probs["value"])
-
-    def class_at(self, position: Column) -> Column:
-        """The class whose value is at a position."""
-        return F.get(self._classes, position)
-
-    def matrix(self, batch: pa.Array, num_classes: int) -> NDArray[np.floating]:
-        """(n, K) values of an Arrow array of accepted rows."""
-        classes, lists = batch.flatten()
-        values = lists.flatten().to_numpy(zero_copy_only=False)
-        matrix = np.full((len(batch), num_classes), self.absent, dtype=values.dtype)
-        rows = np.repeat(np.arange(len(batch)), lists.value_lengths().to_numpy(zero_copy_only=False))
-        matrix[rows, classes.flatten().to_numpy(zero_copy_only=False)] = values
+    def matrix(self, column: pa.Array, num_classes: int) -> NDArray[Any]:
+        """(n, K) values of accepted rows."""
+        lists = self.lists(column)
+        matrix = np.full((len(column), num_classes), self.absent, dtype=lists.values.dtype)
+        matrix[np.repeat(np.arange(len(column)), lists.lengths), lists.classes] = lists.values
         return matrix
 
-
-def _position(values: Column, value: Column) -> Column:
-    """Where a value comes first, from 1; 0 where it is not. (PySpark 3.5's own function takes no column.)"""
-    return F.call_function("array_position", values, value)
-
-
-def _sum(values: Column) -> Column:
-    return F.aggregate(values, F.lit(0.0), lambda total, value: total + value)
+    def values_at(self, column: pa.Array, row: NDArray[np.int64], of_class: NDArray[np.int64]) -> NDArray[Any]:
+        """The values of some classes of some accepted rows, in the order of the rows."""
+        lists = self.lists(column)
+        assert lists.classes is not None
+        rows = np.repeat(np.arange(len(column)), lists.lengths)
+        place = places(rows, lists.classes, row, of_class, self.num_classes)
+        return np.where(place >= 0, lists.values[place], lists.values.dtype.type(self.absent))
 
 
 Layout = Dense | Sparse

@@ -2,12 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from functools import reduce
-from operator import or_
+from functools import partial
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -24,12 +27,15 @@ from pyspark.sql.types import (
 )
 
 from cl_spark import columns as c
+from cl_spark.blocks import SCHEMA, Block, packing
 from cl_spark.columns import quoted
 from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
-from cl_spark.kernels import EPS
+from cl_spark.files import Files
+from cl_spark.kernels.evidence import Entries, Flags, Listing
 from cl_spark.kernels.fixed_point import LIMB
-from cl_spark.layouts import SHORT, Dense, Layout, Sparse
+from cl_spark.layouts import Dense, Layout, Sparse
 from cl_spark.matching import UNMATCHED
+from cl_spark.workers import ArrowFunction, map_in_arrow
 
 
 class Refusal(IntEnum):
@@ -74,19 +80,6 @@ REASONS = {
 }
 
 
-def suspect() -> Column:
-    """Whether the row could be an issue at all: another class beats the given label by more than the slack.
-
-    This is ``argmax(p + 1e-6 at the label) != label`` from scalars alone. Only the label's entry changes, so the argmax is
-    the label or stays `predicted`, the first maximum: the label wins where ``p[label] + eps`` is larger, or equal and the
-    label comes first.
-    """
-    handicapped, best = F.col(c.SELF).cast("double") + F.lit(EPS), F.col(c.MAX_PROB).cast("double")
-    return (F.col(c.PREDICTED) != F.col(c.GIVEN)) & (
-        (handicapped < best) | ((handicapped == best) & (F.col(c.PREDICTED) < F.col(c.GIVEN)))
-    )
-
-
 @dataclass(frozen=True)
 class Predictions:
     """An input table and what its columns mean; checked against the schema when made, read only when asked.
@@ -101,6 +94,7 @@ class Predictions:
         num_classes: K, where neither class_names nor K columns tell it; sparse probabilities need it.
         absent_prob: value of the classes a sparse list leaves out.
         slice_by: columns whose values health is told apart for.
+        files: the files that hold the rows of `df`, where the tasks can read them themselves.
         probabilities: the caller promises probabilities: rows with negative values or a sum off 1 by more than 0.01 are refused.
 
     Raises:
@@ -118,6 +112,7 @@ class Predictions:
     absent_prob: float = 0.0
     probabilities: bool = False
     slice_by: Sequence[str] = ()
+    files: Files | None = None
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -247,119 +242,100 @@ class Predictions:
             from pyspark.ml.functions import vector_to_array
 
             return vector_to_array(col)
-        if isinstance(self.layout, Sparse):
-            kinds = {"class": "array<int>", "value": f"array<{self.layout.element}>"}
-            if isinstance(found, MapType):
-                parts = [F.map_keys(col), F.map_values(col)]
-            else:
-                names = [part.name for part in found.elementType.fields]  # type: ignore[attr-defined]
-                whole_first = isinstance(found.elementType.fields[0].dataType, IntegralType)  # type: ignore[attr-defined]
-                parts = [col[name] for name in (names if whole_first else reversed(names))]
-            lists = [part.cast(kind).alias(name) for part, (name, kind) in zip(parts, kinds.items(), strict=True)]
-            return F.when(col.isNotNull(), F.struct(*lists))
-        floating = isinstance(found, ArrayType) and isinstance(found.elementType, FloatType | DoubleType)
+        if isinstance(found, MapType):
+            return F.map_entries(col)
+        floating = isinstance(found, ArrayType) and isinstance(found.elementType, FloatType | DoubleType | StructType)
         return col if floating else col.cast("array<double>")
 
-    def are_short(self) -> bool:
-        """Whether arrays are short, as far as the arguments or the first row tell."""
-        if (classes := self.known_classes) is None:
-            first = self.df.select(self._probs().alias(c.PROBS)).limit(1).select(self.layout.length()).collect()
-            classes = first[0][0] if first else 0
-        return classes <= SHORT
-
-    def examples(self, *, source: bool = False, of_classes: DataFrame | None = None, keep_arrays: bool = True) -> DataFrame:
-        """One row per input row: ids, given and predicted class, two probabilities, why it is refused if it is, and its array.
-
-        Native expressions only, so that arrays stay where they are read; a few passes find all there is to know of one.
+    def rows(self, repeated: DataFrame | None = None, *, source: bool = False) -> DataFrame:
+        """The input's rows under the names kernels know: ids, slices, given label and probabilities.
 
         Args:
+            repeated: ids to mark as those of several rows.
             source: the input row itself too, as JSON.
-            of_classes: given classes; rows of others are left out before anything is computed of them.
-            keep_arrays: whether the evidence is to hold arrays, as far as `keeps_array`.
         """
-        given, layout = F.col(c.GIVEN), self.layout
         rows = self.df.select(
             *[F.col(quoted(col)).alias(name) for col, name in zip(self.id_columns, self.ids, strict=True)],
             *[F.col(quoted(col)).cast("string").alias(name) for col, name in zip(self.slice_by, self.slices, strict=True)],
-            F.col(quoted(self.label_col)).alias("_label"),
+            F.col(quoted(self.label_col)).cast("string" if self.labels_are_names else "long").alias(c.LABEL),
             self._probs().alias(c.PROBS),
             *([UNMATCHED] if UNMATCHED in self._types else []),
             *([F.to_json(F.struct("*")).alias(c.ROW)] if source else []),
         )
-        if self.labels_are_names:
-            names = self.df.sparkSession.createDataFrame(list(enumerate(self._known_names or [])), f"{c.GIVEN} int, _name string")
-            rows = rows.join(F.broadcast(names), F.col("_label") == F.col("_name"), "left").drop("_name")
-        else:
-            rows = rows.withColumn(c.GIVEN, F.col("_label").cast("long"))
-        if of_classes is not None:
-            wanted = of_classes.select(F.col(c.GIVEN).cast("int" if self.labels_are_names else "long"))
-            rows = rows.join(F.broadcast(wanted), c.GIVEN, "left_semi")
-        rows = rows.withColumn(c.MAX_PROB, layout.highest()).withColumn(c.SELF, layout.at(given))
-        lacking, infinite = layout.lacks_values()
-        no_set, none_above = layout.unusable()
-        unmatched = F.col(UNMATCHED) if UNMATCHED in self._types else F.lit(None)
-        checks: list[tuple[Refusal, Column]] = [
-            (Refusal.NULL_ID, reduce(or_, [F.col(name).isNull() for name in self.ids])),
-            (Refusal.NO_LABEL, unmatched == "label"),
-            (Refusal.NO_PREDICTION, unmatched == "prediction"),
-            (Refusal.NULL_LABEL, F.col("_label").isNull()),
-            (Refusal.UNKNOWN_CLASS, given.isNull()),
-            (Refusal.NULL_PROBS, layout.length() <= 0),
-            (Refusal.NULL_PROBABILITY, lacking),
-            (Refusal.NOT_FINITE, infinite | F.isnan(c.MAX_PROB) | (F.col(c.MAX_PROB) == float("inf"))),
-            (Refusal.NO_SET_OF_CLASSES, no_set),
-            (Refusal.NONE_ABOVE_ABSENT, none_above),
-            (Refusal.LABEL_OUT_OF_RANGE, F.col(c.SELF).isNull()),
-            (Refusal.TOO_LARGE, F.greatest(F.abs(c.MAX_PROB), F.abs(c.SELF)) >= F.lit(LIMB)),
-        ]
-        if self.probabilities:
-            off = F.abs(layout.total() - 1) > SUM_TOLERANCE
-            checks += [(Refusal.NEGATIVE, layout.lowest() < 0), (Refusal.NO_DISTRIBUTION, off)]
-        refusal = F.lit(0)  # F.when() tries its conditions in order: the first check ends up outermost
-        for code, condition in reversed(checks):
-            refusal = F.when(condition, F.lit(int(code))).otherwise(refusal)
-        return rows.select(
-            *self.ids,
-            *self.slices,
-            given.cast("int").alias(c.GIVEN),
-            F.coalesce(layout.first_of(F.col(c.MAX_PROB)), F.lit(0)).alias(c.PREDICTED),
-            c.SELF,
-            c.MAX_PROB,
-            layout.length().alias(c.LENGTH),
-            refusal.cast("byte").alias(c.REFUSAL),
-            c.PROBS,
-            *([c.ROW] if source else []),
-        ).withColumn(c.BAR, self._bar(keep_arrays))
+        return rows if repeated is None else rows.join(repeated.withColumn(c.REPEATED, F.lit(True)), self.ids, "left")
 
-    def _bar(self, keep_arrays: bool) -> Column:
-        """From which value on other classes are listed: `RUNNER_UP`, or half the highest value; the highest lists none.
+    def scan(self, kernel: ArrowFunction, schema: str, repeated: DataFrame | None = None, *, source: bool = False) -> DataFrame:
+        """What a kernel of batches of `rows` makes of them: a scan of the input, by the tasks themselves where they can."""
+        if self.files and repeated is None and not source:
+            return self.files.scanned(self.df.sparkSession, kernel, schema)
+        return map_in_arrow(self.rows(repeated, source=source), kernel, schema)
 
-        A suspect without array lists them from half its self-confidence if that is lower: all that beat the label, and more.
-        """
-        best, half = F.col(c.MAX_PROB), F.lit(0.5).cast(self.layout.element)
-        bar = F.least(F.lit(RUNNER_UP).cast(self.layout.element), best * half)
-        listing = F.when(suspect() & ~keeps_array(keep_arrays), F.least(bar, F.col(c.SELF) * half)).otherwise(bar)
-        return F.when((best <= 0) | self.layout.crowded(bar), best).otherwise(self.layout.reachable(listing))
+    def evidence(self, repeated: DataFrame | None = None) -> DataFrame:
+        """What the audit keeps: blocks of a few numbers a row, classes worth listing, and arrays of rows surely wrong."""
+        block, whole_id = self.block(), self.whole_id
 
-    def evidence(self, *, keep_arrays: bool = True) -> DataFrame:
-        """What the audit keeps: a row per example, and one for each of its runners-up, the classes at or above its bar.
+        def kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            yield from packing((block(batch) for batch in batches), whole_id)
 
-        The arrays go through a generator and a filter where they are read; few of their values come out. Whole arrays are
-        kept for the examples of `keeps_array` only.
+        return self.scan(kernel, SCHEMA, repeated)
+
+    def block(self, *, every_array: bool = False, of_classes: Flags | None = None) -> Callable[[pa.RecordBatch], Block]:
+        """What makes a block of a batch of `rows`: every row, with why it is refused if it is.
 
         Args:
-            keep_arrays: else there is no column of arrays at all: Spark reads a cache of numbers twice as fast.
+            every_array: keep the arrays of all rows.
+            of_classes: (K,) whether rows of a given class are wanted at all.
         """
-        listed = F.when((F.col(c.REFUSAL) == 0) & (F.col(c.BAR) < F.col(c.MAX_PROB)), F.col(c.BAR))
-        examples = self.examples(keep_arrays=keep_arrays).withColumn("_listed", listed)
-        usable = F.when(F.col(c.REFUSAL) == 0, F.col(c.PROBS))
-        others = [name for name in examples.columns if name not in (c.PROBS, "_listed")]
-        rows = examples.select("*", self.layout.exploded(usable).alias("_at", c.VALUE)).withColumn(
-            c.ENTRY, F.coalesce(self.layout.class_at(F.col("_at")), c.PREDICTED)
+        layout, promised, names, others = self.layout, self.probabilities, None, [*self.ids, *self.slices]
+        if self.labels_are_names:
+            names = list(self._known_names or [])
+        return partial(
+            _block,
+            layout=layout,
+            promised=promised,
+            names=names,
+            ids=self.ids,
+            others=others,
+            listing=self.listing,
+            every_array=every_array,
+            of_classes=of_classes,
         )
-        kept = is_example() & (F.col(c.REFUSAL) == 0) & keeps_array()
-        array = [F.when(kept, F.col(c.PROBS)).alias(c.PROBS)] if keep_arrays else []
-        return rows.where(is_example() | (F.col(c.VALUE) >= F.col("_listed"))).select(*others, c.ENTRY, c.VALUE, *array)
+
+    @property
+    def listing(self) -> Listing:
+        """What the evidence lists."""
+        return LISTING
+
+    @property
+    def whole_id(self) -> str | None:
+        """The id column within the evidence, where it is one of whole numbers."""
+        whole = len(self.ids) == 1 and isinstance(self._types[self.id_columns[0]], IntegralType)
+        return self.ids[0] if whole else None
+
+    def read_by_tasks(self) -> "Predictions":
+        """The same predictions, read from their files by the tasks themselves if these can be (see `files`)."""
+        if not isinstance(self.pred_probs_col, str) or UNMATCHED in self._types:
+            return self
+        probs = self._types[self.pred_probs_col]
+        if not isinstance(probs, MapType) and not (
+            isinstance(probs, ArrayType) and isinstance(probs.elementType, FloatType | DoubleType | StructType)
+        ):
+            return self
+        named = zip([*self.ids, *self.slices], [*self.id_columns, *self.slice_by], strict=True)
+        columns = {**dict(named), c.LABEL: self.label_col, c.PROBS: self.pred_probs_col}
+        cast = {} if self.labels_are_names else {c.LABEL: pa.int64()}
+        return replace(self, files=Files.of(self.df, columns, cast | dict.fromkeys(self.slices, pa.string())))
+
+    @property
+    def id_types(self) -> dict[str, str]:
+        """The id columns within the evidence, and their types."""
+        return {name: self._types[col].simpleString() for name, col in zip(self.ids, self.id_columns, strict=True)}
+
+    @property
+    def row_types(self) -> dict[str, str]:
+        """The columns `Block.frame` has of a row, and their types."""
+        element = self.layout.element
+        return {**self.id_types, c.GIVEN: "int", c.PREDICTED: "int", c.SELF: element, c.MAX_PROB: element, c.SECOND: element}
 
     def class_column(self, index: str | Column) -> Column:
         """A class index as the results show it: its name where classes have names."""
@@ -374,37 +350,106 @@ class Predictions:
         return [F.col(name).alias(col) for name, col in zip(self.ids, self.id_columns, strict=True)]
 
 
-RUNNER_UP = 0.2
-"""Other classes than the predicted are listed from this probability up, or from half the highest if that is lower. Any value
-gives the same results: it only decides how often a row is read again."""
-
-
-SURELY_WRONG = 0.05
-"""Suspects with a self-confidence below this keep their array: where a quota outlasts the classes that beat the label, they
-are who it takes. Any value gives the same results."""
-
-
 SUM_TOLERANCE = 0.01
 """How far probabilities may be from summing to 1: what half precision and rounding to three digits lose, and more."""
 
 
-def keeps_array(some: bool = True) -> Column:
-    """Whether the evidence of an accepted row holds its array; it never does where it is not to hold `some`."""
-    return F.lit(some) & suspect() & ((F.col(c.SELF) < SURELY_WRONG) | (F.col(c.LENGTH) <= SHORT))
+LISTING = Listing()
+"""What the evidence lists."""
 
 
-def where_computed(rows: DataFrame, condition: Column) -> DataFrame:
-    """The rows of `examples` where a condition on computed columns holds.
+def _block(
+    batch: pa.RecordBatch,
+    *,
+    layout: Layout,
+    promised: bool,
+    names: list[str] | None,
+    ids: list[str],
+    others: list[str],
+    listing: Listing,
+    every_array: bool,
+    of_classes: Flags | None,
+) -> Block:
+    label = batch.column(c.LABEL)
+    if names is None:
+        index = label.fill_null(-1).to_numpy(zero_copy_only=False)
+        given = np.where((index >= 0) & (index < 2**31), index, -1).astype(np.int32)
+    else:
+        given = pc.index_in(label, value_set=pa.array(names, label.type)).fill_null(-1).to_numpy(zero_copy_only=False)
+        given = given.astype(np.int32)
+    if of_classes is not None:
+        wanted = (given >= 0) & (given < len(of_classes))
+        wanted[wanted] = of_classes[given[wanted]]
+        batch, given = batch.filter(pa.array(wanted)), given[wanted]
+    size, column, no_label = batch.num_rows, batch.column(c.PROBS), _flags(batch.column(c.LABEL).is_null())
+    kind = np.dtype(np.float32 if layout.element == "float" else np.float64)
+    predicted, length = np.zeros(size, dtype=np.int32), np.full(size, -1, dtype=np.int32)
+    own, best, second, bar = (np.full(size, np.nan, dtype=kind) for _ in range(4))
+    lacking, infinite, odd, flat, negative, off = (np.zeros(size, dtype=bool) for _ in range(6))
+    length[_flags(column.is_valid())] = 0
+    listed = []
+    for found in layout.found(column, given, listing, with_totals=promised):
+        evidence = found.evidence
+        if len(found.rows) == size:
+            predicted, own, best, second, bar = evidence.predicted, evidence.own, evidence.best, evidence.second, evidence.bar
+            rows: slice | NDArray[np.int64] = slice(None)
+            listed.append(evidence.listed)
+        else:
+            rows = found.rows
+            predicted[rows], own[rows], best[rows] = evidence.predicted, evidence.own, evidence.best
+            second[rows], bar[rows] = evidence.second, evidence.bar
+            listed.append(replace(evidence.listed, row=rows[evidence.listed.row].astype(np.int32)))
+        length[rows], lacking[rows], odd[rows], flat[rows] = found.length, found.lacking, found.odd, found.flat
+        infinite[rows] = ~np.isfinite(evidence.best) | (evidence.lowest == -np.inf)
+        if evidence.total is not None:
+            negative[rows], off[rows] = evidence.lowest < 0, np.abs(evidence.total - 1) > SUM_TOLERANCE
+    unmatched = batch.column(UNMATCHED) if UNMATCHED in batch.schema.names else pa.nulls(size, pa.string())
+    null_id = np.logical_or.reduce([_flags(batch.column(name).is_null()) for name in ids])
+    checks = {
+        Refusal.NULL_ID: null_id,
+        Refusal.NO_LABEL: _flags(pc.equal(unmatched, "label").fill_null(False)),
+        Refusal.NO_PREDICTION: _flags(pc.equal(unmatched, "prediction").fill_null(False)),
+        Refusal.NULL_LABEL: no_label,
+        Refusal.UNKNOWN_CLASS: (given < 0) & (names is not None),
+        Refusal.NULL_PROBS: length <= 0,
+        Refusal.NULL_PROBABILITY: lacking,
+        Refusal.NOT_FINITE: infinite,
+        Refusal.NO_SET_OF_CLASSES: odd,
+        Refusal.NONE_ABOVE_ABSENT: flat,
+        Refusal.LABEL_OUT_OF_RANGE: (given < 0) | (given >= length),
+        Refusal.TOO_LARGE: np.fmax(np.abs(best), np.abs(own)) >= LIMB,
+        Refusal.NEGATIVE: negative,
+        Refusal.NO_DISTRIBUTION: off,
+    }
+    refusal = np.zeros(size, dtype=np.int8)
+    for code, failed in reversed(checks.items()):  # the first that fails is the reason
+        refusal[failed] = code
+    if c.REPEATED in batch.schema.names:
+        refusal[_flags(batch.column(c.REPEATED).fill_null(False))] = Refusal.REPEATED_ID
+    usable = refusal == 0
+    kept = np.arange(size) if every_array else np.flatnonzero(usable & listing.keeps(given, predicted, own, best, length))
+    entries = Entries.joined(listed) if listed else Entries(predicted[:0], predicted[:0], own[:0])
+    if not usable.all():  # of refused rows nothing is listed
+        inside = usable[entries.row]
+        entries = Entries(entries.row[inside], entries.of_class[inside], entries.value[inside])
+    return Block(
+        given,
+        predicted,
+        own,
+        best,
+        second,
+        bar,
+        None if usable.all() else refusal,
+        int(length[0]) if size and (length == length[0]).all() else length,
+        ids=batch.select(others),
+        listed=entries,
+        kept=kept,
+        arrays=column if every_array else column.take(pa.array(kept)),
+    )
 
-    As a filter it would be pushed below the columns it asks of and so compute them twice, from arrays, in code too long to be
-    compiled (measured: 4 times the whole scan). Nothing is pushed below a generator.
-    """
-    return rows.select("*", F.explode_outer(F.array(condition)).alias("_holds")).where("_holds").drop("_holds")
 
-
-def is_example() -> Column:
-    """Whether a row of the evidence is that of an example itself, not of one of its runners-up."""
-    return F.col(c.ENTRY) == F.col(c.PREDICTED)
+def _flags(values: pa.Array) -> Flags:
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _is_vector(found: DataType) -> bool:

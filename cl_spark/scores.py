@@ -1,6 +1,6 @@
 """Label quality scores of rows: native expressions where scalars suffice, kernels over arrays where they do not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,19 +8,30 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
-from cl_spark.arrays import with_array_columns
+from cl_spark.blocks import Block
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels.scores import METHODS, adjusted
-from cl_spark.layouts import Layout
+from cl_spark.layouts import VALUES_AT_ONCE, Layout
+
+Score = Callable[[Block], NDArray[np.float64]]
+"""A label quality score of the rows of a block."""
 
 
 def margin() -> Column:
-    """Normalized margin: the best other class is the predicted one, or where that is the given label, the second.
-
-    Rows whose given label is the predicted class must know their second highest probability.
-    """
+    """Normalized margin: the best other class is the predicted one, or where that is the given label, the second."""
     best_other = F.when(F.col(c.PREDICTED) != F.col(c.GIVEN), F.col(c.MAX_PROB)).otherwise(F.col(c.SECOND))
     return (F.col(c.SELF).cast("double") - best_other.cast("double") + 1) / 2
+
+
+def margins(block: Block) -> NDArray[np.float64]:
+    """The same of a block."""
+    best_other = np.where(block.predicted != block.given, block.best, block.second).astype(np.float64)
+    return np.asarray((block.own.astype(np.float64) - best_other + 1) / 2)
+
+
+def self_confidences(block: Block) -> NDArray[np.float64]:
+    """The self-confidence of each row of a block."""
+    return block.own.astype(np.float64)
 
 
 def needs_arrays(method: str, adjust_pred_probs: bool) -> bool:
@@ -62,19 +73,17 @@ def with_issue_flag(scores: DataFrame, issues: DataFrame, id_columns: Sequence[s
     return scores.join(flags, list(id_columns), "left").fillna(False, [c.IS_ISSUE])
 
 
-def with_label_quality(
-    rows: DataFrame, layout: Layout, method: str, adjust_pred_probs: bool, thresholds: NDArray[np.float64]
-) -> DataFrame:
-    """The rows with a `label_quality` column.
-
-    Rows must carry their arrays wherever `needs_arrays`, and what `margin` needs for that.
-    """
-    if not needs_arrays(method, adjust_pred_probs):
-        quality = F.col(c.SELF).cast("double") if method == "self_confidence" else margin()
-        return rows.withColumn(c.LABEL_QUALITY, quality)
+def array_scores(method: str, adjust_pred_probs: bool, thresholds: NDArray[np.float64], layout: Layout) -> Score:
+    """What scores blocks that hold the array of every row."""
     score, classes = METHODS[method], len(thresholds)
+    step = max(VALUES_AT_ONCE // classes, 1)
 
-    def kernel(labels: NDArray[np.int32], probs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        return [score(labels, adjusted(probs, thresholds) if adjust_pred_probs else probs)]
+    def scored(block: Block) -> NDArray[np.float64]:
+        assert block.arrays is not None
+        parts = [np.zeros(0)]
+        for start in range(0, len(block), step):
+            probs = layout.matrix(block.arrays.slice(start, step), classes).astype(np.float64)
+            parts.append(score(block.given[start : start + step], adjusted(probs, thresholds) if adjust_pred_probs else probs))
+        return np.concatenate(parts)
 
-    return with_array_columns(rows, layout, classes, {c.LABEL_QUALITY: "double"}, kernel)
+    return scored

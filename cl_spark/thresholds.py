@@ -1,17 +1,23 @@
 """Stage 1: per-class statistics of self-confidence, and the confident thresholds they give (JAIR 2021, equation 2)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
+from cl_spark.blocks import Block, ddl, mapped
 from cl_spark.errors import EmptyTableError, InputError, SingleClassError
+from cl_spark.ids import IdRange
 from cl_spark.kernels import EPS
+from cl_spark.kernels.evidence import Flags, Listing
 from cl_spark.kernels.fixed_point import LIMB, exact_mean
 from cl_spark.predictions import REASONS, Refusal
 
@@ -94,31 +100,91 @@ class ClassStatistics:
         return thresholds
 
 
-def class_aggregates(examples: DataFrame, more: Sequence[Column]) -> list[Row]:
-    """What is counted and summed of the evidence's examples in one pass: a row per class, refusal and array length.
+RANGE = -1
+"""What stands in place of a refusal in rows that tell of the ids of a block: at least `first`, at most `last`."""
+
+_KEYS = {c.REFUSAL: "int", c.LENGTH: "int", c.GIVEN: "int", "first": "bigint"}
+_SUMS = ("examples", "whole", "high", "low")
+_LEAST = ("lowest", "_without_array", "_other")
+_MOST = {"highest": "double", "last": "bigint"}
+
+
+def class_aggregates(packed: DataFrame, listing: Listing) -> list[Row]:
+    """What is counted and summed of the evidence in one pass: a row per class, refusal and array length.
+
+    `_without_array` and `_other` are the least scores that suspects without array, and rows that are no suspects, may have for
+    classes they do not list (`Block.least_score`).
 
     Args:
-        examples: the rows of examples in the evidence.
-        more: other aggregates of the same pass.
+        packed: the evidence.
+        listing: what the evidence lists.
     """
-    value = F.when(F.col(c.REFUSAL) == int(Refusal.NONE), F.col(c.SELF).cast("double"))  # a refused row's may be NaN
-    whole = F.floor(value)
-    scaled = (value - whole) * F.lit(LIMB)
-    high = F.floor(scaled)
-    low = F.rint((scaled - high) * F.lit(LIMB)).cast("long")
+    types = {**_KEYS, **dict.fromkeys(_SUMS, "bigint"), **dict.fromkeys(_LEAST, "double"), **_MOST}
+    arrow = {"int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
+
+    def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        of_length: dict[int, dict[str, NDArray[Any]]] = {}
+        refused: Counter[tuple[int, int]] = Counter()
+        ranges: list[IdRange] = []
+        for block in blocks:
+            usable = np.ones(len(block), dtype=bool) if block.refusal is None else block.refusal == 0
+            length = np.broadcast_to(np.int32(block.length), len(block))
+            if block.refusal is not None:
+                kinds = np.stack([block.refusal[~usable], length[~usable]])
+                found, counts = np.unique(kinds, axis=1, return_counts=True)
+                refused.update(dict(zip(map(tuple, found.T.tolist()), counts.tolist(), strict=True)))
+            for classes in np.unique(length[usable]).tolist():
+                _add(of_length.setdefault(classes, _nothing(classes)), block, usable & (length == classes), classes, listing)
+            if block.id_range is not None:
+                ranges.append(block.id_range)
+        frames = [
+            pd.DataFrame({c.REFUSAL: 0, c.LENGTH: classes, c.GIVEN: np.arange(classes), **sums})[sums["examples"] > 0]
+            for classes, sums in of_length.items()
+        ]
+        keys = pd.DataFrame(list(refused), columns=[c.REFUSAL, c.LENGTH])
+        frames.append(keys.assign(examples=list(refused.values())))
+        frames.append(pd.DataFrame(ranges, columns=["first", "last", "examples"]).assign(**{c.REFUSAL: RANGE}))
+        for frame in frames:
+            columns = [
+                pa.array(frame[name].to_numpy(), arrow[kind]) if name in frame else pa.nulls(len(frame), arrow[kind])
+                for name, kind in types.items()
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=list(types))
+
     return (
-        examples.groupBy(c.REFUSAL, c.LENGTH, c.GIVEN)
+        mapped(packed, kernel, ddl(types))
+        .groupBy(*_KEYS)
         .agg(
-            F.count(F.lit(1)).alias("examples"),
-            F.sum(whole).alias("whole"),
-            F.sum(high).alias("high"),
-            F.sum(low).alias("low"),
-            F.min(value).alias("lowest"),
-            F.max(F.col(c.MAX_PROB).cast("double")).alias("highest"),
-            *more,
+            *[F.sum(name).alias(name) for name in _SUMS],
+            *[F.min(name).alias(name) for name in _LEAST],
+            *[F.max(name).alias(name) for name in _MOST],
         )
         .collect()
     )
+
+
+def _nothing(classes: int) -> dict[str, NDArray[Any]]:
+    sums = {name: np.zeros(classes, dtype=np.int64) for name in _SUMS}
+    return sums | {name: np.full(classes, np.inf) for name in _LEAST} | {"highest": np.full(classes, -np.inf)}
+
+
+def _add(sums: dict[str, NDArray[Any]], block: Block, rows: Flags, classes: int, listing: Listing) -> None:
+    """Some rows of a block to the sums of their given classes."""
+    given, value = block.given[rows], block.own[rows].astype(np.float64)
+    whole = np.floor(value)
+    scaled = (value - whole) * LIMB
+    high = np.floor(scaled)
+    low = np.rint((scaled - high) * LIMB)
+    sums["examples"] += np.bincount(given, minlength=classes)
+    for name, limb in (("whole", whole), ("high", high), ("low", low)):  # of one block: whole numbers below 2^53, so exact
+        sums[name] += np.bincount(given, limb, minlength=classes).astype(np.int64)
+    suspect, least = block.suspects[rows], block.least_score[rows]
+    kept = listing.keeps(given, block.predicted[rows], block.own[rows], block.best[rows], classes)
+    without = suspect & ~kept
+    np.minimum.at(sums["lowest"], given, value)
+    np.minimum.at(sums["_without_array"], given[without], least[without])
+    np.minimum.at(sums["_other"], given[~suspect], least[~suspect])
+    np.maximum.at(sums["highest"], given, block.best[rows].astype(np.float64))
 
 
 def class_statistics(
@@ -135,6 +201,7 @@ def class_statistics(
     if not rows and not may_be_empty:
         raise EmptyTableError("the input has no rows")
     lengths: Counter[int] = Counter()
+    rows = [row for row in rows if row[c.REFUSAL] != RANGE]
     for row in rows:
         if row[c.LENGTH] > 0:
             lengths[row[c.LENGTH]] += row.examples
@@ -171,3 +238,10 @@ def final_reason(refusal: int, length: int, num_classes: int) -> Refusal:
     if refusal in LENGTH_FIRST and length != num_classes:
         return Refusal.WRONG_LENGTH
     return Refusal(refusal)
+
+
+def final_reasons(block: Block, num_classes: int) -> NDArray[np.int8]:
+    """The same of each row of a block."""
+    codes = np.zeros(len(block), dtype=np.int8) if block.refusal is None else block.refusal.copy()
+    codes[np.isin(codes, LENGTH_FIRST) & (block.length != num_classes)] = Refusal.WRONG_LENGTH
+    return codes

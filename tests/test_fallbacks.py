@@ -9,9 +9,11 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ConfigurationError, LabelAudit, audit, joint, layouts, noise
+from cl_spark import ConfigurationError, LabelAudit, audit, cells, joint, noise, predictions
+from cl_spark.blocks import Source
 from cl_spark.filters import FILTERS
 from cl_spark.ids import repeated_ids
+from cl_spark.kernels.evidence import Flags, Listing
 from tests.frames import by_class, dense, ids
 from tests.frames import predictions as table
 from tests.oracle import reference
@@ -24,13 +26,13 @@ pytestmark = pytest.mark.slow
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Counts the further scans an audit asks for."""
     asked: list[str] = []
-    original = LabelAudit._all_arrays
+    original = LabelAudit._arrays
 
-    def counting(self: LabelAudit, *classes: DataFrame) -> DataFrame:
+    def counting(self: LabelAudit, *classes: Flags) -> Source:
         asked.append("scan")
         return original(self, *classes)
 
-    monkeypatch.setattr(LabelAudit, "_all_arrays", counting)
+    monkeypatch.setattr(LabelAudit, "_arrays", counting)
     return asked
 
 
@@ -59,21 +61,16 @@ def crossed() -> Data:
     return Data(np.array(labels), np.array(probs), 0)
 
 
-def test_rows_that_scalars_cannot_settle_are_examined(
-    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    examined: list[int] = []
-    original = joint.examined
-    monkeypatch.setattr(joint, "examined", lambda *a: examined.append(1) or original(*a))
-    same_issues(spark, crossed(), ("confident_learning", "off_diagonal"))
-    assert len(examined) == 2, "suspects from the evidence, the others from another scan"
+def test_rows_that_scalars_cannot_settle_are_examined(spark: SparkSession, scans: list[str]) -> None:
+    same_issues(spark, crossed(), ("confident_learning", "off_diagonal"))  # suspects from the evidence, others in another scan
     assert scans
 
 
+@pytest.mark.parametrize("surely_wrong", [0.0, 0.05])
 def test_rows_whose_runners_up_are_not_listed_are_examined(
-    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch, surely_wrong: float
 ) -> None:
-    monkeypatch.setattr(layouts.Dense, "crowded", lambda *_: F.lit(True))
+    monkeypatch.setattr(predictions, "LISTING", Listing(most=0, surely_wrong=surely_wrong))
     same_issues(spark, flat())
     assert scans
 
@@ -90,7 +87,7 @@ def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(
     others = [dataset(seed, 250, 4, digits=1) for seed in range(40, 43)]
     for other in others:
         same_issues(spark, other, ("prune_by_noise_rate", "both"))
-    monkeypatch.setattr(layouts.Dense, "crowded", lambda *_: F.lit(True))  # no runner-up is known, so no bound is good
+    monkeypatch.setattr(predictions, "LISTING", Listing(most=0))  # no runner-up is known, so no bound is good
     for other in others:
         same_issues(spark, other, ("prune_by_noise_rate", "both"))
     assert scans
@@ -99,7 +96,8 @@ def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(
 def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "FEW", 0)
     data = dataset(33, 300, 5, digits=2)
-    same_issues(spark, data)
+    for other in (data, flat(), crossed()):
+        same_issues(spark, other)
     with LabelAudit(table(spark, data.labels, data.probs)) as made:
         many = made.find_label_issues().orderBy("rank").toPandas()
     monkeypatch.undo()
@@ -108,40 +106,35 @@ def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest
     assert many.equals(few)
 
 
-@pytest.mark.parametrize("few", [0, audit.FEW])
-def test_of_many_rows_no_short_array_is_kept(
-    spark: SparkSession, few: int, scans: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "FEW", few)
-    for data in (dataset(33, 300, 5, digits=2), flat()):
-        same_issues(spark, data, expected_rows=10**9)
-    assert not scans
-    same_issues(spark, crossed(), expected_rows=10**9)
-    assert scans, "what the evidence leaves open is read again"
-
-
 @pytest.mark.parametrize(
     ("parts", "repeated"),
     [
         (["id"], 0),
         (["id * 2"], 0),
-        (["id", "id + 500"], 500),
+        (["id", "id + 500"], 1000),
         (["id", "id + 1000"], 0),
         (["if(id < 10, id, id + 7)", "-1 - id"], 0),
-        (["if(id = 999, 0, id)"], 1),
-        (["if(id >= 998, -9223372036854775808, id)"], 1),
-        (["id", "if(id = 0, 5, 2000 + id)"], 1),
+        (["if(id = 999, 0, id)"], 2),
+        (["if(id >= 998, -9223372036854775808, id)"], 2),
+        (["id", "if(id = 0, 5, 2000 + id)"], 2),
     ],
 )
-def test_ids_in_runs_are_compared_by_the_ends_of_the_runs(spark: SparkSession, parts: list[str], repeated: int) -> None:
+def test_whole_ids_are_compared_by_the_ranges_they_lie_in(spark: SparkSession, parts: list[str], repeated: int) -> None:
     tables = [spark.range(0, 1000, 1, 4).selectExpr(f"{part} AS id", "id AS other") for part in parts]
-    rows = reduce(DataFrame.unionByName, tables)
-    for columns in (["id"], ["id", "other"]):  # several columns are hashed
-        found = repeated_ids(rows, columns, lambda df: df, few=False)
-        grouped = repeated_ids(rows, columns, lambda df: df, few=True)
-        assert (0 if found is None else found.count()) == (0 if grouped is None else grouped.count())
-        if columns == ["id"]:
-            assert (0 if found is None else found.count()) == repeated
+    rows = reduce(DataFrame.unionByName, tables).selectExpr("*", "int(other % 2) AS label", "array(0.4D, 0.6D) AS pred_probs")
+    for id_col in ("id", ["id", "other"]):  # several columns are grouped
+        expected = rows.groupBy(id_col).count().where("count > 1").agg(F.coalesce(F.sum("count"), F.lit(0))).collect()[0][0]
+        with LabelAudit(rows, id_col=id_col) as made:
+            assert made.statistics.num_rejected == expected
+        if id_col == "id":
+            assert expected == repeated
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_repeated_ids_of_any_kind_are_found(spark: SparkSession, few: bool) -> None:
+    rows = spark.createDataFrame([("a", 1), ("b", 1), ("a", 2), ("a", 1), (None, 3), (None, 3)], "id string, part int")
+    assert sorted(map(tuple, repeated_ids(rows, ["id", "part"], lambda df: df, few=few).collect())) == [("a", 1)]
+    assert repeated_ids(rows.where("part = 2"), ["id"], lambda df: df, few=few) is None
 
 
 def test_joints_too_large_for_the_driver_stay_on_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +157,7 @@ def test_joints_too_large_for_the_driver_stay_on_the_cluster(spark: SparkSession
 
     on_driver = answers()
     monkeypatch.setattr(audit, "DRIVER_CELLS", 0)
+    monkeypatch.setattr(cells, "PART_CELLS", 11)
     for module in (joint, noise):
         monkeypatch.setattr(module, "DENSE_CLASSES", 1)
     for ours, theirs in zip(answers(), on_driver, strict=True):

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark import LabelAudit
 from cl_spark import columns as c
+from cl_spark.blocks import PARTS, blocks_of
 from cl_spark.joint import counted_cells
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
@@ -84,17 +85,16 @@ def test_statistics_of_two_parts_add_up_to_those_of_the_whole(spark: SparkSessio
 
 
 def test_joint_counts_of_two_parts_add_up_to_those_of_the_whole(spark: SparkSession) -> None:
-    from cl_spark.joint import counted_cells, with_confident_class
+    df = predictions(spark, DATA.labels, DATA.probs)
+    with LabelAudit(df) as audit:
+        thresholds = audit.statistics.thresholds().tolist()
 
-    with LabelAudit(predictions(spark, DATA.labels, DATA.probs)) as audit:
-        rows, thresholds = audit._rows, audit.statistics.thresholds()
+    def counts(part: DataFrame) -> pd.Series:
+        with LabelAudit(part, thresholds=thresholds, num_classes=6) as audit:
+            return audit._joint.counted.frame.set_index([c.GIVEN, c.CONFIDENT, "_suspect"])["count"]
 
-        def cells(part: DataFrame) -> pd.Series:
-            frame = counted_cells(with_confident_class(part, thresholds)).toPandas()
-            return frame.set_index([c.GIVEN, c.CONFIDENT, "_suspect", "_array"])["count"]
-
-        parts = cells(rows.where("_id_0 < 200")).add(cells(rows.where("_id_0 >= 200")), fill_value=0)
-        pd.testing.assert_series_equal(parts.astype(int).sort_index(), cells(rows).sort_index(), check_dtype=False)
+    parts = counts(df.where("id < 200")).add(counts(df.where("id >= 200")), fill_value=0)
+    pd.testing.assert_series_equal(parts.astype(int).sort_index(), counts(df).sort_index(), check_dtype=False)
 
 
 @pytest.mark.classic
@@ -125,55 +125,41 @@ def test_an_audit_runs_no_more_jobs_than_it_did(spark: SparkSession) -> None:
 def test_the_evidence_reads_the_data_once_and_drops_the_arrays(spark: SparkSession, tmp_path: Any) -> None:
     path = str(tmp_path / "predictions")
     predictions(spark, DATA.labels, DATA.probs).write.parquet(path)
-    with LabelAudit(spark.read.parquet(path)) as audit:
+    with LabelAudit(spark.read.parquet(path), read_files=True) as audit:
         issues = audit.find_label_issues()
         audit.health_summary()
         plan = issues._jdf.queryExecution().executedPlan().toString()
     assert "FileScan" not in plan.split("InMemoryRelation")[0], "issues must come from the evidence, not from the table"
 
 
-def test_no_filter_computes_again_what_another_scan_computes_of_the_arrays(
-    spark: SparkSession, tmp_path: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = str(tmp_path / "predictions")
-    good = predictions(spark, DATA.labels, DATA.probs)
-    good.unionByName(good.limit(1).selectExpr("-1L as id", "int(null) as label", "pred_probs")).write.parquet(path)
-    with LabelAudit(spark.read.parquet(path)) as audit:
-        limits = spark.createDataFrame([(0, 0.5)], f"{c.GIVEN} int, _limit double")
-        for answer in (audit._all_arrays(limits), audit.label_quality_scores(method="normalized_margin"), audit.rejected()):
-            answer.explain()
-            plan = capsys.readouterr().out.splitlines()
-            assert any("array_max" in line for line in plan)
-            again = [line for line in plan if " Filter (" in line and "array" in line]
-            assert not again, again
-
-
 @pytest.mark.slow
-def test_only_kept_arrays_outlive_the_evidence_and_none_is_shuffled(
-    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+@pytest.mark.classic
+def test_no_array_column_follows_the_evidence_projection(
+    spark: SparkSession, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(7)
     probs = rng.dirichlet(np.full(80, 0.05), 400)
     labels = np.where(rng.random(400) < 0.2, rng.integers(0, 80, 400), probs.argmax(axis=1))
-    with LabelAudit(predictions(spark, labels, probs)) as audit:
-        kept = audit._rows.where(f"{c.PROBS} is not null").count()
+    predictions(spark, labels, probs).write.parquet(str(tmp_path / "predictions"))
+    with LabelAudit(spark.read.parquet(str(tmp_path / "predictions"))) as audit:
+        kept = sum(len(block.kept) for block in blocks_of(audit._evidence[0].select(*PARTS).toArrow().to_batches()))
         assert 0 < kept < audit.num_examples / 2
-        assert audit._evidence.where(f"{c.PROBS} is not null").count() == kept
         answers = {
+            "statistics": audit._evidence[0],
             "scores": audit.label_quality_scores(),
-            "joint": counted_cells(audit._settled),
+            "joint": counted_cells(audit._blocks, audit._thresholds, audit.predictions.layout, ("listed",)),
             "issues": audit.find_label_issues(),
             "both": audit.find_label_issues(filter_by="both"),
             "by_class": audit.find_label_issues(filter_by="prune_by_class"),
+            "entropy": audit.label_quality_scores(method="confidence_weighted_entropy"),
         }
         for name, answer in answers.items():
-            answer.explain("formatted")
-            nodes = re.split(r"\n\n\n?\(", capsys.readouterr().out)
-            assert len(nodes) > 3
-            for node in nodes:
-                if "Exchange" in node.splitlines()[0]:
-                    assert c.PROBS not in node, f"{name} shuffles arrays: {node}"
-            if name == "scores":
-                scans = [node for node in nodes if "InMemoryTableScan" in node.splitlines()[0]]
-                assert scans
-                assert not any(c.PROBS in line for node in scans for line in node.splitlines() if "Output" in line)
+            answer.explain()
+            lines = capsys.readouterr().out.splitlines()
+            carriers = {re.sub(r"^\*\(\d+\) ", "", line.lstrip(" :+-")).split(" ")[0] for line in lines if c.PROBS in line}
+            assert carriers <= {"MapInArrow", "PythonMapInArrow", "Project"}, f"{name} carries arrays on"
+            projected = [line for line in lines if c.PROBS in line and "Project" in line]
+            assert carriers
+            assert all(f"AS {c.PROBS}" in line for line in projected), "arrays come from the input alone"
+            if name in ("scores", "joint"):
+                assert not any("arrays" in line for line in lines if "InMemoryTableScan" in line), f"{name} reads kept arrays"

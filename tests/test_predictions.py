@@ -115,6 +115,14 @@ def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(spark: SparkS
         assert ids(audit.find_label_issues()) == EXPECTED
 
 
+def test_rows_of_another_length_alone_are_rejected(spark: SparkSession, df: DataFrame) -> None:
+    odd = spark.createDataFrame([(1000, 0, [0.5, 0.5]), (1001, 1, [0.2] * 5)], df.schema)
+    with LabelAudit(df.unionByName(odd).coalesce(1)) as audit:
+        assert {row.id for row in audit.rejected().collect()} == {1000, 1001}
+        assert audit.statistics.rejected == {Refusal.WRONG_LENGTH: 2}
+        assert ids(audit.find_label_issues()) == EXPECTED
+
+
 def test_what_was_not_promised_is_not_checked(df: DataFrame) -> None:
     logits = df.withColumn("pred_probs", F.expr("transform(pred_probs, p -> 2 * p - 1)"))
     with LabelAudit(logits.unionByName(logits), check_ids=False) as audit:
@@ -230,6 +238,7 @@ def test_the_functions_free_the_cache_with_their_result(spark: SparkSession, df:
     def cached() -> set[int]:
         return set(spark.sparkContext._jsc.getPersistentRDDs())
 
+    df.count()  # its own cache is not ours
     before = cached()
     issues = find_label_issues(df)
     issues.count()

@@ -75,7 +75,7 @@ def test_too_many_bad_rows_fail_the_run_before_anything_is_written(spark: SparkS
 def test_rows_that_do_not_add_up_are_never_recorded(
     spark: SparkSession, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Source, "counted", lambda self: (201, None))
+    monkeypatch.setattr(Source, "counted", lambda self, rows: (201, None))
     with pytest.raises(SourceChangedError, match="201 rows at first, later 200 accepted and 0 rejected"):
         audit(spark, table, tmp_path / "out")
 

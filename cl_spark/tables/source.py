@@ -34,18 +34,31 @@ class Source:
     name: str
     version: int | None = None
 
-    def counted(self) -> tuple[int, str | None]:
+    def is_of_plain_files(self) -> bool:
+        """Whether the rows are those of Parquet files as they are: no catalog's table or view, and of Delta tables those that
+        the first readers of Delta could read, before files had deleted rows or columns of other names."""
+        if not is_path(self.name) or self.version is None:
+            return is_path(self.name)
+        detail = self.df.sparkSession.sql(f"DESCRIBE DETAIL delta.{quoted(_absolute(self.name))}")
+        return bool(detail.select("minReaderVersion").collect()[0][0] == 1)
+
+    def counted(self, rows: int | None = None) -> tuple[int, str | None]:
         """How many rows it has, and what tells its state from others.
 
         That is the Delta version; or, of files, their number and a digest of their paths, sizes and times; of others, None.
+
+        Args:
+            rows: how many there are, where it is known.
         """
+        if rows is None:
+            rows = self.df.count()
         if self.version is not None or not is_path(self.name):
-            return self.df.count(), None if self.version is None else str(self.version)
+            return rows, None if self.version is None else str(self.version)
         # of binary files, Spark looks at contents only where they are asked for
         listed = self.df.sparkSession.read.format("binaryFile").option("recursiveFileLookup", True).load(_absolute(self.name))
         digest = F.bit_xor(F.xxhash64("path", "length", "modificationTime"))
         found = listed.agg(F.count(F.lit(1)), F.hex(digest)).collect()[0]
-        return self.df.count(), f"{found[0]} files, {found[1]}"
+        return rows, f"{found[0]} files, {found[1]}"
 
 
 def is_path(name: str) -> bool:
@@ -151,6 +164,9 @@ def unreadable(error: Exception, name: str, key: str) -> Exception:
 def reason(error: Exception) -> str:
     """The line of an error of Spark's that tells a person what happened."""
     lines = str(error).splitlines() or [type(error).__name__]
+    if "Traceback (most recent call last):" in lines:  # of Python within a task
+        after = lines[lines.index("Traceback (most recent call last):") + 1 :]
+        return next((line for line in after if line and not line[0].isspace()), lines[0])
     return next((line.lstrip(": ") for line in lines if line.startswith(":")), lines[0])
 
 

@@ -1,0 +1,293 @@
+"""The evidence, packed: a row of Spark's for each block of some ten thousand rows, which numpy reads as they lie in memory."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from cl_spark import columns as c
+from cl_spark.ids import IdRange, id_range
+from cl_spark.kernels.evidence import Entries, Flags, Floats, Ints, suspects
+from cl_spark.workers import map_in_arrow
+
+SCHEMA = "of_suspects boolean, rows binary, ids binary, listed binary, arrays binary"
+"""A block holds suspects or others: what asks for suspects reads no others."""
+
+PARTS = ("rows", "ids", "listed", "arrays")
+"""What a block is kept as, each read only where it is asked for: numbers, ids, listed classes, kept arrays."""
+
+BLOCK_ROWS = 2**16
+"""Rows a block is filled up to."""
+
+BLOCK_BYTES = 2**23
+"""Kept arrays a block is filled up to."""
+
+TASK_BYTES = 2**31 - 2**26
+"""Spark hands the blocks of a partition to Python together, and its buffers end at 2 GiB."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The evidence of n rows, (n,) each.
+
+    Attributes:
+        given: given class; -1 where there is none.
+        predicted: predicted class.
+        own: self-confidence.
+        best: highest probability.
+        second: highest probability of another class than the predicted.
+        bar: no other class has a higher probability unless it is listed.
+        refusal: why a row cannot be used, 0 if it can; None where all can.
+        length: how many classes each row tells of; one number where all tell of as many.
+        confident: confident class, where it was read from the arrays.
+        id_range: lowest and highest id of this block and of the one it was parted from, and whether all differ (`ids.id_range`).
+        ids: id and slice columns; None where they were not asked for.
+        listed: the other classes listed.
+        kept: which rows have their array in `arrays`.
+        arrays: their arrays.
+    """
+
+    given: Ints
+    predicted: Ints
+    own: Floats
+    best: Floats
+    second: Floats
+    bar: Floats
+    refusal: NDArray[np.int8] | None = None
+    length: Ints | int = 0
+    confident: Ints | None = None
+    id_range: IdRange | None = None
+    ids: pa.RecordBatch | None = None
+    listed: Entries | None = None
+    kept: NDArray[np.int64] | None = None
+    arrays: pa.Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    @property
+    def suspects(self) -> Flags:
+        """Whether each row could be an issue at all."""
+        return suspects(self.given, self.predicted, self.own, self.best)
+
+    @property
+    def without_array(self) -> Flags:
+        """Whether a row's array is not at hand."""
+        without = np.ones(len(self), dtype=bool)
+        without[self.kept] = False
+        return without
+
+    @property
+    def least_score(self) -> NDArray[np.float64]:
+        """No class that is not listed gives a row a lower ``p_given - p_other`` than this."""
+        return np.asarray(self.own.astype(np.float64) - self.bar.astype(np.float64))
+
+    def accepted(self, num_classes: int) -> "Block":
+        """The rows that can be used."""
+        if self.refusal is None and isinstance(self.length, int) and self.length == num_classes:
+            return self
+        usable = np.ones(len(self), dtype=bool) if self.refusal is None else self.refusal == 0
+        return replace(self.where(usable & (self.length == num_classes)), refusal=None, length=num_classes)
+
+    def where(self, chosen: Flags) -> "Block":
+        """Some of the rows."""
+        place = np.cumsum(chosen) - 1
+
+        listed, kept, arrays = self.listed, self.kept, self.arrays
+        if listed is not None:
+            inside = chosen[listed.row]
+            row = place[listed.row[inside]].astype(np.int32)
+            listed = Entries(row, listed.of_class[inside], listed.value[inside])
+        if kept is not None and arrays is not None:
+            inside = chosen[kept]
+            kept, arrays = place[kept[inside]], arrays.filter(pa.array(inside))
+        ids = None if self.ids is None else self.ids.filter(pa.array(chosen))
+        of_rows = {name: values for name, values in vars(self).items() if isinstance(values, np.ndarray) and name != "kept"}
+        scalars: dict[str, Any] = {name: values[chosen] for name, values in of_rows.items()}
+        return replace(self, **scalars, ids=ids, listed=listed, kept=kept, arrays=arrays)
+
+    def frame(self, rows: NDArray[np.int64] | Flags, names: Sequence[str], more: dict[str, Any] | None = None) -> pa.RecordBatch:
+        """Ids and numbers of some rows (in any order, as often as they are named) as columns, with further ones."""
+        index = np.flatnonzero(rows) if rows.dtype == bool else rows
+        columns: dict[str, Any] = {}
+        if self.ids is not None:
+            taken = self.ids.take(pa.array(index)).columns
+            columns = {name: values for name, values in zip(self.ids.schema.names, taken, strict=True) if name in names}
+        known = {c.GIVEN: self.given, c.PREDICTED: self.predicted, c.SELF: self.own, c.MAX_PROB: self.best, c.SECOND: self.second}
+        columns |= {name: pa.array(values[index]) for name, values in known.items() if name in names}
+        columns |= {name: pa.array(values) for name, values in (more or {}).items()}
+        return pa.RecordBatch.from_pydict(columns)
+
+    def packed(self, *, of_suspects: bool) -> pa.RecordBatch:
+        """The block as one row of `SCHEMA`."""
+        assert self.ids is not None
+        assert self.listed is not None
+        scalars: dict[str, Any] = {
+            name: getattr(self, name) for name in ("given", "predicted", "own", "best", "second", "bar", "refusal", "confident")
+        }
+        metadata = {} if self.id_range is None else {"id_range": json.dumps(self.id_range)}
+        if isinstance(self.length, np.ndarray):
+            scalars["length"] = self.length
+        else:
+            metadata["length"] = str(self.length)
+        rows = pa.RecordBatch.from_pydict(
+            {name: pa.array(values) for name, values in scalars.items() if values is not None}
+        ).replace_schema_metadata(metadata)
+        listed = pa.RecordBatch.from_pydict(vars(self.listed))
+        arrays = pa.RecordBatch.from_pydict({"kept": pa.array(self.kept, pa.int64()), "arrays": self.arrays})
+        parts = [_one(_written(part)) for part in (rows, self.ids, listed, arrays)]
+        return pa.RecordBatch.from_arrays([pa.array([of_suspects]), *parts], names=["of_suspects", *PARTS])
+
+    @staticmethod
+    def unpacked(packed: dict[str, pa.Buffer]) -> "Block":
+        """The block in a row, as far as columns were asked for."""
+        rows = _read(packed["rows"])
+        scalars: dict[str, Any] = {name: column.to_numpy() for name, column in zip(rows.schema.names, rows.columns, strict=True)}
+        if rows.schema.metadata and b"length" in rows.schema.metadata:
+            scalars["length"] = int(rows.schema.metadata[b"length"])
+        if rows.schema.metadata and b"id_range" in rows.schema.metadata:
+            scalars["id_range"] = tuple(json.loads(rows.schema.metadata[b"id_range"]))
+        if "ids" in packed:
+            scalars["ids"] = _read(packed["ids"])
+        if "listed" in packed:
+            scalars["listed"] = Entries(*(column.to_numpy() for column in _read(packed["listed"]).columns))
+        if "arrays" in packed:
+            kept, scalars["arrays"] = _read(packed["arrays"]).columns
+            scalars["kept"] = kept.to_numpy()
+        return Block(**scalars)
+
+
+def joined(blocks: list[Block]) -> Block:
+    """One block after the other."""
+    if len(blocks) == 1:
+        return blocks[0]
+    starts = np.cumsum([0, *map(len, blocks)])[:-1]
+
+    def whole(name: str) -> Any:
+        return np.concatenate([getattr(block, name) for block in blocks])
+
+    scalars: dict[str, Any] = {name: whole(name) for name in ("given", "predicted", "own", "best", "second", "bar")}
+    if any(block.refusal is not None for block in blocks):
+        none = [np.zeros(len(block), dtype=np.int8) if block.refusal is None else block.refusal for block in blocks]
+        scalars["refusal"] = np.concatenate(none)
+    lengths = {block.length if isinstance(block.length, int) else None for block in blocks}
+    scalars["length"] = lengths.pop()
+    if lengths or scalars["length"] is None:
+        scalars["length"] = np.concatenate([np.broadcast_to(np.int32(block.length), len(block)) for block in blocks])
+    if blocks[0].confident is not None:
+        scalars["confident"] = whole("confident")
+    entries = [
+        replace(block.listed, row=block.listed.row + np.int32(start))
+        for block, start in zip(blocks, starts, strict=True)
+        if block.listed is not None
+    ]
+    kept = [block.kept + start for block, start in zip(blocks, starts, strict=True) if block.kept is not None]
+    ids = pa.Table.from_batches([block.ids for block in blocks]).combine_chunks().to_batches()[0]
+    arrays = pa.concat_arrays([block.arrays for block in blocks])
+    return Block(**scalars, ids=ids, listed=Entries.joined(entries), kept=np.concatenate(kept), arrays=arrays)
+
+
+def packing(blocks: Iterable[Block], whole_id: str | None = None) -> Iterator[pa.RecordBatch]:
+    """Blocks as rows of `SCHEMA`, small ones joined, suspects parted from others.
+
+    Args:
+        blocks: the blocks of a task.
+        whole_id: an id column of whole numbers, whose range is to be told.
+
+    Raises:
+        ValueError: the blocks of this task are more than Spark can hand on.
+    """
+    waiting: list[Block] = []
+    rows = size = written = 0
+
+    def flushed() -> Iterator[pa.RecordBatch]:
+        nonlocal rows, size, written
+        block = joined(waiting)
+        waiting.clear()
+        rows = size = 0
+        suspect = block.suspects
+        if whole_id is not None and block.ids is not None:
+            block = replace(block, id_range=id_range(block.ids.column(whole_id)))
+        for chosen in (suspect, ~suspect):
+            if chosen.any():
+                batch = block.where(chosen).packed(of_suspects=chosen is suspect)
+                block = replace(block, id_range=None)  # it is told once
+                written += batch.nbytes
+                if written > TASK_BYTES:
+                    raise ValueError(
+                        "a partition of the input has more rows than fit a task (evidence of 2 GiB): repartition the input"
+                    )
+                yield batch
+
+    for block in blocks:
+        if len(block) == 0:
+            continue
+        waiting.append(block)
+        rows, size = rows + len(block), size + (block.arrays.nbytes if block.arrays is not None else 0)
+        if rows >= BLOCK_ROWS or size >= BLOCK_BYTES:
+            yield from flushed()
+    if waiting:
+        yield from flushed()
+
+
+Kernel = Callable[[Iterator[Block]], Iterator[pa.RecordBatch]]
+"""The blocks of a task -> what is made of them."""
+
+Source = Callable[[Kernel, str, Sequence[str]], DataFrame]
+"""What a kernel makes of all blocks of accepted rows, with a schema, and the parts of blocks it asks for."""
+
+
+def mapped(
+    packed: DataFrame, kernel: Kernel, schema: str, parts: Sequence[str] = (), num_classes: int | None = None
+) -> DataFrame:
+    """What a kernel makes of the blocks of each partition.
+
+    Args:
+        packed: rows of `SCHEMA`.
+        kernel: batches of ``schema`` from blocks.
+        schema: the columns that are made.
+        parts: which of `PARTS` the kernel asks for beside "rows"; others are not read.
+        num_classes: K, to give the kernel accepted rows only.
+    """
+
+    def batches(source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from kernel(_accepted(blocks_of(source), num_classes))
+
+    return map_in_arrow(packed.select("rows", *parts), batches, schema)
+
+
+def ddl(types: Mapping[str, str]) -> str:
+    """A schema of columns, as Spark reads it."""
+    return ", ".join(f"`{name}` {kind}" for name, kind in types.items())
+
+
+def blocks_of(source: Iterable[pa.RecordBatch]) -> Iterator[Block]:
+    """The blocks in rows of `SCHEMA`, of as many columns as there are."""
+    for batch in source:
+        for i in range(batch.num_rows):
+            yield Block.unpacked({name: batch.column(name)[i].as_buffer() for name in batch.schema.names})
+
+
+def _accepted(blocks: Iterator[Block], num_classes: int | None) -> Iterator[Block]:
+    return blocks if num_classes is None else (block.accepted(num_classes) for block in blocks)
+
+
+def _written(batch: pa.RecordBatch) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def _one(buffer: pa.Buffer) -> pa.Array:
+    """A binary column of one value."""
+    return pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(np.array([0, buffer.size], dtype=np.int32)), buffer])
+
+
+def _read(buffer: pa.Buffer) -> pa.RecordBatch:
+    return pa.ipc.open_stream(buffer).read_next_batch()
