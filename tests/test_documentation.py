@@ -212,7 +212,7 @@ def test_the_example_configuration_explains_every_key() -> None:
     assert yaml.safe_load(text).keys() <= explained
 
 
-@pytest.mark.parametrize("name", ["calibration", "confident", "fixed_point", "removal", "scores"])
+@pytest.mark.parametrize("name", ["calibration", "confident", "fixed_point", "evidence", "counts", "removal", "scores"])
 def test_examples_of_the_kernels_run(name: str) -> None:
     module = importlib.import_module(f"cl_spark.kernels.{name}")
     result = doctest.testmod(module, extraglobs={"np": np})

@@ -243,7 +243,7 @@ def places(
         return found
     step = max(TABLE // num_classes, 1)
     table = np.empty(step * num_classes, dtype=np.int64)
-    starts = np.arange(0, int(max(row[-1], rows[-1])) + step, step)
+    starts = np.arange(0, int(max(row[-1], rows[-1])) + 1 + step, step)
     ours, theirs = np.searchsorted(row, starts), np.searchsorted(rows, starts)
     for i, start in enumerate(starts[:-1].tolist()):
         here, there = slice(ours[i], ours[i + 1]), slice(theirs[i], theirs[i + 1])
