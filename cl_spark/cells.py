@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,23 +83,6 @@ class CellTable:
     def kept(self, keep: Callable[[DataFrame], DataFrame]) -> "CellTable":
         """The table, computed once: where it is on the cluster, what it was made of is not asked for again."""
         return self if isinstance(self.frame, pd.DataFrame) else replace(self, frame=keep(self.frame))
-
-    def select(self, columns: Sequence[str]) -> "CellTable":
-        """The table with these columns only."""
-        frame = self.frame
-        return replace(self, frame=frame[list(columns)] if isinstance(frame, pd.DataFrame) else frame.select(*columns))
-
-    def filled(self, values: dict[str, Any]) -> "CellTable":
-        """The table with values for what columns lack."""
-        return replace(self, frame=self.frame.fillna(values))
-
-    def with_class_values(self, name: str, values: NDArray[np.float64]) -> "CellTable":
-        """The table with a value of each cell's given class."""
-        frame = self.frame
-        if isinstance(frame, pd.DataFrame):
-            return replace(self, frame=frame.assign(**{name: values[frame[c.GIVEN].to_numpy(dtype=np.int64)]}))
-        classes = self.spark.createDataFrame(pd.DataFrame({c.GIVEN: np.arange(len(values)), name: values}))
-        return replace(self, frame=frame.join(F.broadcast(classes), c.GIVEN))
 
     def frames(self) -> Iterator[pd.DataFrame]:
         """The cells on the driver, sorted by (given, true), in parts of whole given classes that fit there."""
