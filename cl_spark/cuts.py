@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
@@ -205,20 +205,11 @@ def _in_bucket(entries: Entries, edge: Ints) -> Callable[[], Entries]:
     return lambda: pick
 
 
-def bucket(score: Column) -> Column:
-    """A whole number that never falls as the score rises: fine steps near 0 on a log scale, 1/1024 elsewhere.
-
-    Any such function makes the cut exact; this one only decides how few rows share the bucket that has to be sorted.
-    """
-    size = F.abs(score)
-    steps = F.when(size < F.lit(1 / 16), F.floor(16 * F.log2(F.greatest(size, F.lit(2.0**-75)))) + 1300).otherwise(
-        F.floor(F.least(size, F.lit(2.0**20)) * 1024) + 1300
-    )
-    return F.when(score < 0, -steps).otherwise(steps)
-
-
 def buckets(score: Floats) -> Ints:
-    """The same of an array."""
+    """Whole numbers that never fall as the score rises: fine steps near 0 on a log scale, 1/1024 elsewhere.
+
+    Any such function makes the cut exact; this one only decides how few entries share the bucket that has to be sorted.
+    """
     size = np.abs(score)
     near = np.floor(16 * np.log2(np.maximum(size, 2.0**-75)))
     steps = (np.where(size < 1 / 16, near, np.floor(np.minimum(size, 2.0**20) * 1024)) + 1300).astype(np.int64)

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-
-from cl_spark.cuts import bucket
 
 
 def ranked(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: bool) -> DataFrame:
@@ -24,3 +22,15 @@ def ranked(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: b
         .withColumn(rank, (place + F.col("_below")).cast("long"))
         .drop("_bucket", "_below")
     )
+
+
+def bucket(score: Column) -> Column:
+    """A whole number that never falls as the score rises: fine steps near 0 on a log scale, 1/1024 elsewhere.
+
+    Any such function makes the ranks exact; this one only decides how few rows are sorted together.
+    """
+    size = F.abs(score)
+    steps = F.when(size < F.lit(1 / 16), F.floor(16 * F.log2(F.greatest(size, F.lit(2.0**-75)))) + 1300).otherwise(
+        F.floor(F.least(size, F.lit(2.0**20)) * 1024) + 1300
+    )
+    return F.when(score < 0, -steps).otherwise(steps)
