@@ -21,6 +21,7 @@ from cl_spark.cards import card
 from cl_spark.cells import DRIVER_CELLS, CellTable
 from cl_spark.cuts import FEW, QUOTA, Chooser
 from cl_spark.errors import ConfigurationError, one_line
+from cl_spark.examples import REASONS, Refusal
 from cl_spark.filters import Bounds, FilterOptions
 from cl_spark.health import HealthSummary
 from cl_spark.ids import lie_apart, repeated_ids
@@ -29,7 +30,7 @@ from cl_spark.kernels.confident import NO_CLASS
 from cl_spark.kernels.evidence import Flags
 from cl_spark.matching import matched
 from cl_spark.noise import NoiseRates
-from cl_spark.predictions import REASONS, Predictions, Refusal
+from cl_spark.predictions import Predictions
 from cl_spark.ranking import ranked
 from cl_spark.storage import Storage
 from cl_spark.thresholds import RANGE, ClassStatistics, class_aggregates, class_statistics, final_reasons
@@ -112,7 +113,6 @@ class LabelAudit:
         self._given_thresholds = thresholds
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
-        self._confident_parts: Sequence[str] = ()
         self._pruned: dict[tuple[float, tuple[int, ...] | None, int], DataFrame] = {}
 
     def __enter__(self) -> "LabelAudit":
@@ -215,14 +215,24 @@ class LabelAudit:
         return source
 
     @cached_property
+    def _listed_cells(self) -> CellTable:
+        """What the listed classes tell of the confident joint, and how many rows they leave open."""
+        return self._counted_cells(self._blocks, ("listed",))
+
+    @property
+    def _confident_parts(self) -> Sequence[str]:
+        """What of the evidence confident classes are read from: arrays, which are many bytes, only where suspects are open."""
+        is_open = f"{c.CONFIDENT} == {joints.UNSETTLED} and _suspect"
+        return ("listed", "arrays") if self._listed_cells.where(is_open).total(c.COUNT) else ("listed",)
+
+    @cached_property
     def _settled_cells(self) -> CellTable:
         """What the evidence tells of the confident joint, and how many rows it leaves open."""
-        for parts in (("listed",), ("listed", "arrays")):  # arrays are many bytes, and rarely asked
-            cells = self._cells(joints.counted_cells(self._blocks, self._thresholds, self.predictions.layout, parts))
-            if not cells.where(f"{c.CONFIDENT} == {joints.UNSETTLED}").total(c.COUNT):
-                break
-        self._confident_parts = parts
-        return cells
+        parts = self._confident_parts
+        return self._counted_cells(self._blocks, parts) if "arrays" in parts else self._listed_cells
+
+    def _counted_cells(self, source: Source, parts: Sequence[str]) -> CellTable:
+        return self._cells(joints.counted_cells(source, self._thresholds, self.predictions.layout, parts))
 
     def _cells(self, cells: DataFrame) -> CellTable:
         """Cells, computed once: on the driver unless there are too many."""
@@ -242,7 +252,7 @@ class LabelAudit:
         def examined(blocks: Iterator[Block]) -> Iterator[Block]:
             for block in blocks:
                 rows = joints.confident_classes(replace(block, arrays=None), thresholds, layout) == joints.UNSETTLED
-                rows &= ~listing.keeps(block.given, block.predicted, block.own, block.best, block.length)
+                rows &= ~(block.suspects & listing.keeps(block.own, block.length))
                 found = block.where(rows)
                 assert found.arrays is not None
                 confident = joints.confident_in_arrays(found.arrays, thresholds, layout)
@@ -262,7 +272,7 @@ class LabelAudit:
     def _joint(self) -> ConfidentJoint:
         counted = self._settled_cells.where(f"{c.CONFIDENT} >= {NO_CLASS}")
         for later in self._settled[1:]:
-            cells = self._cells(joints.counted_cells(later, self._thresholds, self.predictions.layout, ("listed",)))
+            cells = self._counted_cells(later, ("listed",))
             counted = counted.merged(cells, [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT).kept(self._storage.keep)
         return ConfidentJoint(counted, self.statistics.class_counts, self._storage.keep)
 

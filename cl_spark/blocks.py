@@ -71,6 +71,11 @@ class Block:
         return len(self.given)
 
     @property
+    def usable(self) -> Flags:
+        """Whether each row can be used, as far as it tells by itself."""
+        return np.ones(len(self), dtype=bool) if self.refusal is None else np.asarray(self.refusal == 0)
+
+    @property
     def suspects(self) -> Flags:
         """Whether each row could be an issue at all."""
         return suspects(self.given, self.predicted, self.own, self.best)
@@ -91,18 +96,15 @@ class Block:
         """The rows that can be used."""
         if self.refusal is None and isinstance(self.length, int) and self.length == num_classes:
             return self
-        usable = np.ones(len(self), dtype=bool) if self.refusal is None else self.refusal == 0
-        return replace(self.where(usable & (self.length == num_classes)), refusal=None, length=num_classes)
+        return replace(self.where(self.usable & (self.length == num_classes)), refusal=None, length=num_classes)
 
     def where(self, chosen: Flags) -> "Block":
         """Some of the rows."""
         place = np.cumsum(chosen) - 1
-
         listed, kept, arrays = self.listed, self.kept, self.arrays
         if listed is not None:
-            inside = chosen[listed.row]
-            row = place[listed.row[inside]].astype(np.int32)
-            listed = Entries(row, listed.of_class[inside], listed.value[inside])
+            listed = listed.where(chosen[listed.row])
+            listed = replace(listed, row=place[listed.row].astype(np.int32))
         if kept is not None and arrays is not None:
             inside = chosen[kept]
             kept, arrays = place[kept[inside]], arrays.filter(pa.array(inside))

@@ -179,10 +179,13 @@ def pruned_by_noise_rate(
     if not chooser.few:
         tiers.insert(0, (suspects, np.minimum(bounds.suspect, -EPS)))
     flagged: list[DataFrame] = []
+
+    def asked() -> Pairs:
+        return Pairs.of(pairs, waiting, limit, layout, len(bounds.other))
+
     for blocks, bound in tiers:
         if waiting.any():
-            asked = Pairs.of(pairs, waiting, limit, layout, len(bounds.other))
-            entries = partial(entries_of_pairs, pairs=asked, suspects_only=blocks is suspects)
+            entries = partial(entries_of_pairs, pairs=asked(), suspects_only=blocks is suspects)
             choice = chooser.choice(blocks, entries, quotas, parts)
             full = waiting & (choice.number == quotas)
             stands = full & (choice.last < bound[given])
@@ -191,9 +194,9 @@ def pruned_by_noise_rate(
             if stands.any():
                 flagged.append(chooser.suspects(blocks, entries, choice, stands, parts))
     if waiting.any():
-        asked = Pairs.of(pairs, waiting, limit, layout, len(bounds.other))
-        entries = partial(entries_of_pairs, pairs=asked, suspects_only=False)
-        flagged.append(chooser.lowest(arrays(asked.sizes > 0), entries, quotas, suspects_only=True))
+        rest = asked()
+        entries = partial(entries_of_pairs, pairs=rest, suspects_only=False)
+        flagged.append(chooser.lowest(arrays(rest.sizes > 0), entries, quotas, suspects_only=True))
     return flagged
 
 

@@ -20,8 +20,8 @@ from cl_spark.audit import LabelAudit
 from cl_spark.cards import card
 from cl_spark.config import AuditConfig
 from cl_spark.errors import ConfigurationError, MissingColumnError, RejectedRowsError, RunError, SourceChangedError
+from cl_spark.examples import REASONS
 from cl_spark.history import Gate, baseline, failed_gates
-from cl_spark.predictions import REASONS
 from cl_spark.report.page import check_installed, default_path, write_report
 from cl_spark.runs import Run
 from cl_spark.scores import with_issue_flag

@@ -18,7 +18,7 @@ from cl_spark.kernels import EPS
 from cl_spark.kernels.calibration import DENSE_CLASSES, calibrated, scaled_total
 from cl_spark.kernels.confident import NO_CLASS, confident_class
 from cl_spark.kernels.counts import added, no_counts
-from cl_spark.layouts import VALUES_AT_ONCE, Layout
+from cl_spark.layouts import Layout, by_row
 
 UNSETTLED = -2
 """Confident class of a row that the evidence cannot settle: its array must be looked at."""
@@ -56,12 +56,7 @@ def confident_classes(block: Block, thresholds: NDArray[np.float64], layout: Lay
 
 def confident_in_arrays(arrays: pa.Array, thresholds: NDArray[np.float64], layout: Layout) -> NDArray[np.int32]:
     """The confident class of each row whose array is given."""
-    step = max(VALUES_AT_ONCE // len(thresholds), 1)
-    parts = [
-        confident_class(layout.matrix(arrays.slice(start, step), len(thresholds)), thresholds)
-        for start in range(0, len(arrays), step)
-    ]
-    return np.concatenate([np.zeros(0, dtype=np.int32), *parts])
+    return by_row(layout, arrays, len(thresholds), lambda _, probs: confident_class(probs, thresholds))
 
 
 def counted_cells(source: Source, thresholds: NDArray[np.float64], layout: Layout, parts: Sequence[str]) -> DataFrame:

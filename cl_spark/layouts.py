@@ -3,7 +3,7 @@
 Both say of an Arrow array of such rows what the evidence and the kernels ask of it, at the speed of numpy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,8 +60,9 @@ class Lists:
         return np.asarray(np.repeat(self.starts[rows] - firsts, lengths) + np.arange(int(lengths.sum())))
 
     @staticmethod
-    def taken(column: pa.Array, kind: pa.DataType, *, sparse: bool) -> "Lists":
-        """The lists of a column; a null one has length -1."""
+    def taken(column: pa.Array, element: str, *, sparse: bool) -> "Lists":
+        """The lists of a column, their values as floats or doubles; a null one has length -1."""
+        kind = pa.float32() if element == "float" else pa.float64()
         if pa.types.is_map(column.type):
             column = column.cast(pa.list_(pa.struct([("key", column.type.key_type), ("value", column.type.item_type)])))
         lengths = column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -96,14 +97,9 @@ class Dense:
 
     element: str
 
-    @property
-    def kind(self) -> pa.DataType:
-        """The type of a value."""
-        return pa.float32() if self.element == "float" else pa.float64()
-
     def lists(self, column: pa.Array) -> Lists:
         """The column taken apart."""
-        return Lists.taken(column, self.kind, sparse=False)
+        return Lists.taken(column, self.element, sparse=False)
 
     def found(self, column: pa.Array, given: Ints, listing: Listing, *, with_totals: bool) -> Iterator[Found]:
         """The evidence of all rows that hold a value, by length."""
@@ -134,14 +130,9 @@ class Sparse:
     num_classes: int
     absent: float
 
-    @property
-    def kind(self) -> pa.DataType:
-        """The type of a value."""
-        return pa.float32() if self.element == "float" else pa.float64()
-
     def lists(self, column: pa.Array) -> Lists:
         """The column taken apart."""
-        return Lists.taken(column, self.kind, sparse=True)
+        return Lists.taken(column, self.element, sparse=True)
 
     def found(self, column: pa.Array, given: Ints, listing: Listing, *, with_totals: bool) -> Iterator[Found]:
         """The evidence of all rows that list a class."""
@@ -170,3 +161,12 @@ class Sparse:
 
 
 Layout = Dense | Sparse
+
+
+def by_row(
+    layout: Layout, column: pa.Array, num_classes: int, kernel: Callable[[slice, NDArray[np.float64]], NDArray[Any]]
+) -> NDArray[Any]:
+    """What a kernel makes of accepted rows, given which they are and their (n, K) doubles, so many at a time as fit in memory."""
+    step = max(VALUES_AT_ONCE // num_classes, 1)
+    parts = [slice(start, start + step) for start in range(0, max(len(column), 1), step)]
+    return np.concatenate([kernel(rows, layout.matrix(column[rows], num_classes).astype(np.float64)) for rows in parts])

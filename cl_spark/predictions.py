@@ -4,13 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -30,54 +26,12 @@ from cl_spark import columns as c
 from cl_spark.blocks import SCHEMA, Block, packing
 from cl_spark.columns import quoted
 from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
+from cl_spark.examples import block_of
 from cl_spark.files import Files
-from cl_spark.kernels.evidence import Entries, Flags, Listing
-from cl_spark.kernels.fixed_point import LIMB
+from cl_spark.kernels.evidence import Flags, Listing
 from cl_spark.layouts import Dense, Layout, Sparse
 from cl_spark.matching import UNMATCHED
 from cl_spark.workers import ArrowFunction, map_in_arrow
-
-
-class Refusal(IntEnum):
-    """Why a row cannot be used; 0 is an accepted row. Kept as one byte in the evidence."""
-
-    NONE = 0
-    NULL_ID = 1
-    NULL_LABEL = 2
-    UNKNOWN_CLASS = 3
-    NULL_PROBS = 4
-    NULL_PROBABILITY = 5
-    NOT_FINITE = 6
-    TOO_LARGE = 7
-    LABEL_OUT_OF_RANGE = 8
-    WRONG_LENGTH = 9
-    NO_PREDICTION = 10
-    NO_LABEL = 11
-    NO_SET_OF_CLASSES = 12
-    NONE_ABOVE_ABSENT = 13
-    NEGATIVE = 14
-    NO_DISTRIBUTION = 15
-    REPEATED_ID = 16
-
-
-REASONS = {
-    Refusal.NULL_ID: "null id",
-    Refusal.NULL_LABEL: "null label",
-    Refusal.UNKNOWN_CLASS: "unknown class name",
-    Refusal.NULL_PROBS: "null or empty pred_probs",
-    Refusal.NULL_PROBABILITY: "null inside pred_probs",
-    Refusal.NOT_FINITE: "NaN or infinity in pred_probs",
-    Refusal.TOO_LARGE: "score beyond 2^29",
-    Refusal.LABEL_OUT_OF_RANGE: "label outside 0..K-1",
-    Refusal.WRONG_LENGTH: "pred_probs of another length than K",
-    Refusal.NO_PREDICTION: "label without a prediction",
-    Refusal.NO_LABEL: "prediction without a label",
-    Refusal.NO_SET_OF_CLASSES: "class listed twice or outside 0..K-1 in pred_probs",
-    Refusal.NONE_ABOVE_ABSENT: "no class listed above the value of absent ones",
-    Refusal.NEGATIVE: "negative value in pred_probs",
-    Refusal.NO_DISTRIBUTION: "pred_probs that do not sum to 1",
-    Refusal.REPEATED_ID: "id of several rows",
-}
 
 
 @dataclass(frozen=True)
@@ -290,7 +244,7 @@ class Predictions:
         if self.labels_are_names:
             names = list(self._known_names or [])
         return partial(
-            _block,
+            block_of,
             layout=layout,
             promised=promised,
             names=names,
@@ -350,106 +304,8 @@ class Predictions:
         return [F.col(name).alias(col) for name, col in zip(self.ids, self.id_columns, strict=True)]
 
 
-SUM_TOLERANCE = 0.01
-"""How far probabilities may be from summing to 1: what half precision and rounding to three digits lose, and more."""
-
-
 LISTING = Listing()
 """What the evidence lists."""
-
-
-def _block(
-    batch: pa.RecordBatch,
-    *,
-    layout: Layout,
-    promised: bool,
-    names: list[str] | None,
-    ids: list[str],
-    others: list[str],
-    listing: Listing,
-    every_array: bool,
-    of_classes: Flags | None,
-) -> Block:
-    label = batch.column(c.LABEL)
-    if names is None:
-        index = label.fill_null(-1).to_numpy(zero_copy_only=False)
-        given = np.where((index >= 0) & (index < 2**31), index, -1).astype(np.int32)
-    else:
-        given = pc.index_in(label, value_set=pa.array(names, label.type)).fill_null(-1).to_numpy(zero_copy_only=False)
-        given = given.astype(np.int32)
-    if of_classes is not None:
-        wanted = (given >= 0) & (given < len(of_classes))
-        wanted[wanted] = of_classes[given[wanted]]
-        batch, given = batch.filter(pa.array(wanted)), given[wanted]
-    size, column, no_label = batch.num_rows, batch.column(c.PROBS), _flags(batch.column(c.LABEL).is_null())
-    kind = np.dtype(np.float32 if layout.element == "float" else np.float64)
-    predicted, length = np.zeros(size, dtype=np.int32), np.full(size, -1, dtype=np.int32)
-    own, best, second, bar = (np.full(size, np.nan, dtype=kind) for _ in range(4))
-    lacking, infinite, odd, flat, negative, off = (np.zeros(size, dtype=bool) for _ in range(6))
-    length[_flags(column.is_valid())] = 0
-    listed = []
-    for found in layout.found(column, given, listing, with_totals=promised):
-        evidence = found.evidence
-        if len(found.rows) == size:
-            predicted, own, best, second, bar = evidence.predicted, evidence.own, evidence.best, evidence.second, evidence.bar
-            rows: slice | NDArray[np.int64] = slice(None)
-            listed.append(evidence.listed)
-        else:
-            rows = found.rows
-            predicted[rows], own[rows], best[rows] = evidence.predicted, evidence.own, evidence.best
-            second[rows], bar[rows] = evidence.second, evidence.bar
-            listed.append(replace(evidence.listed, row=rows[evidence.listed.row].astype(np.int32)))
-        length[rows], lacking[rows], odd[rows], flat[rows] = found.length, found.lacking, found.odd, found.flat
-        infinite[rows] = ~np.isfinite(evidence.best) | (evidence.lowest == -np.inf)
-        if evidence.total is not None:
-            negative[rows], off[rows] = evidence.lowest < 0, np.abs(evidence.total - 1) > SUM_TOLERANCE
-    unmatched = batch.column(UNMATCHED) if UNMATCHED in batch.schema.names else pa.nulls(size, pa.string())
-    null_id = np.logical_or.reduce([_flags(batch.column(name).is_null()) for name in ids])
-    checks = {
-        Refusal.NULL_ID: null_id,
-        Refusal.NO_LABEL: _flags(pc.equal(unmatched, "label").fill_null(False)),
-        Refusal.NO_PREDICTION: _flags(pc.equal(unmatched, "prediction").fill_null(False)),
-        Refusal.NULL_LABEL: no_label,
-        Refusal.UNKNOWN_CLASS: (given < 0) & (names is not None),
-        Refusal.NULL_PROBS: length <= 0,
-        Refusal.NULL_PROBABILITY: lacking,
-        Refusal.NOT_FINITE: infinite,
-        Refusal.NO_SET_OF_CLASSES: odd,
-        Refusal.NONE_ABOVE_ABSENT: flat,
-        Refusal.LABEL_OUT_OF_RANGE: (given < 0) | (given >= length),
-        Refusal.TOO_LARGE: np.fmax(np.abs(best), np.abs(own)) >= LIMB,
-        Refusal.NEGATIVE: negative,
-        Refusal.NO_DISTRIBUTION: off,
-    }
-    refusal = np.zeros(size, dtype=np.int8)
-    for code, failed in reversed(checks.items()):  # the first that fails is the reason
-        refusal[failed] = code
-    if c.REPEATED in batch.schema.names:
-        refusal[_flags(batch.column(c.REPEATED).fill_null(False))] = Refusal.REPEATED_ID
-    usable = refusal == 0
-    kept = np.arange(size) if every_array else np.flatnonzero(usable & listing.keeps(given, predicted, own, best, length))
-    entries = Entries.joined(listed) if listed else Entries(predicted[:0], predicted[:0], own[:0])
-    if not usable.all():  # of refused rows nothing is listed
-        inside = usable[entries.row]
-        entries = Entries(entries.row[inside], entries.of_class[inside], entries.value[inside])
-    return Block(
-        given,
-        predicted,
-        own,
-        best,
-        second,
-        bar,
-        None if usable.all() else refusal,
-        int(length[0]) if size and (length == length[0]).all() else length,
-        ids=batch.select(others),
-        listed=entries,
-        kept=kept,
-        arrays=column if every_array else column.take(pa.array(kept)),
-    )
-
-
-def _flags(values: pa.Array) -> Flags:
-    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _is_vector(found: DataType) -> bool:

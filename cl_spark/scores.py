@@ -11,7 +11,7 @@ from cl_spark import columns as c
 from cl_spark.blocks import Block
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels.scores import METHODS, adjusted
-from cl_spark.layouts import VALUES_AT_ONCE, Layout
+from cl_spark.layouts import Layout, by_row
 
 Score = Callable[[Block], NDArray[np.float64]]
 """A label quality score of the rows of a block."""
@@ -76,14 +76,11 @@ def with_issue_flag(scores: DataFrame, issues: DataFrame, id_columns: Sequence[s
 def array_scores(method: str, adjust_pred_probs: bool, thresholds: NDArray[np.float64], layout: Layout) -> Score:
     """What scores blocks that hold the array of every row."""
     score, classes = METHODS[method], len(thresholds)
-    step = max(VALUES_AT_ONCE // classes, 1)
 
     def scored(block: Block) -> NDArray[np.float64]:
-        assert block.arrays is not None
-        parts = [np.zeros(0)]
-        for start in range(0, len(block), step):
-            probs = layout.matrix(block.arrays.slice(start, step), classes).astype(np.float64)
-            parts.append(score(block.given[start : start + step], adjusted(probs, thresholds) if adjust_pred_probs else probs))
-        return np.concatenate(parts)
+        def kernel(rows: slice, probs: NDArray[np.float64]) -> NDArray[np.float64]:
+            return score(block.given[rows], adjusted(probs, thresholds) if adjust_pred_probs else probs)
+
+        return by_row(layout, block.arrays, classes, kernel)
 
     return scored

@@ -15,11 +15,11 @@ from pyspark.sql import functions as F
 from cl_spark import columns as c
 from cl_spark.blocks import Block, ddl, mapped
 from cl_spark.errors import EmptyTableError, InputError, SingleClassError
+from cl_spark.examples import REASONS, Refusal
 from cl_spark.ids import IdRange
 from cl_spark.kernels import EPS
 from cl_spark.kernels.evidence import Flags, Listing
 from cl_spark.kernels.fixed_point import LIMB, exact_mean
-from cl_spark.predictions import REASONS, Refusal
 
 Sums = tuple[int, int, int, int]
 """Of one class: examples, and the three limbs of the sum of their self-confidences."""
@@ -127,7 +127,7 @@ def class_aggregates(packed: DataFrame, listing: Listing) -> list[Row]:
         refused: Counter[tuple[int, int]] = Counter()
         ranges: list[IdRange] = []
         for block in blocks:
-            usable = np.ones(len(block), dtype=bool) if block.refusal is None else block.refusal == 0
+            usable = block.usable
             length = np.broadcast_to(np.int32(block.length), len(block))
             if block.refusal is not None:
                 kinds = np.stack([block.refusal[~usable], length[~usable]])
@@ -179,8 +179,7 @@ def _add(sums: dict[str, NDArray[Any]], block: Block, rows: Flags, classes: int,
     for name, limb in (("whole", whole), ("high", high), ("low", low)):  # of one block: whole numbers below 2^53, so exact
         sums[name] += np.bincount(given, limb, minlength=classes).astype(np.int64)
     suspect, least = block.suspects[rows], block.least_score[rows]
-    kept = listing.keeps(given, block.predicted[rows], block.own[rows], block.best[rows], classes)
-    without = suspect & ~kept
+    without = suspect & ~listing.keeps(block.own[rows], classes)
     np.minimum.at(sums["lowest"], given, value)
     np.minimum.at(sums["_without_array"], given[without], least[without])
     np.minimum.at(sums["_other"], given[~suspect], least[~suspect])

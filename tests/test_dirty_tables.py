@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from cl_spark import ClSparkError, LabelAudit
+from cl_spark.examples import SUM_TOLERANCE
 from cl_spark.kernels.calibration import calibrated, scaled_total
 from cl_spark.kernels.confident import NO_CLASS, confident_class
 from cl_spark.kernels.scores import METHODS
-from cl_spark.predictions import SUM_TOLERANCE
 
 CLASSES = 3
 NUMBERS = st.one_of(

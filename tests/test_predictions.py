@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, EmptyTableError, InputError, LabelAudit, find_label_issues
-from cl_spark.predictions import Refusal
+from cl_spark.examples import Refusal
 from tests.frames import ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset

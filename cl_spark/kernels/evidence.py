@@ -38,10 +38,9 @@ class Listing:
     most: int = 64
     surely_wrong: float = 0.05
 
-    def keeps(self, given: Ints, predicted: Ints, own: Floats, best: Floats, length: Ints | int) -> Flags:
-        """Whether the evidence holds the array of each row."""
-        surely = (own < self.surely_wrong) | (np.asarray(length) <= SHORT)
-        return surely & suspects(given, predicted, own, best)
+    def keeps(self, own: Floats, length: Ints | int) -> Flags:
+        """Whether the evidence holds the array of each row, if that is a suspect."""
+        return np.asarray((own < self.surely_wrong) | (np.asarray(length) <= SHORT))
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,10 @@ class Entries:
     def joined(parts: "list[Entries]") -> "Entries":
         """One after the other."""
         return Entries(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Entries)))
+
+    def where(self, chosen: Flags) -> "Entries":
+        """Some of the entries."""
+        return Entries(self.row[chosen], self.of_class[chosen], self.value[chosen])
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def bars(given: Ints, predicted: Ints, own: Floats, best: Floats, length: int, l
     """From which value on other classes are listed."""
     half = best.dtype.type(0.5)
     bar = np.minimum(best.dtype.type(listing.runner_up), best * half)
-    lower = suspects(given, predicted, own, best) & ~listing.keeps(given, predicted, own, best, length)
+    lower = suspects(given, predicted, own, best) & ~listing.keeps(own, length)
     bar = np.where(lower, np.fmin(bar, own * half), bar)
     return np.where(best <= 0, best, bar)
 
@@ -156,12 +159,11 @@ def _of_chunk(given: Ints, probs: Floats, start: int, listing: Listing, with_tot
     else:
         row, of_class = np.divmod(np.flatnonzero(others >= bar[:, None]), classes)
         value = others[row, of_class]
+    listed = Entries((row + start).astype(np.int32), of_class.astype(np.int32), value)
     crowded = np.bincount(row, minlength=size) > listing.most
     if crowded.any():
         bar = np.where(crowded, best, bar)
-        kept = ~crowded[row]
-        row, of_class, value = row[kept], of_class[kept], value[kept]
-    listed = Entries((row + start).astype(np.int32), of_class.astype(np.int32), value)
+        listed = listed.where(~crowded[row])
     return Evidence(predicted.astype(np.int32), own, best, second, lowest, bar, listed, total)
 
 
