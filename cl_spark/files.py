@@ -27,7 +27,7 @@ MOST_FILES = 10_000
 """The footers of more files are not read here to learn whether they are alike."""
 
 SPLIT_BYTES = 2**28
-"""Bytes a task reads at least, unless there are fewer for each core."""
+"""Bytes a task reads at least, of as many files as it takes, unless there are fewer for each core."""
 
 VALUES_AT_ONCE = 2**21
 """Values a batch holds about."""
@@ -43,19 +43,23 @@ _ARROW: dict[type[DataType], pa.DataType] = {
 }
 
 
+Split = tuple[tuple[str, tuple[int, ...]], ...]
+"""Paths, each with some of its row groups."""
+
+
 @dataclass(frozen=True)
 class Files:
     """Files that hold the rows of a DataFrame, cut into what a task reads at a time.
 
     Attributes:
-        splits: a path with some of its row groups.
+        splits: the row groups of each task.
         columns: name of each column in the files, by the name kernels know it under.
         types: types kernels expect, by the same names.
         rows: how many rows there are.
         batch_rows: how many of them are read at a time.
     """
 
-    splits: tuple[tuple[str, tuple[int, ...]], ...]
+    splits: tuple[Split, ...]
     columns: Mapping[str, str]
     types: Mapping[str, pa.DataType]
     rows: int
@@ -80,13 +84,16 @@ class Files:
         uris = [urlparse(uri) for uri in df.inputFiles()]
         if not uris or len(uris) > MOST_FILES or {uri.scheme for uri in uris} - {"file", ""}:
             return None
-        splits, rows, values = [], 0, 1
+        rows, values = 0, 1
         try:
             footers = [(path, pq.read_metadata(path)) for path in sorted(unquote(uri.path) for uri in uris)]
         except (OSError, pa.ArrowException):
             return None
         total = sum(footer.row_group(i).total_byte_size for _, footer in footers for i in range(footer.num_row_groups))
         goal = min(SPLIT_BYTES, total // 8)
+        splits: list[Split] = []
+        split: dict[str, tuple[int, ...]] = {}
+        size = 0
         for path, footer in footers:
             schema = footer.schema.to_arrow_schema()
             for name, col in columns.items():
@@ -94,16 +101,16 @@ class Files:
                 if len(places) != 1 or not _alike(schema.field(places[0]).type, types[name]):
                     return None
             rows += footer.num_rows
-            waiting: list[int] = []
-            size = 0
             for i in range(footer.num_row_groups):
                 group = footer.row_group(i)
                 values = max(values, max(group.column(j).num_values for j in range(group.num_columns)) // max(group.num_rows, 1))
-                waiting.append(i)
+                split[path] = (*split.get(path, ()), i)
                 size += group.total_byte_size
-                if size >= goal or i == footer.num_row_groups - 1:
-                    splits.append((path, tuple(waiting)))
-                    waiting, size = [], 0
+                if size >= goal:
+                    splits.append(tuple(split.items()))
+                    split, size = {}, 0
+        if split:
+            splits.append(tuple(split.items()))
         known = {**types, **cast}
         return Files(tuple(splits), dict(columns), known, rows, min(max(VALUES_AT_ONCE // values, 64), 2**16))
 
@@ -112,7 +119,7 @@ class Files:
         splits, columns, types, batch_rows = self.splits, self.columns, self.types, self.batch_rows
 
         def batches(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            yield from kernel(rows_of([splits[i] for batch in numbers for i in batch.column(0).to_pylist()]))
+            yield from kernel(rows_of([part for batch in numbers for i in batch.column(0).to_pylist() for part in splits[i]]))
 
         def rows_of(wanted: Sequence[tuple[str, tuple[int, ...]]]) -> Iterator[pa.RecordBatch]:
             for path, groups in wanted:

@@ -101,9 +101,24 @@ def test_splits_are_of_whole_row_groups_and_tell_how_many_rows_there_are(spark: 
         files = audit.predictions.files
         assert files is not None
         assert files.rows == 240
-        assert [group for _, groups in files.splits for group in groups] == list(range(pq.read_metadata(path).num_row_groups))
+        read = [group for split in files.splits for _, groups in split for group in groups]
+        assert read == list(range(pq.read_metadata(path).num_row_groups))
         assert len(files.splits) > 1
         assert audit.num_examples == 240
+
+
+def test_a_task_reads_many_small_files(spark: SparkSession, tmp_path: Path) -> None:
+    path = str(tmp_path / "in")
+    predictions(spark, DATA.labels, DATA.probs).repartition(60).write.parquet(path)
+    df = spark.read.parquet(path)
+    with LabelAudit(df, read_files=True) as audit, LabelAudit(df) as same:
+        files = audit.predictions.files
+        assert files is not None
+        assert len(files.splits) < 10
+        assert sorted(file for split in files.splits for file, _ in split) == sorted(map(str, Path(path).glob("*.parquet")))
+        ours, theirs = (each.find_label_issues().orderBy("rank").collect() for each in (audit, same))
+        assert ours == theirs
+        assert len(ours) > 0
 
 
 def test_of_delta_tables_files_are_read_where_they_are_the_rows(spark: SparkSession, tmp_path: Path) -> None:
