@@ -27,7 +27,7 @@ MOST_FILES = 10_000
 """The footers of more files are not read here to learn whether they are alike."""
 
 SPLIT_BYTES = 2**28
-"""Bytes a task reads at least, of as many files as it takes, unless there are fewer for each core."""
+"""Bytes a task reads, of as many files as that takes, where there are enough for eight tasks."""
 
 VALUES_AT_ONCE = 2**21
 """Values a batch holds about."""
@@ -90,10 +90,8 @@ class Files:
         except (OSError, pa.ArrowException):
             return None
         total = sum(footer.row_group(i).total_byte_size for _, footer in footers for i in range(footer.num_row_groups))
-        goal = min(SPLIT_BYTES, total // 8)
-        splits: list[Split] = []
-        split: dict[str, tuple[int, ...]] = {}
-        size = 0
+        share, before = max(min(SPLIT_BYTES, total // 8), 1), 0
+        splits: dict[int, dict[str, tuple[int, ...]]] = {}
         for path, footer in footers:
             schema = footer.schema.to_arrow_schema()
             for name, col in columns.items():
@@ -104,15 +102,11 @@ class Files:
             for i in range(footer.num_row_groups):
                 group = footer.row_group(i)
                 values = max(values, max(group.column(j).num_values for j in range(group.num_columns)) // max(group.num_rows, 1))
+                split = splits.setdefault((before + group.total_byte_size // 2) // share, {})
                 split[path] = (*split.get(path, ()), i)
-                size += group.total_byte_size
-                if size >= goal:
-                    splits.append(tuple(split.items()))
-                    split, size = {}, 0
-        if split:
-            splits.append(tuple(split.items()))
-        known = {**types, **cast}
-        return Files(tuple(splits), dict(columns), known, rows, min(max(VALUES_AT_ONCE // values, 64), 2**16))
+                before += group.total_byte_size
+        tasks = tuple(tuple(split.items()) for split in splits.values())
+        return Files(tasks, dict(columns), {**types, **cast}, rows, min(max(VALUES_AT_ONCE // values, 64), 2**16))
 
     def scanned(self, spark: SparkSession, kernel: ArrowFunction, schema: str) -> DataFrame:
         """What a kernel makes of the rows, a task for each split."""
