@@ -219,7 +219,7 @@ class LabelAudit:
         """What the listed classes tell of the confident joint, and how many rows they leave open."""
         return self._counted_cells(self._blocks, ("listed",))
 
-    @property
+    @cached_property
     def _confident_parts(self) -> Sequence[str]:
         """What of the evidence confident classes are read from: arrays, which are many bytes, only where suspects are open."""
         is_open = f"{c.CONFIDENT} == {joints.UNSETTLED} and _suspect"
