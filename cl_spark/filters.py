@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Row
 
@@ -17,7 +19,7 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import EPS
 from cl_spark.kernels.evidence import Flags
 from cl_spark.kernels.removal import removal_counts
-from cl_spark.layouts import Layout
+from cl_spark.layouts import Dense, Layout
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
@@ -200,6 +202,10 @@ def pruned_by_noise_rate(
     return flagged
 
 
+Valued = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]
+"""(pair, row, value) each."""
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Pairs of classes to find entries for.
@@ -230,6 +236,31 @@ class Pairs:
         sizes = np.bincount(given, minlength=num_classes)
         return Pairs(num_classes, layout, given * num_classes + true, number, limit[number], np.cumsum(sizes) - sizes, sizes)
 
+    def among(self, given: NDArray[Any], row: NDArray[Any], of_class: NDArray[Any], value: NDArray[Any]) -> Valued:
+        """Those that are of a pair: which one, row, value."""
+        key = given.astype(np.int64) * self.num_classes + of_class
+        place = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
+        inside = self.key[place] == key
+        return place[inside], row[inside], value[inside]
+
+    def all_of(self, block: Block, kept: NDArray[np.int64]) -> Valued:
+        """All pairs of rows whose arrays are kept: which one, row, value."""
+        assert block.kept is not None
+        given = block.given[block.kept[kept]]
+        sizes = self.sizes[given]
+        at = np.repeat(kept, sizes)
+        of_pair = np.repeat(self.starts[given] - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(at))
+        return of_pair, block.kept[at], self.layout.values_at(block.arrays, at, self.key[of_pair] % self.num_classes)
+
+    def above_own(self, layout: Dense, block: Block, kept: NDArray[np.int64]) -> Valued:
+        """The same of classes above the given label."""
+        assert block.kept is not None
+        assert block.arrays is not None
+        rows = block.kept[kept]
+        arrays = block.arrays if len(rows) == len(block.kept) else block.arrays.take(pa.array(kept))
+        at, of_class, value = layout.above(arrays, block.own[rows], self.num_classes)
+        return self.among(block.given[rows[at]], rows[at], of_class, value)
+
 
 def entries_of_pairs(block: Block, *, pairs: Pairs, suspects_only: bool) -> Scored:
     """What the evidence tells of the pairs: (pair, row, ``p_k - p_j``) each; of suspects only what is below 0.
@@ -238,31 +269,23 @@ def entries_of_pairs(block: Block, *, pairs: Pairs, suspects_only: bool) -> Scor
     """
     assert block.listed is not None
     assert block.kept is not None
-    assert block.arrays is not None
     wanted = pairs.sizes[block.given] > 0
     if suspects_only:
         wanted &= block.suspects
-    own = block.own.astype(np.float64)
-
-    kept = np.flatnonzero(wanted[block.kept])
-    given = block.given[block.kept[kept]]
-    sizes = pairs.sizes[given]
-    at = np.repeat(kept, sizes)
-    of_pair = np.repeat(pairs.starts[given] - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(at))
-    values = pairs.layout.values_at(block.arrays, at, pairs.key[of_pair] % pairs.num_classes)
-    at_hand = of_pair, block.kept[at], own[block.kept[at]] - values.astype(np.float64)
-
     asked = wanted & block.without_array
     best = np.flatnonzero(asked)
     listed = np.flatnonzero(asked[block.listed.row])
     row = np.concatenate([best, block.listed.row[listed]])
     of_class = np.concatenate([block.predicted[best], block.listed.of_class[listed]])
     value = np.concatenate([block.best[best], block.listed.value[listed]])
-    key = block.given[row].astype(np.int64) * pairs.num_classes + of_class
-    place = np.minimum(np.searchsorted(pairs.key, key), len(pairs.key) - 1)
-    inside = pairs.key[place] == key
-    told = place[inside], row[inside], own[row[inside]] - value[inside].astype(np.float64)
+    told = pairs.among(block.given[row], row, of_class, value)
 
-    pair, row, score = (np.concatenate(both) for both in zip(at_hand, told, strict=True))
+    kept = np.flatnonzero(wanted[block.kept])
+    if suspects_only and isinstance(pairs.layout, Dense):
+        at_hand = pairs.above_own(pairs.layout, block, kept)
+    else:
+        at_hand = pairs.all_of(block, kept)
+    pair, row, value = (np.concatenate(both) for both in zip(at_hand, told, strict=True))
+    score = block.own[row].astype(np.float64) - value.astype(np.float64)
     kept = (score < 0 if suspects_only else True) & (score <= pairs.limit[pair])
     return pairs.number[pair[kept]], row[kept], score[kept]

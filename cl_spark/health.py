@@ -15,7 +15,7 @@ from cl_spark import columns as c
 from cl_spark.blocks import Block, Source
 from cl_spark.cards import card
 from cl_spark.cells import CellTable
-from cl_spark.kernels.counts import added, no_counts
+from cl_spark.kernels.counts import counted
 from cl_spark.kernels.evidence import Flags
 
 
@@ -105,13 +105,14 @@ RANGES = 20
 def spread(source: Source, low: float, high: float) -> DataFrame:
     """Examples of each given class by range of self-confidence, of `RANGES` from ``low`` to ``high``."""
 
+    def keys(block: Block) -> NDArray[np.int64]:
+        position = np.floor((block.own.astype(np.float64) - low) / (high - low) * RANGES).astype(np.int64)
+        return np.asarray(block.given.astype(np.int64) * RANGES + np.minimum(position, RANGES - 1))
+
     def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-        counts = no_counts()
-        for block in blocks:
-            position = np.floor((block.own.astype(np.float64) - low) / (high - low) * RANGES).astype(np.int64)
-            counts = added(counts, block.given.astype(np.int64) * RANGES + np.minimum(position, RANGES - 1))
-        given, position = np.divmod(counts[0], RANGES)
-        yield pa.RecordBatch.from_arrays(list(map(pa.array, (given, position, counts[1]))), names=[c.GIVEN, "_range", c.EXAMPLES])
+        key, rows = counted(map(keys, blocks))
+        given, position = np.divmod(key, RANGES)
+        yield pa.RecordBatch.from_arrays(list(map(pa.array, (given, position, rows))), names=[c.GIVEN, "_range", c.EXAMPLES])
 
     return source(kernel, f"{c.GIVEN} bigint, _range bigint, {c.EXAMPLES} bigint", ())
 

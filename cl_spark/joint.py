@@ -17,7 +17,7 @@ from cl_spark.cells import CellTable
 from cl_spark.kernels import EPS
 from cl_spark.kernels.calibration import DENSE_CLASSES, calibrated, scaled_total
 from cl_spark.kernels.confident import NO_CLASS, confident_class
-from cl_spark.kernels.counts import added, no_counts
+from cl_spark.kernels.counts import counted
 from cl_spark.layouts import Layout, by_row
 
 UNSETTLED = -2
@@ -63,14 +63,15 @@ def counted_cells(source: Source, thresholds: NDArray[np.float64], layout: Layou
     """How many rows of the evidence there are of each given class, confident class, and whether the row is a suspect."""
     kinds = len(thresholds) - UNSETTLED
 
+    def keys(block: Block) -> NDArray[np.int64]:
+        confident = confident_classes(block, thresholds, layout).astype(np.int64) - UNSETTLED
+        return np.asarray((block.given.astype(np.int64) * kinds + confident) * 2 + block.suspects)
+
     def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-        counts = no_counts()
-        for block in blocks:
-            confident = confident_classes(block, thresholds, layout).astype(np.int64) - UNSETTLED
-            counts = added(counts, (block.given.astype(np.int64) * kinds + confident) * 2 + block.suspects)
-        pair, is_suspect = np.divmod(counts[0], 2)
+        key, rows = counted(map(keys, blocks))
+        pair, is_suspect = np.divmod(key, 2)
         given, confident = np.divmod(pair, kinds)
-        columns = [given, confident + UNSETTLED, is_suspect.astype(bool), counts[1]]
+        columns = [given, confident + UNSETTLED, is_suspect.astype(bool), rows]
         yield pa.RecordBatch.from_arrays(list(map(pa.array, columns)), names=[c.GIVEN, c.CONFIDENT, "_suspect", c.COUNT])
 
     schema = f"{c.GIVEN} bigint, {c.CONFIDENT} bigint, _suspect boolean, {c.COUNT} bigint"

@@ -121,6 +121,14 @@ class Dense:
         lists = self.lists(column)
         return np.asarray(lists.values[lists.starts[row] + of_class])
 
+    def above(
+        self, column: pa.Array, value: NDArray[Any], num_classes: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+        """(row, class, value) of all of accepted rows above a value for each row."""
+        matrix = self.matrix(column, num_classes)
+        row, of_class = np.divmod(np.flatnonzero(matrix > value[:, None]), num_classes)
+        return row, of_class, matrix[row, of_class]
+
 
 @dataclass(frozen=True)
 class Sparse:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+STEPS = 2048.0
+"""Buckets from 0 to 1."""
+
 
 def ranked(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: bool) -> DataFrame:
     """The rows with their place in the order of (score, ids), from 1, whatever their partitioning.
@@ -25,12 +28,8 @@ def ranked(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: b
 
 
 def bucket(score: Column) -> Column:
-    """A whole number that never falls as the score rises: fine steps near 0 on a log scale, 1/1024 elsewhere.
+    """A whole number that never falls as the score rises, as `buckets` of cuts.py gives it: fine steps near 0.
 
     Any such function makes the ranks exact; this one only decides how few rows are sorted together.
     """
-    size = F.abs(score)
-    steps = F.when(size < F.lit(1 / 16), F.floor(16 * F.log2(F.greatest(size, F.lit(2.0**-75)))) + 1300).otherwise(
-        F.floor(F.least(size, F.lit(2.0**20)) * 1024) + 1300
-    )
-    return F.when(score < 0, -steps).otherwise(steps)
+    return (F.signum(score) * F.floor(F.lit(STEPS) * F.sqrt(F.sqrt(F.sqrt(F.abs(score)))))).cast("long")

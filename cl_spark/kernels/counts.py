@@ -1,4 +1,6 @@
-"""Counts of whole numbers, added up block by block."""
+"""Counts of whole numbers."""
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,39 +10,42 @@ Ints = NDArray[np.int64]
 Counts = tuple[Ints, Ints]
 """Keys in order, and how often each occurs."""
 
-DENSE = 2**16
-"""Keys below this are counted in an array of them all."""
+AT_ONCE = 2**20
+"""Keys counted together. As many lie so near each other, or fewer, are counted in an array of them all."""
 
 
-def no_counts() -> Counts:
-    """Nothing counted yet."""
-    return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-
-
-def counted(keys: Ints) -> Counts:
-    """How often each key occurs; keys may be negative.
+def counted(parts: Iterable[Ints]) -> Counts:
+    """How often each key occurs in arrays that come one after the other; keys may be negative.
 
     Example:
-        >>> [part.tolist() for part in counted(np.array([7, 3, 7]))]
-        [[3, 7], [1, 2]]
+        >>> [part.tolist() for part in counted([np.array([7, 3]), np.array([7, -4])])]
+        [[-4, 3, 7], [1, 1, 2]]
     """
-    if len(keys) and keys.min() >= 0 and keys.max() < DENSE:
-        every = np.bincount(keys)
-        found = np.flatnonzero(every)
-        return found, every[found]
-    found, counts = np.unique(keys, return_counts=True)
-    return found, counts
+    counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    waiting: list[Ints] = []
+    for keys in parts:
+        waiting.append(keys)
+        if sum(map(len, waiting)) >= AT_ONCE:
+            counts = _added(counts, np.concatenate(waiting))
+            waiting = []
+    return _added(counts, np.concatenate(waiting)) if waiting else counts
 
 
-def added(counts: Counts, keys: Ints) -> Counts:
-    """The counts with more keys.
-
-    Example:
-        >>> [part.tolist() for part in added(counted(np.array([7, 3])), np.array([3, 4]))]
-        [[3, 4, 7], [2, 1, 1]]
-    """
-    more = counted(keys)
+def _added(counts: Counts, keys: Ints) -> Counts:
+    more = _of_one(keys)
+    if not len(counts[0]):
+        return more
     both, place = np.unique(np.concatenate([counts[0], more[0]]), return_inverse=True)
     total = np.zeros(len(both), dtype=np.int64)
     np.add.at(total, place, np.concatenate([counts[1], more[1]]))
     return both, total
+
+
+def _of_one(keys: Ints) -> Counts:
+    lowest = keys.min(initial=0)
+    if keys.max(initial=0) - lowest < AT_ONCE:
+        every = np.bincount(keys - lowest)
+        found = np.flatnonzero(every)
+        return found + lowest, every[found]
+    found, counts = np.unique(keys, return_counts=True)
+    return found, counts
