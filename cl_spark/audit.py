@@ -200,7 +200,7 @@ class LabelAudit:
 
     def _suspect_blocks(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
         """What a kernel makes of the suspects."""
-        return mapped(self._evidence[0].where("of_suspects"), kernel, schema, parts, self.num_classes)
+        return mapped(self._evidence[0].where("of_suspects = 1"), kernel, schema, parts, self.num_classes)
 
     def _arrays(self, of_classes: Flags | None = None) -> Source:
         """The accepted rows (of some given classes), all with their arrays: another scan of the data."""

@@ -15,11 +15,15 @@ from cl_spark.ids import IdRange, id_range
 from cl_spark.kernels.evidence import Entries, Flags, Floats, Ints, suspects
 from cl_spark.workers import map_in_arrow
 
-SCHEMA = "of_suspects boolean, rows binary, ids binary, listed binary, arrays binary"
-"""A block holds suspects or others: what asks for suspects reads no others."""
+SCHEMA = "of_suspects int, rows binary, ids binary, listed binary, arrays binary"
+"""A block holds suspects (1) or others (0): what asks for suspects reads hardly any others, as Spark's cache knows which numbers
+are where."""
 
 PARTS = ("rows", "ids", "listed", "arrays")
 """What a block is kept as, each read only where it is asked for: numbers, ids, listed classes, kept arrays."""
+
+CLASSES = ("given", "predicted", "confident", "length")
+"""Whole numbers that are kept in as few bytes as hold them."""
 
 BLOCK_ROWS = 2**16
 """Rows a block is filled up to."""
@@ -45,7 +49,8 @@ class Block:
         refusal: why a row cannot be used, 0 if it can; None where all can.
         length: how many classes each row tells of; one number where all tell of as many.
         confident: confident class, where it was read from the arrays.
-        id_range: lowest and highest id of this block and of the one it was parted from, and whether all differ (`ids.id_range`).
+        id_range: lowest and highest id of the rows packed since the last block that told it, and whether all differ
+            (`ids.id_range`).
         ids: id and slice columns; None where they were not asked for.
         listed: the other classes listed.
         kept: which rows have their array in `arrays`.
@@ -138,18 +143,19 @@ class Block:
         else:
             metadata["length"] = str(self.length)
         rows = pa.RecordBatch.from_pydict(
-            {name: pa.array(values) for name, values in scalars.items() if values is not None}
+            {name: pa.array(_narrow(values)) for name, values in scalars.items() if values is not None}
         ).replace_schema_metadata(metadata)
         listed = pa.RecordBatch.from_pydict(vars(self.listed))
         arrays = pa.RecordBatch.from_pydict({"kept": pa.array(self.kept, pa.int64()), "arrays": self.arrays})
         parts = [_one(_written(part)) for part in (rows, self.ids, listed, arrays)]
-        return pa.RecordBatch.from_arrays([pa.array([of_suspects]), *parts], names=["of_suspects", *PARTS])
+        return pa.RecordBatch.from_arrays([pa.array([int(of_suspects)], pa.int32()), *parts], names=["of_suspects", *PARTS])
 
     @staticmethod
     def unpacked(packed: dict[str, pa.Buffer]) -> "Block":
         """The block in a row, as far as columns were asked for."""
         rows = _read(packed["rows"])
         scalars: dict[str, Any] = {name: column.to_numpy() for name, column in zip(rows.schema.names, rows.columns, strict=True)}
+        scalars |= {name: scalars[name].astype(np.int32) for name in CLASSES if name in scalars}
         if rows.schema.metadata and b"length" in rows.schema.metadata:
             scalars["length"] = int(rows.schema.metadata[b"length"])
         if rows.schema.metadata and b"id_range" in rows.schema.metadata:
@@ -204,37 +210,64 @@ def packing(blocks: Iterable[Block], whole_id: str | None = None) -> Iterator[pa
     Raises:
         ValueError: the blocks of this task are more than Spark can hand on.
     """
-    waiting: list[Block] = []
-    rows = size = written = 0
+    waiting, suspects = _Waiting(), _Waiting()
+    ids: list[pa.Array] = []
+    written = 0
 
-    def flushed() -> Iterator[pa.RecordBatch]:
-        nonlocal rows, size, written
-        block = joined(waiting)
-        waiting.clear()
-        rows = size = 0
-        suspect = block.suspects
+    def packed(block: Block, *, of_suspects: bool) -> pa.RecordBatch:
+        nonlocal written
+        if ids:
+            block = replace(block, id_range=id_range(pa.concat_arrays(ids)))
+            ids.clear()
+        batch = block.packed(of_suspects=of_suspects)
+        written += batch.nbytes
+        if written > TASK_BYTES:
+            raise ValueError("a partition of the input has more rows than fit a task (evidence of 2 GiB): repartition the input")
+        return batch
+
+    def parted(block: Block) -> Iterator[pa.RecordBatch]:
         if whole_id is not None and block.ids is not None:
-            block = replace(block, id_range=id_range(block.ids.column(whole_id)))
-        for chosen in (suspect, ~suspect):
-            if chosen.any():
-                batch = block.where(chosen).packed(of_suspects=chosen is suspect)
-                block = replace(block, id_range=None)  # it is told once
-                written += batch.nbytes
-                if written > TASK_BYTES:
-                    raise ValueError(
-                        "a partition of the input has more rows than fit a task (evidence of 2 GiB): repartition the input"
-                    )
-                yield batch
+            ids.append(block.ids.column(whole_id))
+        suspect = block.suspects
+        if not suspect.all():
+            yield packed(block.where(~suspect), of_suspects=False)
+        if suspect.any():
+            suspects.add(block.where(suspect))
+            if suspects.is_full:
+                yield packed(suspects.taken(), of_suspects=True)
 
     for block in blocks:
-        if len(block) == 0:
-            continue
-        waiting.append(block)
-        rows, size = rows + len(block), size + (block.arrays.nbytes if block.arrays is not None else 0)
-        if rows >= BLOCK_ROWS or size >= BLOCK_BYTES:
-            yield from flushed()
-    if waiting:
-        yield from flushed()
+        waiting.add(block)
+        if waiting.is_full:
+            yield from parted(waiting.taken())
+    if waiting.rows:
+        yield from parted(waiting.taken())
+    if suspects.rows:
+        yield packed(suspects.taken(), of_suspects=True)
+
+
+class _Waiting:
+    """Blocks that wait to be joined."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self.rows = self._bytes = 0
+
+    def add(self, block: Block) -> None:
+        """One more, unless it is empty."""
+        if len(block):
+            self._blocks.append(block)
+            self.rows += len(block)
+            self._bytes += 0 if block.arrays is None else block.arrays.nbytes
+
+    @property
+    def is_full(self) -> bool:
+        return self.rows >= BLOCK_ROWS or self._bytes >= BLOCK_BYTES
+
+    def taken(self) -> Block:
+        """All of them as one."""
+        blocks, self._blocks, self.rows, self._bytes = self._blocks, [], 0, 0
+        return joined(blocks)
 
 
 Kernel = Callable[[Iterator[Block]], Iterator[pa.RecordBatch]]
@@ -277,6 +310,14 @@ def blocks_of(source: Iterable[pa.RecordBatch]) -> Iterator[Block]:
 
 def _accepted(blocks: Iterator[Block], num_classes: int | None) -> Iterator[Block]:
     return blocks if num_classes is None else (block.accepted(num_classes) for block in blocks)
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers in as few bytes as hold them."""
+    if values.dtype != np.int32:
+        return values
+    least = np.promote_types(np.min_scalar_type(values.min(initial=-1)), np.int8)
+    return values.astype(np.promote_types(least, np.min_scalar_type(-int(values.max(initial=0)) - 1)))
 
 
 def _written(batch: pa.RecordBatch) -> pa.Buffer:

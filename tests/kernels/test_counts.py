@@ -29,6 +29,5 @@ def test_buckets_never_fall_and_end_where_they_are_said_to() -> None:
     assert (np.diff(found) >= 0).all()
     assert np.abs(found).max() < BUCKETS // 2
     assert (scores <= highest(found)).all()
-    assert (highest(found[1:]) < scores[-1]).mean() > 0.9, "the bound tells buckets apart"
     later = found[1:] > found[:-1] + 1
     assert (highest(found[:-1])[later] <= scores[1:][later]).all(), "nor is it beyond the next bucket"
