@@ -100,12 +100,19 @@ def markdown(measured: dict[str, Any]) -> str:
 
 def show(measured: dict[str, Any], console: Console) -> None:
     """The measurements as a terminal table."""
-    table = Table(title=f"{measured['shape']['rows']:,} × {measured['shape']['classes']:,}")
-    for heading in ("", *HEADINGS.values(), *MORE):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
-    for cells in _cells(measured):
-        table.add_row(*cells)
+    title = f"{measured['shape']['rows']:,} × {measured['shape']['classes']:,}"
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    rows = _cells(measured)
+    for i, heading in enumerate(("", *HEADINGS.values(), *MORE)):  # numbers are shown whole, headings in several lines
+        widest = max(map(len, (*heading.split(), *(cells[i] for cells in rows if any(cells[2:])))))
+        table.add_column(heading, justify="right" if heading else "left", width=widest)
+    for cells in rows:
+        if any(cells[2:]):
+            table.add_row(*cells)
     console.print(table)
+    for cells in rows:
+        if not any(cells[2:]):
+            console.print(f"{cells[0]} was left out: {cells[1]}")
 
 
 def _cells(measured: dict[str, Any]) -> list[list[str]]:
