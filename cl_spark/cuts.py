@@ -42,16 +42,12 @@ class Choice:
     Attributes:
         last: (G,) the score of the last entry chosen, or a little more; minus infinity where there is none.
         number: (G,) how many are chosen: the quota, or all entries if there are fewer.
-        found: few: the entries chosen, with their rows' columns.
-        edge: many: (G,) the bucket the cut lies in; there are none after it where all are chosen.
-        within: many: (G,) how many of that bucket are chosen.
+        rows: the rows chosen by some of the groups: of few, once for each group that chose them.
     """
 
     last: Floats
     number: Ints
-    found: DataFrame | None = None
-    edge: Ints | None = None
-    within: Ints | None = None
+    rows: Callable[[Flags], DataFrame]
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,9 @@ class Chooser:
     keep: Callable[[DataFrame], DataFrame]
     few: bool
 
-    def choice(self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str] = ()) -> Choice:
+    def choice(
+        self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str] = (), *, suspects_only: bool = False
+    ) -> Choice:
         """Where the groups are cut.
 
         Args:
@@ -82,10 +80,18 @@ class Chooser:
             entries: what may be chosen; group numbers are places in `quotas`.
             quotas: (G,) how many each group may choose, at least 1.
             parts: parts of blocks that `entries` asks for.
+            suspects_only: of the rows chosen, others are not wanted.
         """
-        return (self._sorted if self.few else self._counted)(source, entries, quotas, parts)
+        return (self._sorted if self.few else self._counted)(source, entries, quotas, parts, suspects_only)
 
-    def _sorted(self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str]) -> Choice:
+    def lowest(
+        self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str] = (), *, suspects_only: bool = False
+    ) -> DataFrame:
+        """The rows that `choice` chooses, of all groups."""
+        choice = self.choice(source, entries, quotas, parts, suspects_only=suspects_only)
+        return choice.rows(np.ones(len(quotas), dtype=bool))
+
+    def _sorted(self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str], suspects_only: bool) -> Choice:
         names, last, number = list(self.row_types), np.full(len(quotas), -np.inf), np.zeros(len(quotas), dtype=np.int64)
 
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
@@ -99,17 +105,25 @@ class Chooser:
         found = self.keep(self._first(found).select(*names, GROUP, c.SCORE, SUSPECT))
         told = found.groupBy(GROUP).agg(F.max(c.SCORE).alias("_last"), F.count(F.lit(1)).alias("_rows")).toPandas()
         last[told[GROUP]], number[told[GROUP]] = told["_last"], told["_rows"]
-        return Choice(last, number, found)
 
-    def _counted(self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str]) -> Choice:
+        def rows(groups: Flags) -> DataFrame:
+            wanted = found.where(SUSPECT) if suspects_only else found
+            if not groups[number > 0].all():
+                some = self.spark.createDataFrame(pd.DataFrame({GROUP: np.flatnonzero(groups)}))
+                wanted = wanted.join(F.broadcast(some), GROUP, "left_semi")
+            return wanted.select(*names)
+
+        return Choice(last, number, rows)
+
+    def _counted(self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str], suspects_only: bool) -> Choice:
         def keys(block: Block) -> Ints:
             group, _, score = entries(block)
             return group * BUCKETS + buckets(score) + BUCKETS // 2
 
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-            key, rows = counted(map(keys, blocks))
+            key, times = counted(map(keys, blocks))
             group, place = np.divmod(key, BUCKETS)
-            columns = list(map(pa.array, (group, place - BUCKETS // 2, rows)))
+            columns = list(map(pa.array, (group, place - BUCKETS // 2, times)))
             yield pa.RecordBatch.from_arrays(columns, names=[GROUP, BUCKET, "_rows"])
 
         histogram = source(kernel, f"{GROUP} bigint, {BUCKET} bigint, _rows bigint", parts)
@@ -125,65 +139,42 @@ class Chooser:
             .select(GROUP, BUCKET, "_before", "_number")
             .toPandas()
         )
-        edge = np.full(len(quotas), -BUCKETS)
+        names, edge = list(self.row_types), np.full(len(quotas), -BUCKETS)
         number, inside, last = np.zeros_like(quotas), np.zeros_like(quotas), np.full(len(quotas), -np.inf)
         edge[told[GROUP]], number[told[GROUP]] = told[BUCKET], told["_number"]
         inside[told[GROUP]] = told["_number"] - told["_before"]
         last[told[GROUP]] = highest(edge[told[GROUP]])
-        return Choice(last, number, edge=edge, within=inside)
 
-    def suspects(self, source: Source, entries: Entries, choice: Choice, groups: Flags, parts: Sequence[str] = ()) -> DataFrame:
-        """The suspects chosen in some of the groups: of few, once for each group that chose them."""
-        return self._rows(source, entries, choice, groups, parts, suspects_only=True)
+        def rows(groups: Flags) -> DataFrame:
+            cut = np.where(groups, edge, -BUCKETS)
 
-    def _rows(
-        self, source: Source, entries: Entries, choice: Choice, groups: Flags, parts: Sequence[str], *, suspects_only: bool
-    ) -> DataFrame:
-        names, edge, within = list(self.row_types), choice.edge, choice.within
-        if choice.found is not None:
-            rows = choice.found.where(SUSPECT) if suspects_only else choice.found
-            if not groups[choice.number > 0].all():
-                chosen = self.spark.createDataFrame(pd.DataFrame({GROUP: np.flatnonzero(groups)}))
-                rows = rows.join(F.broadcast(chosen), GROUP, "left_semi")
-            return rows.select(*names)
-        assert edge is not None
-        assert within is not None
-
-        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-            for block in blocks:
-                group, row, score = entries(block)
-                bucket, wanted = buckets(score), block.suspects if suspects_only else np.ones(len(block), dtype=bool)
-                sure = np.zeros(len(block), dtype=bool)
-                sure[row[groups[group] & (bucket < edge[group])]] = True
-                at_edge = np.flatnonzero(groups[group] & (bucket == edge[group]))  # of these the order tells
-                rows, of_edge = np.flatnonzero(sure & wanted), row[at_edge]
-                none = np.zeros(len(rows), dtype=np.int64)
-                yield block.frame(
-                    np.concatenate([rows, of_edge]),
-                    names,
-                    {
+            def fetched(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+                for block in blocks:
+                    group, row, score = entries(block)
+                    bucket, wanted = buckets(score), block.suspects if suspects_only else np.ones(len(block), dtype=bool)
+                    sure = np.zeros(len(block), dtype=bool)
+                    sure[row[bucket < cut[group]]] = True
+                    at_edge = np.flatnonzero(bucket == cut[group])  # of these the order tells
+                    found, of_edge = np.flatnonzero(sure & wanted), row[at_edge]
+                    none = np.zeros(len(found), dtype=np.int64)
+                    more = {
                         GROUP: np.concatenate([none - 1, group[at_edge]]),
                         c.SCORE: np.concatenate([none.astype(np.float64), score[at_edge]]),
-                        QUOTA: np.concatenate([none, within[group[at_edge]]]),
+                        QUOTA: np.concatenate([none, inside[group[at_edge]]]),
                         SUSPECT: np.concatenate([none == 0, (wanted & ~sure)[of_edge]]),
-                    },
-                )
+                    }
+                    yield block.frame(np.concatenate([found, of_edge]), names, more)
 
-        found = self.keep(source(kernel, ddl({**self.row_types, **_OF_ENTRIES}), ("ids", *parts)))
-        at_edge = self._first(found.where(F.col(GROUP) >= 0)).where(SUSPECT).select(*names).dropDuplicates(list(self.id_types))
-        return found.where(F.col(GROUP) < 0).select(*names).unionByName(at_edge)
+            found = self.keep(source(fetched, ddl({**self.row_types, **_OF_ENTRIES}), ("ids", *parts)))
+            at_edge = self._first(found.where(F.col(GROUP) >= 0)).where(SUSPECT).dropDuplicates(list(self.id_types))
+            return found.where(F.col(GROUP) < 0).select(*names).unionByName(at_edge.select(*names))
+
+        return Choice(last, number, rows)
 
     def _first(self, entries: DataFrame) -> DataFrame:
         """The first of each group, as many as its quota."""
         place = F.row_number().over(Window.partitionBy(GROUP).orderBy(c.SCORE, *self.id_types))
         return entries.withColumn("_place", place).where(F.col("_place") <= F.col(QUOTA))
-
-    def lowest(
-        self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str] = (), *, suspects_only: bool = False
-    ) -> DataFrame:
-        """The rows chosen, or the suspects among them: of few, once for each group that chose them."""
-        choice, every = self.choice(source, entries, quotas, parts), np.ones(len(quotas), dtype=bool)
-        return self._rows(source, entries, choice, every, parts, suspects_only=suspects_only)
 
 
 def trimmed(entries: Entries, quotas: Ints) -> Entries:

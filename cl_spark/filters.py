@@ -188,13 +188,13 @@ def pruned_by_noise_rate(
     for blocks, bound in tiers:
         if waiting.any():
             entries = partial(entries_of_pairs, pairs=asked(), suspects_only=blocks is suspects)
-            choice = chooser.choice(blocks, entries, quotas, parts)
+            choice = chooser.choice(blocks, entries, quotas, parts, suspects_only=True)
             full = waiting & (choice.number == quotas)
             stands = full & (choice.last < bound[given])
             limit[full] = choice.last[full]
             waiting &= ~stands
             if stands.any():
-                flagged.append(chooser.suspects(blocks, entries, choice, stands, parts))
+                flagged.append(choice.rows(stands))
     if waiting.any():
         rest = asked()
         entries = partial(entries_of_pairs, pairs=rest, suspects_only=False)
