@@ -12,16 +12,13 @@ from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark.blocks import Block, Source, ddl
+from cl_spark.kernels.buckets import BUCKETS, buckets, highest
 from cl_spark.kernels.counts import counted
 from cl_spark.kernels.evidence import Flags
-from cl_spark.ranking import STEPS
 
 GROUP, QUOTA, BUCKET, SUSPECT = "_group", "_quota", "_bucket", "_suspect"
 
 _OF_ENTRIES = {GROUP: "bigint", c.SCORE: "double", QUOTA: "bigint", SUSPECT: "boolean"}
-
-BUCKETS = 2**16
-"""More than there are buckets: scores are below 2^30, so theirs below 2^15."""
 
 FEW = 1_000_000
 """Up to this many rows, sorting them is quicker than another pass to learn which to sort."""
@@ -193,17 +190,3 @@ def trimmed(entries: Entries, quotas: Ints) -> Entries:
         return group[kept], row[kept], score[kept]
 
     return pick
-
-
-def buckets(score: Floats) -> Ints:
-    """Whole numbers that never fall as the score rises: fine steps near 0.
-
-    Any such function makes the cut exact; this one only decides how few entries share the bucket that has to be sorted.
-    """
-    return np.asarray(np.sign(score) * np.floor(STEPS * np.sqrt(np.sqrt(np.sqrt(np.abs(score)))))).astype(np.int64)
-
-
-def highest(bucket: Ints) -> Floats:
-    """A bound of the scores in each bucket, above them by a share of 1e-9 so that roundings do not matter."""
-    ends = np.where(bucket < 0, bucket, bucket + 1) / STEPS
-    return np.asarray(np.sign(ends) * ends**8 * np.where(bucket < 0, 1 - 1e-9, 1 + 1e-9))

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-STEPS = 2048.0
-"""Buckets from 0 to 1."""
+from cl_spark.kernels.buckets import STEPS
 
 
 def ranked(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: bool) -> DataFrame:
@@ -28,7 +27,7 @@ def ranked(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: b
 
 
 def bucket(score: Column) -> Column:
-    """A whole number that never falls as the score rises, as `buckets` of cuts.py gives it: fine steps near 0.
+    """A whole number that never falls as the score rises, as `kernels.buckets` gives it: fine steps near 0.
 
     Any such function makes the ranks exact; this one only decides how few rows are sorted together.
     """

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cl_spark.cuts import BUCKETS, buckets, highest
 from cl_spark.kernels import counts
+from cl_spark.kernels.buckets import BUCKETS, buckets, highest
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 2**20])
