@@ -11,6 +11,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def test_what_is_installed_to_run_is_installed_to_test() -> None:
+    """Else what is set up to run, by the quickstart, replaces packages that tests have half imported."""
+    run, dev = (
+        set((ROOT / lock).read_text(encoding="utf-8").splitlines()) for lock in ("requirements.lock", "requirements-dev.lock")
+    )
+    assert run - dev == set()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_wheel_in_an_empty_environment_audits_the_sample(tmp_path: Path) -> None:
