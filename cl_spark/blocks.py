@@ -143,7 +143,7 @@ class Block:
         else:
             metadata["length"] = str(self.length)
         rows = pa.RecordBatch.from_pydict(
-            {name: pa.array(_narrow(values)) for name, values in scalars.items() if values is not None}
+            {name: _narrow(values) if name in CLASSES else values for name, values in scalars.items() if values is not None}
         ).replace_schema_metadata(metadata)
         listed = pa.RecordBatch.from_pydict(vars(self.listed))
         arrays = pa.RecordBatch.from_pydict({"kept": pa.array(self.kept, pa.int64()), "arrays": self.arrays})
@@ -314,10 +314,10 @@ def _accepted(blocks: Iterator[Block], num_classes: int | None) -> Iterator[Bloc
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     """Whole numbers in as few bytes as hold them."""
-    if values.dtype != np.int32:
-        return values
-    least = np.promote_types(np.min_scalar_type(values.min(initial=-1)), np.int8)
-    return values.astype(np.promote_types(least, np.min_scalar_type(-int(values.max(initial=0)) - 1)))
+    for kind in (np.int8, np.int16):
+        if values.min(initial=0) >= np.iinfo(kind).min and values.max(initial=0) <= np.iinfo(kind).max:
+            return values.astype(kind)
+    return values
 
 
 def _written(batch: pa.RecordBatch) -> pa.Buffer:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -126,47 +127,56 @@ class Chooser:
         histogram = source(kernel, f"{GROUP} bigint, {BUCKET} bigint, _rows bigint", parts)
         histogram = histogram.groupBy(GROUP, BUCKET).agg(F.sum("_rows").alias("_rows"))
         wanted = self.spark.createDataFrame(list(enumerate(quotas.tolist())), f"{GROUP} bigint, {QUOTA} bigint")
-        within = Window.partitionBy(GROUP)
-        before = F.sum("_rows").over(within.orderBy(BUCKET)) - F.col("_rows")
+        of_group = Window.partitionBy(GROUP)
+        before = F.sum("_rows").over(of_group.orderBy(BUCKET)) - F.col("_rows")
         told = (
             histogram.join(F.broadcast(wanted), GROUP)
             .withColumn("_before", before)
-            .withColumn("_number", F.least(F.col(QUOTA), F.sum("_rows").over(within)))
+            .withColumn("_number", F.least(F.col(QUOTA), F.sum("_rows").over(of_group)))
             .where((F.col("_before") < F.col("_number")) & (F.col("_number") <= F.col("_before") + F.col("_rows")))
             .select(GROUP, BUCKET, "_before", "_number")
             .toPandas()
         )
-        names, edge = list(self.row_types), np.full(len(quotas), -BUCKETS)
-        number, inside, last = np.zeros_like(quotas), np.zeros_like(quotas), np.full(len(quotas), -np.inf)
+        edge = np.full(len(quotas), -BUCKETS)
+        number, within, last = np.zeros_like(quotas), np.zeros_like(quotas), np.full(len(quotas), -np.inf)
         edge[told[GROUP]], number[told[GROUP]] = told[BUCKET], told["_number"]
-        inside[told[GROUP]] = told["_number"] - told["_before"]
+        within[told[GROUP]] = told["_number"] - told["_before"]
         last[told[GROUP]] = highest(edge[told[GROUP]])
 
-        def rows(groups: Flags) -> DataFrame:
-            cut = np.where(groups, edge, -BUCKETS)
+        return Choice(last, number, partial(self._fetched, source, entries, parts, suspects_only, edge, within))
 
-            def fetched(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-                for block in blocks:
-                    group, row, score = entries(block)
-                    bucket, wanted = buckets(score), block.suspects if suspects_only else np.ones(len(block), dtype=bool)
-                    sure = np.zeros(len(block), dtype=bool)
-                    sure[row[bucket < cut[group]]] = True
-                    at_edge = np.flatnonzero(bucket == cut[group])  # of these the order tells
-                    found, of_edge = np.flatnonzero(sure & wanted), row[at_edge]
-                    none = np.zeros(len(found), dtype=np.int64)
-                    more = {
-                        GROUP: np.concatenate([none - 1, group[at_edge]]),
-                        c.SCORE: np.concatenate([none.astype(np.float64), score[at_edge]]),
-                        QUOTA: np.concatenate([none, inside[group[at_edge]]]),
-                        SUSPECT: np.concatenate([none == 0, (wanted & ~sure)[of_edge]]),
-                    }
-                    yield block.frame(np.concatenate([found, of_edge]), names, more)
+    def _fetched(
+        self,
+        source: Source,
+        entries: Entries,
+        parts: Sequence[str],
+        suspects_only: bool,
+        edge: Ints,
+        within: Ints,
+        groups: Flags,
+    ) -> DataFrame:
+        """The rows that some groups choose: what lies before the bucket of a cut, and of that bucket as many as are wanted."""
+        names, cut = list(self.row_types), np.where(groups, edge, -BUCKETS)
 
-            found = self.keep(source(fetched, ddl({**self.row_types, **_OF_ENTRIES}), ("ids", *parts)))
-            at_edge = self._first(found.where(F.col(GROUP) >= 0)).where(SUSPECT).dropDuplicates(list(self.id_types))
-            return found.where(F.col(GROUP) < 0).select(*names).unionByName(at_edge.select(*names))
+        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+            for block in blocks:
+                group, row, score = entries(block)
+                bucket, wanted = buckets(score), block.suspects if suspects_only else np.ones(len(block), dtype=bool)
+                sure = np.zeros(len(block), dtype=bool)
+                sure[row[bucket < cut[group]]] = True
+                before, at_edge = np.flatnonzero(sure & wanted), np.flatnonzero(bucket == cut[group])
+                of_edge, size = row[at_edge], len(before)
+                more = {
+                    GROUP: np.concatenate([np.full(size, -1), group[at_edge]]),
+                    c.SCORE: np.concatenate([np.zeros(size), score[at_edge]]),
+                    QUOTA: np.concatenate([np.zeros(size, dtype=np.int64), within[group[at_edge]]]),
+                    SUSPECT: np.concatenate([np.ones(size, dtype=bool), (wanted & ~sure)[of_edge]]),
+                }
+                yield block.frame(np.concatenate([before, of_edge]), names, more)
 
-        return Choice(last, number, rows)
+        found = self.keep(source(kernel, ddl({**self.row_types, **_OF_ENTRIES}), ("ids", *parts)))
+        at_edge = self._first(found.where(F.col(GROUP) >= 0)).where(SUSPECT).dropDuplicates(list(self.id_types))
+        return found.where(F.col(GROUP) < 0).select(*names).unionByName(at_edge.select(*names))
 
     def _first(self, entries: DataFrame) -> DataFrame:
         """The first of each group, as many as its quota."""

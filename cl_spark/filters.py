@@ -265,7 +265,8 @@ class Pairs:
 def entries_of_pairs(block: Block, *, pairs: Pairs, suspects_only: bool) -> Scored:
     """What the evidence tells of the pairs: (pair, row, ``p_k - p_j``) each; of suspects only what is below 0.
 
-    All pairs of a row whose array is at hand, else those it lists, and its predicted class.
+    All pairs of a row whose array is at hand, else those it lists, and its predicted class. Of arrays whose classes above the
+    label are all that is asked, one comparison finds them; not of sparse ones, where classes that are absent may be above it.
     """
     assert block.listed is not None
     assert block.kept is not None

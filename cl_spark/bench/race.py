@@ -102,17 +102,16 @@ def show(measured: dict[str, Any], console: Console) -> None:
     """The measurements as a terminal table."""
     title = f"{measured['shape']['rows']:,} × {measured['shape']['classes']:,}"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, padding=(0, 2, 0, 0))
-    rows = _cells(measured)
+    left_out = {name: result["left out"] for name, result in measured["results"].items() if "left out" in result}
+    rows = [cells for cells in _cells(measured) if cells[0] not in left_out]
     for i, heading in enumerate(("", *HEADINGS.values(), *MORE)):  # numbers are shown whole, headings in several lines
-        widest = max(map(len, (*heading.split(), *(cells[i] for cells in rows if any(cells[2:])))))
+        widest = max(map(len, (*heading.split(), *(cells[i] for cells in rows))))
         table.add_column(heading, justify="right" if heading else "left", width=widest)
     for cells in rows:
-        if any(cells[2:]):
-            table.add_row(*cells)
+        table.add_row(*cells)
     console.print(table)
-    for cells in rows:
-        if not any(cells[2:]):
-            console.print(f"{cells[0]} was left out: {cells[1]}")
+    for name, reason in left_out.items():
+        console.print(f"{name} was left out: {reason}")
 
 
 def _cells(measured: dict[str, Any]) -> list[list[str]]:

@@ -23,11 +23,13 @@ def counted(parts: Iterable[Ints]) -> Counts:
     """
     counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     waiting: list[Ints] = []
+    size = 0
     for keys in parts:
         waiting.append(keys)
-        if sum(map(len, waiting)) >= AT_ONCE:
+        size += len(keys)
+        if size >= AT_ONCE:
             counts = _added(counts, np.concatenate(waiting))
-            waiting = []
+            waiting, size = [], 0
     return _added(counts, np.concatenate(waiting)) if waiting else counts
 
 
