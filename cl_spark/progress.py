@@ -107,8 +107,17 @@ def _watched(spark: SparkSession, counted: _Counted) -> Iterator[None]:
 
 @contextmanager
 def _called_back(spark: Any, counted: _Counted) -> Iterator[None]:
+    running: dict[Any, dict[Any, tuple[int, int]]] = {}
+    lock = threading.Lock()  # queries that run at once call back from threads of their own, each with its own stages only
+
     def handler(stages: Any, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
-        counted({(operation_id, stage.stage_id): (stage.num_completed_tasks, stage.num_tasks) for stage in stages or ()})
+        with lock:
+            running[operation_id] = {
+                (operation_id, stage.stage_id): (stage.num_completed_tasks, stage.num_tasks) for stage in stages or ()
+            }
+            if done:
+                del running[operation_id]
+            counted({stage: tasks for own in running.values() for stage, tasks in own.items()})
 
     if not hasattr(spark, "registerProgressHandler"):  # before PySpark 4
         yield

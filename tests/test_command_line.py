@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -331,6 +332,18 @@ def test_logs_tell_how_far_a_long_step_is(
         tell("counting")
         assert spark.range(0, 12, 1, 12).mapInPandas(_slowly, "id long").count() == 12
     assert re.search(r"counting: \d+ of 1[23] tasks", caplog.text)
+
+
+def test_queries_at_once_on_connect_are_counted_together() -> None:
+    calls: list[Any] = []
+    server = type("Server", (), {"registerProgressHandler": calls.append, "removeProgressHandler": calls.remove})
+    seen: list[tuple[int, int]] = []
+    with progress._called_back(server, progress._Counted(lambda *tasks: seen.append(tasks))):
+        for operation, number, tasks, done in (("a", 1, 3, False), ("b", 2, 1, False), ("a", 1, 8, False), ("b", 2, 5, True)):
+            stage = SimpleNamespace(stage_id=number, num_completed_tasks=tasks, num_tasks=10)
+            calls[0]([stage], 1, operation, done)
+    assert seen == [(3, 10), (4, 20), (9, 20), (18, 20)]
+    assert not calls
 
 
 def test_log_records_carry_the_run(spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

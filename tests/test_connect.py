@@ -56,7 +56,8 @@ logging.getLogger("cl_spark").addHandler(logging.StreamHandler(logs))
 with progress.shown(spark, Console(quiet=True)) as tell:
     steps = Steps(tell)
     run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="f", report=True), steps)
-assert re.search(r"scanning the data: \\d+ of \\d+ tasks", logs.getvalue()), logs.getvalue()
+# a server tells of its stages from time to time: of which steps hangs on how fast they are
+assert re.search(r"the .*: \\d+ of \\d+ tasks", logs.getvalue()), logs.getvalue()
 assert "run f: finished in" in logs.getvalue()
 assert "scanning the data" in steps.seconds and os.path.exists(sys.argv[1] + "/reports/f.html")
 batch, scored, issues, rejected = score_new(spark, sys.argv[1], "cl_spark/sample/digits.parquet")
