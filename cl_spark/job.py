@@ -139,8 +139,9 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
                 c.REJECTED: audit.rejected(),
                 **({c.SLICE_HEALTH: audit.slice_health()} if config.slice_by else {}),
             }
-            later = {c.SCORE_DISTRIBUTION, *([c.LABEL_SCORES] if config.label_scores else [])}
-            tables.begin(run_id, {*written, *later})
+            if config.run_id is not None:  # a new name has no earlier attempt
+                later = {c.SCORE_DISTRIBUTION, *([c.LABEL_SCORES] if config.label_scores else [])}
+                tables.begin(run_id, {*written, *later})
             tables.write_all(written, run_id)
         with steps("writing the scores"):
             found = tables.read_run(c.ISSUES, run_id)
@@ -149,10 +150,10 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
                 of_scores[c.LABEL_SCORES] = _label_scores(audit, config, found)
             tables.write_all(of_scores, run_id)
         with steps("recording the run"):
-            num_rejected = tables.read_run(c.REJECTED, run_id).count()
+            num_rejected = tables.read_run(c.REJECTED, run_id).count() if statistics.num_rejected else 0
             if num_rejected != statistics.num_rejected:
                 raise _changed(num_read, audit.num_examples, num_rejected)
-            num_issues = tables.read_run(c.ISSUES, run_id).count()
+            num_issues = found.count()
             record = Row(
                 run_id=run_id,
                 started=started,

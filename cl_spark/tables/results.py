@@ -7,7 +7,7 @@ from `runs`, so a run that broke off has never happened. Running a run_id again 
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,10 +154,14 @@ class ResultTables:
         return self.read(table).where(F.col(c.RUN_ID) == run_id).drop(c.RUN_ID)
 
     def _readable(self, table: c.Table) -> bool:
+        return c.RUN_ID in self._columns(table)  # a Delta table in the making has no columns yet
+
+    def _columns(self, table: c.Table) -> list[str]:
+        """The columns of a table; none where there is no such table."""
         try:
-            return c.RUN_ID in self.read(table).columns  # a Delta table in the making has no columns yet
+            return self.read(table).columns
         except InputError:
-            return False
+            return []
 
     def _tried(self, table: c.Table, write: Callable[[], None]) -> None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -170,9 +174,10 @@ class ResultTables:
 
     def _made(self, table: c.Table, named: DataFrame, run_id: str) -> DataFrameWriterV2:
         """What writes rows to a Delta table, which is there then."""
-        if not self._readable(table):
+        there = self._columns(table)
+        if c.RUN_ID not in there:
             self.spark.sql(self._definition(table, named))
-        elif _odd(named) - _odd(self.read(table)):  # columns that came later
+        elif _odd(named.columns) - _odd(there):  # columns that came later
             self.spark.sql(f"ALTER TABLE {self._name(table)} SET TBLPROPERTIES ({_ODD_NAMES})")
         writer = named.writeTo(self._name(table)).option("mergeSchema", "true")
         return writer.option("userMetadata", f"cl_spark run {run_id}")
@@ -188,7 +193,7 @@ class ResultTables:
             told = meanings.get(field.name, meaning)
             columns.append(f"{quoted(field.name)} {field.dataType.simpleString()} COMMENT {_text(told)}")
         properties = f"'cl_spark.version' = {_text(__version__)}, 'cl_spark.source' = {_text(self.source)}"
-        properties += f", {_ODD_NAMES}" if _odd(rows) else ""
+        properties += f", {_ODD_NAMES}" if _odd(rows.columns) else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {self._name(table)} ({', '.join(columns)}) USING DELTA PARTITIONED BY ({c.RUN_ID}) "
             f"COMMENT {_text('One row per ' + table.row)} TBLPROPERTIES ({properties})"
@@ -215,9 +220,9 @@ _ODD_NAMES = "'delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2
 """What lets a Delta table hold columns of any name; older readers of Delta cannot read it."""
 
 
-def _odd(rows: DataFrame) -> set[str]:
+def _odd(columns: Sequence[str]) -> set[str]:
     """Columns whose names Parquet does not take."""
-    return {name for name in rows.columns if set(name) & set(" ,;{}()\n\t=")}
+    return {name for name in columns if set(name) & set(" ,;{}()\n\t=")}
 
 
 def _named(rows: DataFrame, run_id: str) -> DataFrame:
