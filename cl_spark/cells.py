@@ -17,6 +17,9 @@ DRIVER_CELLS = 4_000_000
 PART_CELLS = 4_000_000
 """So many cells of a larger table are worked on at a time."""
 
+TASK_CELLS = 500_000
+"""Cells from the driver that one task takes: of few, grouping and sorting shuffle nothing, and one file is written."""
+
 GROUPS = 256
 """Into how many groups of whole given classes a table on the cluster is cut for a kernel."""
 
@@ -126,4 +129,4 @@ class CellTable:
             return frame
         kinds = {"f": "double", "b": "boolean"}
         ddl = ", ".join(f"`{name}` {kinds.get(dtype.kind, 'long')}" for name, dtype in frame.dtypes.items())
-        return self.spark.createDataFrame(frame, ddl)
+        return self.spark.createDataFrame(frame, ddl).coalesce(1 + len(frame) // TASK_CELLS)

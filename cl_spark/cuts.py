@@ -80,17 +80,23 @@ class Chooser:
             parts: parts of blocks that `entries` asks for.
             suspects_only: of the rows chosen, others are not wanted.
         """
-        return (self._sorted if self.few else self._counted)(source, entries, quotas, parts, suspects_only)
+        if self.few:
+            return self._kept(self._sorted(source, entries, quotas, parts), quotas, suspects_only)
+        return self._counted(source, entries, quotas, parts, suspects_only)
 
     def lowest(
         self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str] = (), *, suspects_only: bool = False
     ) -> DataFrame:
-        """The rows that `choice` chooses, of all groups."""
-        choice = self.choice(source, entries, quotas, parts, suspects_only=suspects_only)
+        """The rows that `choice` chooses, of all groups; of few, nothing is computed before they are asked for."""
+        if self.few:
+            found = self._sorted(source, entries, quotas, parts)
+            return (found.where(SUSPECT) if suspects_only else found).select(*self.row_types)
+        choice = self._counted(source, entries, quotas, parts, suspects_only)
         return choice.rows(np.ones(len(quotas), dtype=bool))
 
-    def _sorted(self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str], suspects_only: bool) -> Choice:
-        names, last, number = list(self.row_types), np.full(len(quotas), -np.inf), np.zeros(len(quotas), dtype=np.int64)
+    def _sorted(self, source: Source, entries: Entries, quotas: Ints, parts: Sequence[str]) -> DataFrame:
+        """The entries chosen, with their rows."""
+        names = list(self.row_types)
 
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
             pick = trimmed(entries, quotas)
@@ -100,7 +106,12 @@ class Chooser:
                 yield block.frame(row, names, more)
 
         found = source(kernel, ddl({**self.row_types, **_OF_ENTRIES}), ("ids", *parts))
-        found = self.keep(self._first(found).select(*names, GROUP, c.SCORE, SUSPECT))
+        return self._first(found).select(*names, GROUP, c.SCORE, SUSPECT)
+
+    def _kept(self, found: DataFrame, quotas: Ints, suspects_only: bool) -> Choice:
+        """What `_sorted` chooses, computed once."""
+        last, number = np.full(len(quotas), -np.inf), np.zeros(len(quotas), dtype=np.int64)
+        found = self.keep(found)
         told = found.groupBy(GROUP).agg(F.max(c.SCORE).alias("_last"), F.count(F.lit(1)).alias("_rows")).toPandas()
         last[told[GROUP]], number[told[GROUP]] = told["_last"], told["_rows"]
 
@@ -109,7 +120,7 @@ class Chooser:
             if not groups[number > 0].all():
                 some = self.spark.createDataFrame(pd.DataFrame({GROUP: np.flatnonzero(groups)}))
                 wanted = wanted.join(F.broadcast(some), GROUP, "left_semi")
-            return wanted.select(*names)
+            return wanted.select(*self.row_types)
 
         return Choice(last, number, rows)
 
