@@ -1,39 +1,35 @@
 """`LabelAudit`: one object that scans the data once and answers every question from the evidence it keeps."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import cached_property, reduce
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 from types import TracebackType
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import ArrayLike, NDArray
-from pyspark.sql import DataFrame, Row
+from numpy.typing import ArrayLike
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark import columns as c
 from cl_spark import filters, health, noise, scores
 from cl_spark import joint as joints
-from cl_spark.blocks import SCHEMA, Block, Kernel, Source, ddl, mapped, packing
+from cl_spark.blocks import Block, Source, ddl
 from cl_spark.cards import card
-from cl_spark.cells import DRIVER_CELLS, CellTable
+from cl_spark.cells import CellTable
 from cl_spark.cuts import FEW, QUOTA, Chooser
 from cl_spark.errors import ConfigurationError, one_line
 from cl_spark.examples import REASONS, Refusal
 from cl_spark.filters import Bounds, FilterOptions
 from cl_spark.health import HealthSummary
-from cl_spark.ids import lie_apart, repeated_ids
-from cl_spark.joint import ConfidentJoint
-from cl_spark.kernels.confident import NO_CLASS
-from cl_spark.kernels.evidence import Flags
 from cl_spark.matching import matched
 from cl_spark.noise import NoiseRates
 from cl_spark.predictions import Predictions
 from cl_spark.ranking import ranked
+from cl_spark.scan import Scan
 from cl_spark.storage import Storage
-from cl_spark.thresholds import RANGE, ClassStatistics, class_aggregates, class_statistics, final_reasons
+from cl_spark.thresholds import ClassStatistics, final_reasons
 
 logger = logging.getLogger(__name__)
 
@@ -109,10 +105,9 @@ class LabelAudit:
         )
         if read_files and labels is None:
             self.predictions = self.predictions.read_by_tasks()
-        self._check_ids = check_ids
-        self._given_thresholds = thresholds
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
+        self._scan = Scan(self.predictions, self._storage.keep, check_ids, thresholds)
         self._pruned: dict[tuple[float, tuple[int, ...] | None, int], DataFrame] = {}
 
     def __enter__(self) -> "LabelAudit":
@@ -133,171 +128,23 @@ class LabelAudit:
             "given label": table.label_col,
             "predicted probabilities": probs if isinstance(probs, str) else f"{len(probs)} columns",
         }
-        if "_aggregated" not in self.__dict__:
+        if "aggregated" not in vars(self._scan):
             return card("Label audit", columns, notes=["Not scanned yet: its first question scans the data once."])
         numbers: dict[str, object] = {
             "examples": self.num_examples,
             "classes": self.num_classes,
             "rejected rows": self.statistics.num_rejected,
         }
-        if "_joint" in self.__dict__:
+        if "joint" in vars(self._scan):
             numbers["estimated label issues"] = self.num_label_issues()
         return card("Label audit", {**columns, **numbers})
 
-    # The evidence and what is known of it -----------------------------------------------------------------------------
-
-    @cached_property
-    def _read(self) -> tuple[DataFrame, list[Row]]:
-        """The evidence of the rows each by itself, and what is aggregated of it."""
-        packed = self._storage.keep(self.predictions.evidence())
-        return packed, class_aggregates(packed, self.predictions.listing)
-
-    @cached_property
-    def _repeated(self) -> DataFrame | None:
-        """The ids that several rows share; None if there are none."""
-        packed, rows = self._read
-        ranges = [(row["first"], row["last"], row["examples"]) for row in rows if row[c.REFUSAL] == RANGE]
-        if not self._check_ids or (ranges and lie_apart(ranges)):
-            return None
-        types = self.predictions.id_types
-
-        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-            for block in blocks:
-                yield block.frame(np.arange(len(block)), list(types))
-
-        few = sum(row.examples for row in rows if row[c.REFUSAL] != RANGE) <= FEW
-        return repeated_ids(mapped(packed, kernel, ddl(types), ("ids",)), list(types), self._storage.keep, few=few)
-
-    @cached_property
-    def _evidence(self) -> tuple[DataFrame, list[Row]]:
-        """The same, rows with the id of others refused."""
-        if self._repeated is None:
-            return self._read
-        packed = self._storage.keep(self.predictions.evidence(self._repeated))
-        return packed, class_aggregates(packed, self.predictions.listing)
-
-    @cached_property
-    def _aggregated(self) -> tuple[ClassStatistics, list[Row]]:
-        may_be_empty = self._given_thresholds is not None
-        return class_statistics(self._evidence[1], self.predictions.known_classes, may_be_empty=may_be_empty)
+    # Answers ----------------------------------------------------------------------------------------------------------
 
     @property
     def statistics(self) -> ClassStatistics:
         """Counts and exact sums of the self-confidences per class, and rows refused by reason: a value that merges."""
-        return self._aggregated[0]
-
-    @cached_property
-    def _thresholds(self) -> NDArray[np.float64]:
-        if self._given_thresholds is None:
-            return self.statistics.thresholds()
-        if len(self._given_thresholds) != self.num_classes:
-            raise ConfigurationError(f"thresholds: {len(self._given_thresholds)} were given for {self.num_classes} classes")
-        return np.asarray(self._given_thresholds, dtype=np.float64)
-
-    def _blocks(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
-        """What a kernel makes of the accepted rows of the evidence."""
-        return mapped(self._evidence[0], kernel, schema, parts, self.num_classes)
-
-    def _suspect_blocks(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
-        """What a kernel makes of the suspects."""
-        return mapped(self._evidence[0].where("of_suspects = 1"), kernel, schema, parts, self.num_classes)
-
-    def _arrays(self, of_classes: Flags | None = None) -> Source:
-        """The accepted rows (of some given classes), all with their arrays: another scan of the data."""
-        block, classes = self.predictions.block(every_array=True, of_classes=of_classes), self.num_classes
-
-        def source(kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
-            def batches(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-                yield from kernel(block(batch).accepted(classes) for batch in rows)
-
-            return self.predictions.scan(batches, schema, self._repeated)
-
-        return source
-
-    @cached_property
-    def _listed_cells(self) -> CellTable:
-        """What the listed classes tell of the confident joint, and how many rows they leave open."""
-        return self._counted_cells(self._blocks, ("listed",))
-
-    @cached_property
-    def _confident_parts(self) -> Sequence[str]:
-        """What of the evidence confident classes are read from: arrays, which are many bytes, only where suspects are open."""
-        is_open = f"{c.CONFIDENT} == {joints.UNSETTLED} and _suspect"
-        return ("listed", "arrays") if self._listed_cells.where(is_open).total(c.COUNT) else ("listed",)
-
-    @cached_property
-    def _settled_cells(self) -> CellTable:
-        """What the evidence tells of the confident joint, and how many rows it leaves open."""
-        parts = self._confident_parts
-        return self._counted_cells(self._blocks, parts) if "arrays" in parts else self._listed_cells
-
-    def _counted_cells(self, source: Source, parts: Sequence[str]) -> CellTable:
-        return self._cells(joints.counted_cells(source, self._thresholds, self.predictions.layout, parts))
-
-    def _cells(self, cells: DataFrame) -> CellTable:
-        """Cells, computed once: on the driver unless there are too many."""
-        if self.num_classes**2 > DRIVER_CELLS:  # else there cannot be
-            cells = self._storage.keep(cells)
-            if cells.count() > DRIVER_CELLS:
-                return CellTable(self._spark, self.num_classes, cells)
-        return CellTable(self._spark, self.num_classes, cells.toPandas())
-
-    @cached_property
-    def _examined(self) -> DataFrame | None:
-        """Blocks of the rows that the evidence leaves open, their confident class read from the arrays. None if none are."""
-        if not self._settled_cells.where(f"{c.CONFIDENT} == {joints.UNSETTLED}").total(c.COUNT):
-            return None
-        thresholds, layout, listing = self._thresholds, self.predictions.layout, self.predictions.listing
-
-        def examined(blocks: Iterator[Block]) -> Iterator[Block]:
-            for block in blocks:
-                rows = joints.confident_classes(replace(block, arrays=None), thresholds, layout) == joints.UNSETTLED
-                rows &= ~(block.suspects & listing.keeps(block.own, block.length))
-                found = block.where(rows)
-                assert found.arrays is not None
-                confident = joints.confident_in_arrays(found.arrays, thresholds, layout)
-                yield replace(found, confident=confident, kept=np.zeros(0, dtype=np.int64), arrays=found.arrays.slice(0, 0))
-
-        return self._storage.keep(self._arrays()(lambda blocks: packing(examined(blocks)), SCHEMA, ()))
-
-    @property
-    def _settled(self) -> list[Source]:
-        """Blocks whose confident classes are known, but for rows that are in a later one."""
-        sources: list[Source] = [self._blocks]
-        if (examined := self._examined) is not None:
-            sources.append(lambda kernel, schema, parts: mapped(examined, kernel, schema, parts, self.num_classes))
-        return sources
-
-    @cached_property
-    def _joint(self) -> ConfidentJoint:
-        counted = self._settled_cells.where(f"{c.CONFIDENT} >= {NO_CLASS}")
-        for later in self._settled[1:]:
-            cells = self._counted_cells(later, ("listed",))
-            counted = counted.merged(cells, [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT).kept(self._storage.keep)
-        return ConfidentJoint(counted, self.statistics.class_counts, self._storage.keep)
-
-    def _confidently_wrong(self, *, suspects_only: bool) -> Callable[[Block], Flags]:
-        """Tells which rows of a block are confidently of another class than their given label."""
-        thresholds, layout = self._thresholds, self.predictions.layout
-
-        def wrong(block: Block) -> Flags:
-            confident = joints.confident_classes(block, thresholds, layout)
-            found = (confident >= 0) & (confident != block.given)
-            return np.asarray(found & block.suspects if suspects_only else found)
-
-        return wrong
-
-    def _rows_where(self, chosen: Callable[[Block], Flags], sources: Sequence[Source], parts: Sequence[str] = ()) -> DataFrame:
-        """The rows that a condition on blocks chooses, which asks for some parts of them."""
-        types = self.predictions.row_types
-
-        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-            for block in blocks:
-                yield block.frame(chosen(block), list(types))
-
-        return reduce(DataFrame.unionByName, [source(kernel, ddl(types), ("ids", *parts)) for source in sources])
-
-    # Answers ----------------------------------------------------------------------------------------------------------
+        return self._scan.statistics
 
     @property
     def num_classes(self) -> int:
@@ -320,7 +167,7 @@ class LabelAudit:
             {
                 c.CLASS: np.arange(self.num_classes),
                 c.EXAMPLES: self.statistics.class_counts,
-                c.THRESHOLD: self._thresholds,
+                c.THRESHOLD: self._scan.thresholds,
             }
         )
         return self._named(self._spark.createDataFrame(frame), {c.CLASS: c.CLASS})
@@ -335,15 +182,15 @@ class LabelAudit:
         Returns:
             A row per non-zero cell: given_label, true_label, count.
         """
-        cells = self._joint.calibrated if calibrate else self._joint.raised
+        cells = self._scan.joint.calibrated if calibrate else self._scan.joint.raised
         return self._named(cells.dataframe().select(c.GIVEN, c.TRUE, c.COUNT), {c.GIVEN: c.GIVEN_LABEL, c.TRUE: c.TRUE_LABEL})
 
     def confident_joint_table(self) -> DataFrame:
         """Every non-zero cell with all that is known of it: the columns of the written `confident_joint` table."""
         keys = [c.GIVEN, c.TRUE]
-        rates = noise.noise_rates(self._joint.calibrated).renamed(c.COUNT, c.CALIBRATED_COUNT)
-        joint = self._joint.joint.renamed(c.COUNT, "_joint")
-        table = self._joint.raised.with_columns_of(rates, keys).with_columns_of(joint, keys).dataframe()
+        rates = noise.noise_rates(self._scan.joint.calibrated).renamed(c.COUNT, c.CALIBRATED_COUNT)
+        joint = self._scan.joint.joint.renamed(c.COUNT, "_joint")
+        table = self._scan.joint.raised.with_columns_of(rates, keys).with_columns_of(joint, keys).dataframe()
         table = table.withColumn(c.JOINT, F.col("_joint") / F.lit(float(self.num_examples))).fillna(0)
         values = [c.COUNT, c.CALIBRATED_COUNT, c.JOINT, c.NOISE_RATE, c.INVERSE_NOISE_RATE]
         whole = {c.COUNT, c.CALIBRATED_COUNT}
@@ -359,9 +206,9 @@ class LabelAudit:
         Raises:
             ConfigurationError: unknown method, or "eqn" where the system cannot be solved.
         """
-        prior = noise.prior(self._joint.calibrated, self.statistics.class_counts, method)
+        prior = noise.prior(self._scan.joint.calibrated, self.statistics.class_counts, method)
         frame = self._spark.createDataFrame(pd.DataFrame({c.CLASS: np.arange(self.num_classes), c.PRIOR: prior}))
-        rates = noise.noise_rates(self._joint.calibrated).dataframe()
+        rates = noise.noise_rates(self._scan.joint.calibrated).dataframe()
         return NoiseRates(
             self._named(
                 rates.select(c.GIVEN, c.TRUE, c.NOISE_RATE, c.INVERSE_NOISE_RATE),
@@ -389,11 +236,11 @@ class LabelAudit:
         if (confident_joint is None) == (estimation_method == "off_diagonal_custom"):
             raise ConfigurationError("confident_joint goes with estimation_method='off_diagonal_custom', and only with it")
         if confident_joint is None:
-            return self._joint.num_issues(estimation_method)
+            return self._scan.joint.num_issues(estimation_method)
         dense = np.asarray(confident_joint)
         if dense.shape != (self.num_classes, self.num_classes):
             raise ConfigurationError(f"confident_joint has shape {dense.shape}; it must be {(self.num_classes,) * 2}")
-        return self._joint.num_issues(estimation_method, joints.from_dense(self._spark, dense))
+        return self._scan.joint.num_issues(estimation_method, joints.from_dense(self._spark, dense))
 
     def label_quality_scores(self, *, method: str = "self_confidence", adjust_pred_probs: bool = False) -> DataFrame:
         """A label quality score for every accepted row; lower means more likely wrong (SEMANTICS 5).
@@ -461,7 +308,7 @@ class LabelAudit:
             quality = F.col(c.SELF).cast("double") if rank_by == "self_confidence" else F.col(c.NORMALIZED_MARGIN)
             flagged = flagged.withColumn(c.LABEL_QUALITY, quality)
         narrow = flagged.select(*ids, c.GIVEN, c.PREDICTED, c.LABEL_QUALITY, c.SELF, c.NORMALIZED_MARGIN)
-        few = self._few_suspects or (isinstance(num_issues, int) and num_issues <= FEW)
+        few = self._scan.few_suspects or (isinstance(num_issues, int) and num_issues <= FEW)
         are_kept = filter_by in (*filters.LOWEST, "prune_by_noise_rate", "prune_by_class")
         if not few and (scores.needs_arrays(rank_by, adjust_pred_probs) or not are_kept):
             narrow = self._storage.keep(narrow)
@@ -482,8 +329,8 @@ class LabelAudit:
             asymmetric: list overlapping classes as ordered pairs (class_a the given label, class_b the true class) instead of
                 unordered ones.
         """
-        joint, counts = self._joint.joint, self.statistics.class_counts
-        classes = self._spark.createDataFrame(health.class_health(joint, counts, self._thresholds))
+        joint, counts = self._scan.joint.joint, self.statistics.class_counts
+        classes = self._spark.createDataFrame(health.class_health(joint, counts, self._scan.thresholds))
         pairs = health.overlapping_classes(joint, self.num_examples, asymmetric=asymmetric)
         issues = self.num_label_issues()
         return HealthSummary(
@@ -505,10 +352,10 @@ class LabelAudit:
         """
         if not self.predictions.slice_by:
             raise ConfigurationError("slice_health needs columns to slice by: pass slice_by to LabelAudit")
-        slices, wrong = self.predictions.slices, self._confidently_wrong(suspects_only=True)
+        slices, wrong = self.predictions.slices, self._scan.confidently_wrong(suspects_only=True)
         parts = [
-            health.slice_counts(source, slices, wrong, self._confident_parts, examples=i == 0)
-            for i, source in enumerate(self._settled)
+            health.slice_counts(source, slices, wrong, self._scan.confident_parts, examples=i == 0)
+            for i, source in enumerate(self._scan.settled)
         ]
         counts = (
             reduce(DataFrame.unionByName, parts)
@@ -531,7 +378,7 @@ class LabelAudit:
         """
         stats = self.statistics
         low, high = (0.0, 1.0) if stats.are_probabilities else (stats.lowest, max(stats.highest, stats.lowest + 1e-12))
-        examples = self._named(health.spread(self._blocks, low, high), {c.GIVEN: c.CLASS})
+        examples = self._named(health.spread(self._scan.blocks, low, high), {c.GIVEN: c.CLASS})
         flagged = issues.select(F.col(c.GIVEN_LABEL).alias(c.CLASS), F.col(c.SELF_CONFIDENCE).alias(c.SELF))
         return health.score_distribution(examples, flagged, low, high)
 
@@ -552,7 +399,7 @@ class LabelAudit:
                 row = batch.column(c.ROW).filter(pa.array(refused))
                 yield found.frame(refused, list(types), {c.REASON: reasons, c.ROW: row})
 
-        return self.predictions.scan(kernel, ddl(types), self._repeated, source=True).select(*columns)
+        return self.predictions.scan(kernel, ddl(types), self._scan.repeated, source=True).select(*columns)
 
     # Parts of the answers ---------------------------------------------------------------------------------------------
 
@@ -564,11 +411,11 @@ class LabelAudit:
 
     def _scored(self, method: str, adjust_pred_probs: bool, names: Sequence[str], *, suspects_only: bool = False) -> DataFrame:
         """Columns of the accepted rows, or of suspects only, with their label quality."""
-        source: Source = self._blocks
+        source: Source = self._scan.blocks
         score: scores.Score = scores.margins if method == "normalized_margin" else scores.self_confidences
         if scores.needs_arrays(method, adjust_pred_probs):
-            source = self._arrays()
-            score = scores.array_scores(method, adjust_pred_probs, self._thresholds, self.predictions.layout)
+            source = self._scan.arrays()
+            score = scores.array_scores(method, adjust_pred_probs, self._scan.thresholds, self.predictions.layout)
         types = {name: kind for name, kind in self.predictions.row_types.items() if name in names}
 
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
@@ -584,22 +431,22 @@ class LabelAudit:
     def _flagged(self, options: FilterOptions) -> DataFrame:
         ids, kind = self.predictions.ids, options.filter_by
         if kind == "predicted_neq_given":
-            return self._rows_where(lambda block: block.suspects, [self._suspect_blocks])
+            return self._scan.rows_where(lambda block: block.suspects, [self._scan.suspect_blocks])
         if kind in ("confident_learning", "off_diagonal"):
-            wrong = self._confidently_wrong(suspects_only=kind == "confident_learning")
-            return self._rows_where(wrong, self._settled, self._confident_parts)
+            wrong = self._scan.confidently_wrong(suspects_only=kind == "confident_learning")
+            return self._scan.rows_where(wrong, self._scan.settled, self._scan.confident_parts)
         if kind in filters.LOWEST:
             wanted = options.num_issues
             number = wanted if isinstance(wanted, int) else self.num_label_issues(estimation_method=wanted or "off_diagonal")
             score = scores.margins if kind == "low_normalized_margin" else scores.self_confidences
             chooser = self._chooser(few=self.num_examples <= FEW)
-            return filters.lowest_scores(self._blocks, chooser, score, number)
+            return filters.lowest_scores(self._scan.blocks, chooser, score, number)
         self._warn_of_small_classes(options.min_examples_per_class)
-        remove = filters.removals(self._joint.calibrated, self.statistics.class_counts, options)
+        remove = filters.removals(self._scan.joint.calibrated, self.statistics.class_counts, options)
         if kind == "prune_by_noise_rate":
             return self._pruned_by_noise_rate(options, remove)
         quotas = remove.totals(c.GIVEN, QUOTA, diagonal=True).astype(np.int64)
-        rows = filters.pruned_by_class(self._blocks, self._chooser(few=self.num_examples <= FEW), quotas)
+        rows = filters.pruned_by_class(self._scan.blocks, self._chooser(few=self.num_examples <= FEW), quotas)
         if kind == "both":
             rows = rows.join(self._pruned_by_noise_rate(options, remove).select(*ids), ids, "left_semi")
         return rows
@@ -609,8 +456,8 @@ class LabelAudit:
         wanted = options.num_to_remove_per_class
         key = (options.frac_noise, None if wanted is None else tuple(wanted), options.min_examples_per_class)
         if key not in self._pruned:
-            chooser, bounds = self._chooser(few=self._few_suspects), Bounds.of(self._aggregated[1], self.num_classes)
-            layout, sources = self.predictions.layout, (self._blocks, self._suspect_blocks, self._arrays)
+            chooser, bounds = self._chooser(few=self._scan.few_suspects), Bounds.of(self._scan.aggregated[1], self.num_classes)
+            layout, sources = self.predictions.layout, (self._scan.blocks, self._scan.suspect_blocks, self._scan.arrays)
             flagged = [
                 rows
                 for pairs in remove.where(f"{c.GIVEN} != {c.TRUE}").frames()
@@ -621,16 +468,6 @@ class LabelAudit:
             once = len(flagged) < 2 and not chooser.few
             self._pruned[key] = rows if once else rows.dropDuplicates(self.predictions.ids)
         return self._pruned[key]
-
-    @cached_property
-    def _suspects(self) -> int:
-        """How many rows could be an issue at all."""
-        return self._settled_cells.where("_suspect").total(c.COUNT)
-
-    @property
-    def _few_suspects(self) -> bool:
-        """Whether suspects, and so issues, are few enough to be sorted together."""
-        return self._suspects <= FEW
 
     def _warn_of_small_classes(self, min_examples_per_class: int) -> None:
         counts = self.statistics.class_counts

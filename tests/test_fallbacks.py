@@ -9,11 +9,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ConfigurationError, LabelAudit, audit, cells, joint, noise, predictions
+from cl_spark import ConfigurationError, LabelAudit, audit, cells, joint, noise, predictions, scan
 from cl_spark.blocks import Source
 from cl_spark.filters import FILTERS
 from cl_spark.ids import repeated_ids
 from cl_spark.kernels.evidence import Flags, Listing
+from cl_spark.scan import Scan
 from tests.frames import by_class, dense, ids
 from tests.frames import predictions as table
 from tests.oracle import reference
@@ -26,13 +27,13 @@ pytestmark = pytest.mark.slow
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Counts the further scans an audit asks for."""
     asked: list[str] = []
-    original = LabelAudit._arrays
+    original = Scan.arrays
 
-    def counting(self: LabelAudit, *classes: Flags) -> Source:
+    def counting(self: Scan, *classes: Flags) -> Source:
         asked.append("scan")
         return original(self, *classes)
 
-    monkeypatch.setattr(LabelAudit, "_arrays", counting)
+    monkeypatch.setattr(Scan, "arrays", counting)
     return asked
 
 
@@ -94,7 +95,8 @@ def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(
 
 
 def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "FEW", 0)
+    for module in (audit, scan):
+        monkeypatch.setattr(module, "FEW", 0)
     data = dataset(33, 300, 5, digits=2)
     for other in (data, flat(), crossed()):
         same_issues(spark, other)
@@ -156,7 +158,7 @@ def test_joints_too_large_for_the_driver_stay_on_the_cluster(spark: SparkSession
             ]  # fmt: skip
 
     on_driver = answers()
-    monkeypatch.setattr(audit, "DRIVER_CELLS", 0)
+    monkeypatch.setattr(scan, "DRIVER_CELLS", 0)
     monkeypatch.setattr(cells, "PART_CELLS", 11)
     for module in (joint, noise):
         monkeypatch.setattr(module, "DENSE_CLASSES", 1)

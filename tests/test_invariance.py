@@ -91,7 +91,7 @@ def test_joint_counts_of_two_parts_add_up_to_those_of_the_whole(spark: SparkSess
 
     def counts(part: DataFrame) -> pd.Series:
         with LabelAudit(part, thresholds=thresholds, num_classes=6) as audit:
-            return audit._joint.counted.frame.set_index([c.GIVEN, c.CONFIDENT, "_suspect"])["count"]
+            return audit._scan.joint.counted.frame.set_index([c.GIVEN, c.CONFIDENT, "_suspect"])["count"]
 
     parts = counts(df.where("id < 200")).add(counts(df.where("id >= 200")), fill_value=0)
     pd.testing.assert_series_equal(parts.astype(int).sort_index(), counts(df).sort_index(), check_dtype=False)
@@ -117,6 +117,8 @@ def test_an_audit_runs_no_more_jobs_than_it_did(spark: SparkSession) -> None:
             assert jobs("again", lambda: audit.num_label_issues()) == 0
             assert jobs("health", lambda: audit.health_summary()) == 0
             assert jobs("issues", lambda: audit.find_label_issues().collect()) <= 7  # one tier of choices
+            for name in ("prune_by_class", "low_self_confidence", "predicted_neq_given"):
+                assert jobs(name, lambda kind=name: audit.find_label_issues(filter_by=kind).collect()) == 1
     finally:
         spark.conf.unset("spark.sql.adaptive.enabled")
 
@@ -142,12 +144,12 @@ def test_no_array_column_follows_the_evidence_projection(
     labels = np.where(rng.random(400) < 0.2, rng.integers(0, 80, 400), probs.argmax(axis=1))
     predictions(spark, labels, probs).write.parquet(str(tmp_path / "predictions"))
     with LabelAudit(spark.read.parquet(str(tmp_path / "predictions"))) as audit:
-        kept = sum(len(block.kept) for block in blocks_of(audit._evidence[0].select(*PARTS).toArrow().to_batches()))
+        kept = sum(len(block.kept) for block in blocks_of(audit._scan.evidence[0].select(*PARTS).toArrow().to_batches()))
         assert 0 < kept < audit.num_examples / 2
         answers = {
-            "statistics": audit._evidence[0],
+            "statistics": audit._scan.evidence[0],
             "scores": audit.label_quality_scores(),
-            "joint": counted_cells(audit._blocks, audit._thresholds, audit.predictions.layout, ("listed",)),
+            "joint": counted_cells(audit._scan.blocks, audit._scan.thresholds, audit.predictions.layout, ("listed",)),
             "issues": audit.find_label_issues(),
             "both": audit.find_label_issues(filter_by="both"),
             "by_class": audit.find_label_issues(filter_by="prune_by_class"),

@@ -133,7 +133,7 @@ def test_what_was_not_promised_is_not_checked(df: DataFrame) -> None:
 
 @pytest.mark.parametrize("few", [10, 1000])
 def test_rows_that_share_an_id_are_left_out_of_every_answer(df: DataFrame, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr("cl_spark.audit.FEW", few)
+    monkeypatch.setattr("cl_spark.scan.FEW", few)
     twice = df.unionByName(df.where("id < 20"))
     with LabelAudit(twice) as audit, LabelAudit(df.where("id >= 20")) as without:
         assert audit.statistics.rejected == {Refusal.REPEATED_ID: 40}
