@@ -1,5 +1,6 @@
 """Parquet files read by the tasks themselves: no value passes through the JVM."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlparse
@@ -27,7 +28,7 @@ MOST_FILES = 10_000
 """The footers of more files are not read here to learn whether they are alike."""
 
 SPLIT_BYTES = 2**28
-"""Bytes a task reads, of as many files as that takes, where there are enough for eight tasks."""
+"""Bytes a task reads, of as many files as that takes, where there are enough for two tasks a core of this machine."""
 
 VALUES_AT_ONCE = 2**21
 """Values a batch holds about."""
@@ -90,7 +91,7 @@ class Files:
         except (OSError, pa.ArrowException):
             return None
         total = sum(footer.row_group(i).total_byte_size for _, footer in footers for i in range(footer.num_row_groups))
-        share, before = max(min(SPLIT_BYTES, total // 8), 1), 0
+        share, before = max(min(SPLIT_BYTES, total // (2 * (os.cpu_count() or 1))), 1), 0
         splits: dict[int, dict[str, tuple[int, ...]]] = {}
         for path, footer in footers:
             schema = footer.schema.to_arrow_schema()
