@@ -332,7 +332,7 @@ def _tables(location: str, spark_conf: dict[str, str] | None, source: str = "") 
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Warm runs; their median counts")
 @click.option("--directory", type=click.Path(), default="bench_output", show_default=True, help="Where data and results go")
 @click.option("--against", type=click.Path(exists=True), default=None, help="Script that runs further contestants")
-@click.option("--only", multiple=True, metavar="NAME", help="Run this contestant only; repeatable")
+@click.option("--only", multiple=True, metavar="NAME", help="Run this only; repeatable. A wrong name is told which there are")
 @_spark_conf
 def bench(
     repeat: int, directory: str, against: str | None, only: Sequence[str], spark_conf: dict[str, str] | None, **shape: Any
@@ -346,8 +346,9 @@ def bench(
     from cl_spark.bench.race import show as show_race
 
     console, made = Console(), Shape(**shape)
-    chosen = [contestant for contestant in contestants(made, against) if not only or contestant.name in only]
-    measured = race(made, chosen, {"repeat": repeat, "spark_conf": spark_conf or {}}, Path(directory), console)
+    measured = race(
+        made, contestants(made, against, only), {"repeat": repeat, "spark_conf": spark_conf or {}}, Path(directory), console
+    )
     save(measured, Path(directory) / "results", made.name)
     show_race(measured, console)
 

@@ -8,9 +8,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # contestants of other libraries are not to wait for these
+    from pyspark.sql import DataFrame, SparkSession
+
+    from cl_spark import LabelAudit
 
 Measured = tuple[list[float], dict[str, Any]]
 """Seconds of each run, and what else is told of them."""
@@ -22,10 +29,8 @@ def audit(data: str, settings: dict[str, Any]) -> Measured:
     """The whole audit, written out: first in a cold JVM, then warm."""
     from cl_spark.config import AuditConfig
     from cl_spark.job import run_audit
-    from cl_spark.session import spark_session
 
-    conf = {"spark.master": "local[2]", "spark.driver.memory": "2g", **settings.get("spark_conf", {})}
-    with tempfile.TemporaryDirectory() as output, spark_session(conf, delta=False) as spark:
+    with tempfile.TemporaryDirectory() as output, _session(settings) as spark:
 
         def run(number: int) -> dict[str, Any]:
             config = AuditConfig(predictions=data, output=f"{output}/{number}", format="parquet", **settings.get("audit", {}))
@@ -33,6 +38,46 @@ def audit(data: str, settings: dict[str, Any]) -> Measured:
             return {"issues": result.num_issues, "examples": result.num_examples}
 
         return timed(run, settings)
+
+
+ANSWERS = ("one filter", "all filters", "entropy scores", "adjusted scores")
+"""What single answers of a `LabelAudit` cost: measured where they are asked for by name."""
+
+
+def answers(name: str, data: str, settings: dict[str, Any]) -> Measured:
+    """Some answers of one audit, its scan included, each computed whole and written nowhere."""
+    from cl_spark import LabelAudit
+
+    with _session(settings) as spark:
+
+        def run(_: int) -> dict[str, Any]:
+            with LabelAudit(spark.read.parquet(data), read_files=True, **settings.get("audit", {})) as audit:
+                for answer in _asked(name, audit):
+                    answer.write.format("noop").mode("overwrite").save()
+                return {"examples": audit.num_examples}
+
+        return timed(run, settings)
+
+
+def _asked(name: str, audit: "LabelAudit") -> "Iterator[DataFrame]":
+    from cl_spark.filters import FILTERS
+
+    if name == "entropy scores":
+        yield audit.label_quality_scores(method="confidence_weighted_entropy")
+    elif name == "adjusted scores":
+        yield audit.label_quality_scores(adjust_pred_probs=True)
+    elif name == "one filter":
+        yield audit.find_label_issues()
+    else:
+        yield from (audit.find_label_issues(filter_by=filter_by) for filter_by in FILTERS)
+        yield audit.health_summary().class_health
+
+
+def _session(settings: dict[str, Any]) -> "AbstractContextManager[SparkSession]":
+    from cl_spark.session import spark_session
+
+    conf = {"spark.master": "local[2]", "spark.driver.memory": "2g", **settings.get("spark_conf", {})}
+    return spark_session(conf, delta=False)
 
 
 def floor(data: str, settings: dict[str, Any]) -> Measured:
@@ -86,7 +131,7 @@ def resources() -> dict[str, float]:
     return found
 
 
-CONTESTANTS: dict[str, Run] = {"cl_spark": audit, "floor": floor}
+CONTESTANTS: dict[str, Run] = {"cl_spark": audit, "floor": floor, **{name: partial(answers, name) for name in ANSWERS}}
 
 
 def main(contestants: dict[str, Run]) -> None:

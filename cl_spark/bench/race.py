@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cl_spark.bench.contestants import ANSWERS
 from cl_spark.bench.generated import Shape, generate
-from cl_spark.errors import ClSparkError
+from cl_spark.errors import ClSparkError, ConfigurationError
 
 HEADINGS = {"cold": "cold s", "warm": "warm s", "cpu_seconds": "CPU s", "read_mib": "read MiB", "jvm_peak_mib": "JVM peak MiB",
             "python_peak_mib": "Python peak MiB"}  # fmt: skip
@@ -31,18 +33,31 @@ class Contestant:
     bytes_per_value: float | None = None
 
 
-def contestants(shape: Shape, against: str | None) -> list[Contestant]:
-    """Ours and the floor, and those of a script; of sparse lists ours alone, for the others read arrays."""
-    ours, floor = (Contestant(name, [sys.executable, "-m", "cl_spark.bench.contestants", name]) for name in ("cl_spark", "floor"))
-    if shape.top:
-        return [ours]
-    if against is None:
-        return [ours, floor]
-    in_memory, batched = (
-        Contestant(name, [sys.executable, against, name], size)
-        for name, size in (("cleanlab in memory", 16.0), ("cleanlab batched", None))
-    )
-    return [ours, floor, in_memory, batched]
+def contestants(shape: Shape, against: str | None, only: Sequence[str]) -> list[Contestant]:
+    """Ours and the floor, and those of a script; of sparse lists ours alone, for the others read arrays.
+
+    Args:
+        shape: of the data.
+        against: the script.
+        only: those of these names, single answers of ours among them; none: the whole audit and what is beside it.
+
+    Raises:
+        ConfigurationError: there is no contestant of a name.
+    """
+
+    def own(name: str) -> Contestant:
+        return Contestant(name, [sys.executable, "-m", "cl_spark.bench.contestants", name])
+
+    known = [own("cl_spark"), *map(own, ANSWERS)]
+    if not shape.top:
+        known.append(own("floor"))
+        if against is not None:
+            for name, size in (("cleanlab in memory", 16.0), ("cleanlab batched", None)):
+                known.append(Contestant(name, [sys.executable, against, name], size))
+    if unknown := set(only) - {contestant.name for contestant in known}:
+        names = ", ".join(contestant.name for contestant in known)
+        raise ConfigurationError(f"only: there is no contestant {sorted(unknown)[0]!r} here; there are {names}")
+    return [contestant for contestant in known if (contestant.name in only if only else contestant.name not in ANSWERS)]
 
 
 def race(
