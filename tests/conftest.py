@@ -11,6 +11,9 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("TZ", "UTC")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
+# Commands that tests run end before the second compiler of the JVM pays; this process's own session gains by it.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -46,10 +49,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     conf = {
         **PLACES[PLACE],
         "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.warehouse.dir": str(home / "warehouse"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:memory:{home.name};create=true",
     }
+    quick = os.environ.pop("SPARK_SUBMIT_OPTS")
     with spark_session(conf, delta=True) as session:
+        os.environ["SPARK_SUBMIT_OPTS"] = quick
         yield session
 
 

@@ -26,7 +26,8 @@ from tests.oracle import reference
 from tests.oracle.datasets import dataset
 from tests.test_fallbacks import crossed
 
-spark = SparkSession.builder.remote("local[2]").config("spark.sql.shuffle.partitions", "2").getOrCreate()
+few = {"spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2"}
+spark = SparkSession.builder.remote("local[2]").config(map=few).getOrCreate()
 assert "connect" in type(spark).__module__
 for data in (dataset(71, 200, 5, digits=2), crossed()):
     with LabelAudit(predictions(spark, data.labels, data.probs)) as audit:
