@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,13 +117,14 @@ def resources() -> dict[str, float]:
     while waiting:
         process = Path(f"/proc/{waiting.pop()}")
         try:
-            children = [part for task in (process / "task").iterdir() for part in (task / "children").read_text().split()]
+            for task in (process / "task").iterdir():
+                with suppress(OSError):  # a thread that ends meanwhile
+                    waiting += map(int, (task / "children").read_text().split())
             status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
             read = dict(line.split(": ") for line in (process / "io").read_text().splitlines())
             times = (process / "stat").read_text().rsplit(")", 1)[1].split()[11:15]
         except OSError:
             continue
-        waiting += map(int, children)
         found["cpu_seconds"] += sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
         found["read_mib"] += int(read["rchar"]) / 2**20
         kind = "jvm_peak_mib" if status["Name"].strip() == "java" else "python_peak_mib"
