@@ -20,14 +20,13 @@ def run(directory: Path, *arguments: str) -> dict[str, dict[str, float]]:
     done = subprocess.run([*command, "--files", "2", "--row-group", "100"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     (written,) = (directory / "results").glob("*.json")
+    assert written.with_suffix(".md").read_text(encoding="utf-8").count("| cl_spark |") == 1
     return json.loads(written.read_text(encoding="utf-8"))["results"]  # type: ignore[no-any-return]
 
 
 @pytest.mark.slow
 def test_all_contestants_run_on_the_same_files(tmp_path: Path) -> None:
     results = run(tmp_path, "--rows", "1000", "--classes", "5")
-    (written,) = (tmp_path / "results").glob("*.md")
-    assert written.read_text(encoding="utf-8").count("| cl_spark |") == 1
     assert set(results) == {"cl_spark", "floor", "cleanlab in memory", "cleanlab batched"}
     assert results["cl_spark"]["issues"] == results["cleanlab in memory"]["issues"] > 0
     for name, result in results.items():
@@ -38,8 +37,8 @@ def test_all_contestants_run_on_the_same_files(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_single_answers_are_measured_by_name(tmp_path: Path) -> None:
-    results = run(tmp_path, "--rows", "1000", "--classes", "5", "--only", "all filters")
-    assert set(results) == {"all filters"}
+    results = run(tmp_path, "--rows", "1000", "--classes", "5", "--only", "cl_spark", "--only", "all filters")
+    assert set(results) == {"cl_spark", "all filters"}
     assert results["all filters"]["examples"] == 1000
     with pytest.raises(ConfigurationError, match=r"no contestant 'no such'.*all filters"):
         contestants(Shape(1000, 5), None, ["floor", "no such"])
@@ -57,7 +56,7 @@ def test_an_audit_stays_within_its_heap(tmp_path: Path) -> None:
     assert measured["examples"] == 200_000
     assert measured["issues"] == 20_107  # as cleanlab's, its sorts made stable
     assert measured["jvm_peak_mib"] < 3 * 1024
-    assert measured["python_peak_mib"] < 1280  # of all processes: libraries that they share are counted in each
+    assert measured["python_peak_mib"] < 1024
     assert measured["read_mib"] < 2 * sum(file.stat().st_size for file in data.glob("*.parquet")) / 2**20, "one scan"
 
 

@@ -57,7 +57,7 @@ def test_a_driver_killed_at_any_moment_leaves_no_half_run(spark: SparkSession, t
     tables, earlier = ResultTables(spark, out, kind), content(ResultTables(spark, out, kind), "earlier")
     flags = ["--predictions", SAMPLE, "--format", kind, "--slice-by", "true_label", "--output", out, "--run-id", "x", "--quiet"]
     rng, killed, looks, whole = random.Random(kind), 0, 0, 14.0
-    kills = KILLS if kind == "delta" else KILLS // 3
+    kills = KILLS if kind == "delta" else KILLS // 2
     for _ in range(3 * kills):
         process = started([COMMAND, "audit", *flags, "--spark-conf", "spark.master=local[1]"])
         end = time.monotonic() + rng.uniform(0.35, 1.0) * whole
