@@ -30,7 +30,7 @@ MOST_FILES = 10_000
 SPLIT_BYTES = 2**28
 """Bytes a task reads, of as many files as that takes, where there are enough for two tasks a core of this machine."""
 
-VALUES_AT_ONCE = 2**21
+VALUES_AT_ONCE = 2**20
 """Values a batch holds about."""
 
 _ARROW: dict[type[DataType], pa.DataType] = {
