@@ -1,102 +1,151 @@
-"""Write what the code declares into the documentation: the README's tables, and the reference of tables, keys and commands."""
+"""Write the reference pages from the code: result tables, configuration keys, and commands.
+
+`python scripts/document.py` writes the pages; `--check` writes nothing and fails where a page is out of date.
+"""
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from cl_spark.cli import cli
-from cl_spark.columns import SCORES_OF_NEW_ROWS, TABLES
-from cl_spark.config import AuditConfig
+from cl_spark.tables.columns import SCORES_OF_NEW_ROWS, TABLES
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.terminal.command_line import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-START, END = "<!-- tables: made by scripts/document.py -->", "<!-- end of tables -->"
+
+TABLES_INTRODUCTION = """\
+# Tables
+
+An audit writes these tables below its `output`, which is a directory or a schema, in Delta or Parquet.
+A run is finished when it has a row in `runs`, which is written last. Running a `run_id` again replaces the
+rows of that run and of no other. Columns of type *label* hold class indices, or class names where the input
+or `class_names` has names. [SQL recipes](../howto/sql.md) shows queries.
+"""
+CONFIGURATION_INTRODUCTION = """\
+# Configuration
+
+These are the keys of the YAML file that `cl-spark audit --config` reads, and the fields of `AuditConfig` in
+Python. Each is also a flag of the command line: `id_col` is `--id-col`. Unknown keys are errors.
+`cl-spark validate` takes the same keys and only checks.
+"""
+COMMANDS_INTRODUCTION = """\
+# Command line
+
+| exit code | meaning |
+|---|---|
+| 0 | The command is done. |
+| 1 | It failed. |
+| 2 | The configuration or the input cannot be used. |
+| 3 | All tables were written, but a gate failed. |
+
+On a terminal, a bar shows how far Spark is. Elsewhere the log has one line per step, with the name of the
+run. `--quiet` prints errors only. `--json` prints for programs what the command otherwise prints as text.
+"""
+NAMES_OF_TYPES = {
+    "string": "text",
+    "object": "keys and values",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "true or false",
+}
 
 
-def readme() -> str:
-    """The README with a line per table between its two marks."""
-    lines = ["| table | one row per | columns |", "|---|---|---|"]
+def render_tables() -> str:
+    """Return the page of result tables: one line per table, then every column of each."""
+    parts = [TABLES_INTRODUCTION, "| table | one row per | columns |\n|---|---|---|"]
     for table in (*TABLES, *SCORES_OF_NEW_ROWS):
-        columns = ", ".join(f"`{column.name}`" for column in table.columns)
-        lines.append(f"| `{table.name}` | {table.row} | {columns} |")
-    before, rest = (ROOT / "README.md").read_text(encoding="utf-8").split(START)
-    return f"{before}{START}\n" + "\n".join(lines) + f"\n{END}{rest.split(END)[1]}"
-
-
-def tables() -> str:
-    """Every column of every table."""
-    parts = [
-        "# Tables\n\nAn audit writes these below its `output`, a directory or a schema, in Delta or Parquet. A run is "
-        "finished when it has a row in `runs`, which is written last; running a `run_id` again replaces its rows. Columns of "
-        "type *label* hold class indices, or names where the input or `class_names` has names. "
-        "[SQL recipes](../howto/sql.md) query them.\n"
-    ]
+        names = ", ".join(f"`{column.name}`" for column in table.columns)
+        parts.append(f"| [`{table.name}`](#{table.name}) | {table.row} | {names} |")
+    parts.append("")
     for table in (*TABLES, *SCORES_OF_NEW_ROWS):
-        parts.append(f"## {table.name}\n\nOne row per {table.row}.\n\n| column | type | meaning |\n|---|---|---|")
-        parts += [f"| `{column.name}` | {column.type} | {_cell(column.meaning)} |" for column in table.columns]
+        parts.append(f"## {table.name}\n\nOne row per {table.row}.\n")
+        parts.append("| column | type | meaning |\n|---|---|---|")
+        for column in table.columns:
+            parts.append(f"| `{column.name}` | {column.type} | {_escape(column.meaning)} |")
         parts.append("")
     return "\n".join(parts)
 
 
-def configuration() -> str:
-    """Every key of a configuration, from its schema."""
+def render_configuration() -> str:
+    """Return the page of configuration keys, from the schema of `AuditConfig`."""
     schema = AuditConfig.model_json_schema()["properties"]
-    lines = [
-        "# Configuration\n\nEvery key of the YAML file that `cl-spark audit --config` reads, of the flags (`id_col` is "
-        "`--id-col`), and of `AuditConfig` in Python. Unknown keys are errors. `cl-spark validate` takes the same and "
-        "only checks.\n",
-        "| key | type | default | meaning |",
-        "|---|---|---|---|",
-    ]
+    lines = [CONFIGURATION_INTRODUCTION, "| key | type | default | meaning |\n|---|---|---|---|"]
     for name, field in AuditConfig.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        shown = "" if default in (None, [], {}) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-        lines.append(f"| `{name}` | {_kind(schema[name])} | {shown} | {_cell(str(field.description))} |")
+        default = _show_default(field.get_default(call_default_factory=True))
+        meaning = _escape(str(field.description))
+        lines.append(f"| `{name}` | {_name_type(schema[name])} | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
-def command_line() -> str:
-    """The help of every command."""
+def render_commands() -> str:
+    """Return the page of commands, with the help text of each."""
     context = click.Context(cli, info_name="cl-spark", terminal_width=100)
-    parts = [
-        "# Command line\n\nExit codes: 0 done, 1 failed, 2 the configuration or the input cannot be used, 3 written but a gate "
-        "failed. On a terminal a bar shows how far Spark is; elsewhere the log has a line per step, with the run's name. "
-        "`--quiet` prints nothing but errors, and `--json` gives programs what people read as text.\n"
-    ]
+    parts = [COMMANDS_INTRODUCTION]
     for name, command in sorted(cli.commands.items()):
-        of_command = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
-        parts.append(f"## cl-spark {name}\n\n```text\n{command.get_help(of_command)}\n```\n")
+        own = click.Context(
+            command, parent=context, info_name=name, max_content_width=100, terminal_width=100
+        )
+        parts.append(f"## cl-spark {name}\n\n```text\n{command.get_help(own)}\n```\n")
     return "\n".join(parts)
 
 
-def _kind(schema: dict[str, object]) -> str:
-    """A type of the schema as people write it."""
+PAGES = {
+    REFERENCE / "tables.md": render_tables,
+    REFERENCE / "configuration.md": render_configuration,
+    REFERENCE / "command-line.md": render_commands,
+}
+
+
+def find_outdated_pages() -> list[Path]:
+    """Return the pages whose file is missing or differs from what the code declares."""
+    outdated = []
+    for path, render in PAGES.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != render():
+            outdated.append(path)
+    return outdated
+
+
+def write_pages() -> None:
+    """Write every page of `PAGES`."""
+    for path, render in PAGES.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(), encoding="utf-8")
+
+
+def _show_default(value: object) -> str:
+    """Return a default as YAML writes it; empty ones are left out."""
+    if value in (None, [], {}):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _name_type(schema: dict[str, Any]) -> str:
+    """Return the type that a JSON schema describes, in words."""
     if "anyOf" in schema:
-        kinds = [_kind(part) for part in schema["anyOf"]]  # type: ignore[attr-defined]
-        return " or ".join(kind for kind in kinds if kind != "null")
+        return " or ".join(name for name in map(_name_type, schema["anyOf"]) if name != "null")
     if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])  # type: ignore[attr-defined]
+        return " or ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
-    if schema.get("type") == "array":
-        return f"list of {_kind(schema['items'])}"  # type: ignore[arg-type]
-    names = {"string": "text", "object": "keys and values", "integer": "integer", "number": "number", "boolean": "true or false"}
-    return names.get(str(schema.get("type")), str(schema.get("type")))
+    kind = str(schema.get("type"))
+    return f"list of {_name_type(schema['items'])}" if kind == "array" else NAMES_OF_TYPES.get(kind, kind)
 
 
-def _cell(text: str) -> str:
+def _escape(text: str) -> str:
+    """Return a text as one cell of a Markdown table."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
 
 
-PAGES = {
-    ROOT / "README.md": readme,
-    REFERENCE / "tables.md": tables,
-    REFERENCE / "configuration.md": configuration,
-    REFERENCE / "command-line.md": command_line,
-}
-
 if __name__ == "__main__":
-    for path, made in PAGES.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(made(), encoding="utf-8")
+    if sys.argv[1:] == ["--check"]:
+        outdated = [str(path.relative_to(ROOT)) for path in find_outdated_pages()]
+        if outdated:
+            sys.exit(f"{', '.join(outdated)}: out of date; run python scripts/document.py")
+    elif sys.argv[1:]:
+        sys.exit("usage: python scripts/document.py [--check]")
+    else:
+        write_pages()
