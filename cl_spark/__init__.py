@@ -9,8 +9,9 @@ from cl_spark.api import (
     noise_rates,
     num_label_issues,
 )
-from cl_spark.audit import LabelAudit
-from cl_spark.config import AuditConfig
+from cl_spark.classification.health import HealthSummary
+from cl_spark.classification.label_audit import LabelAudit
+from cl_spark.classification.noise import NoiseRates
 from cl_spark.errors import (
     ClSparkError,
     ColumnTypeError,
@@ -26,11 +27,11 @@ from cl_spark.errors import (
     SingleClassError,
     SourceChangedError,
 )
-from cl_spark.health import HealthSummary
-from cl_spark.job import AuditResult, run_audit
-from cl_spark.noise import NoiseRates
 from cl_spark.report import write_report
-from cl_spark.runs import Run, read_run
+from cl_spark.runs.session import start_session
+from cl_spark.tables.finished_run import Run, read_run
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from cl_spark.version import __version__
 
 __all__ = [
@@ -63,5 +64,6 @@ __all__ = [
     "num_label_issues",
     "read_run",
     "run_audit",
+    "start_session",
     "write_report",
 ]

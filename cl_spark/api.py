@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from numpy.typing import ArrayLike
 from pyspark.sql import DataFrame
 
-from cl_spark.audit import LabelAudit
-from cl_spark.health import HealthSummary
-from cl_spark.noise import NoiseRates
+from cl_spark.classification.health import HealthSummary
+from cl_spark.classification.label_audit import LabelAudit
+from cl_spark.classification.noise import NoiseRates
 
 T = TypeVar("T")
 

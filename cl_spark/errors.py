@@ -55,4 +55,6 @@ class MissingDependencyError(ClSparkError):
 
 def one_line(value: object) -> str:
     """A value from the data as messages and logs show it: breaks and control characters escaped, so that it forges no line."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value)
+    )

@@ -2,7 +2,7 @@
 
 import sys
 
-from cl_spark.cli import exit_code
+from cl_spark.terminal.command_line import exit_code
 
 if __name__ == "__main__":
     sys.exit(exit_code(["audit", *sys.argv[1:]]))

@@ -15,7 +15,9 @@ from cl_spark.bench.contestants import Measured, main, timed
 
 def batches(data: str, rows: int = 8192) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labels and probabilities, a batch at a time."""
-    for batch in ds.dataset(data, exclude_invalid_files=True).to_batches(columns=["label", "pred_probs"], batch_size=rows):
+    for batch in ds.dataset(data, exclude_invalid_files=True).to_batches(
+        columns=["label", "pred_probs"], batch_size=rows
+    ):
         if batch.num_rows:
             values = batch["pred_probs"].flatten().to_numpy()
             yield batch["label"].to_numpy(), values.reshape(batch.num_rows, -1)

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from cl_spark.cli import exit_code
+from cl_spark.terminal.command_line import exit_code
 
 if __name__ == "__main__":
     against = str(Path(__file__).with_name("against_cleanlab.py"))

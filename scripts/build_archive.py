@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def build(target: Path) -> Path:
     """Write the archive: the same bytes for the same files."""
-    files = sorted(path for path in (ROOT / "cl_spark").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    files = sorted(
+        path for path in (ROOT / "cl_spark").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in files:

@@ -17,12 +17,16 @@ def main() -> None:
     probs = np.stack(sample["pred_probs"].to_numpy())
     own = {k: probs[sample["label"] == k, k].mean() for k in (A, B)}
     of = sample["label"].isin([A, B])
-    dots = pd.DataFrame({"a": probs[of, A], "b": probs[of, B], "label": "labelled " + sample.loc[of, "label"].astype(str)})
+    dots = pd.DataFrame(
+        {"a": probs[of, A], "b": probs[of, B], "label": "labelled " + sample.loc[of, "label"].astype(str)}
+    )
     is_a = dots["label"].str.endswith(str(A))
     wrong = dots[(is_a & (dots["b"] >= own[B])) | (~is_a & (dots["a"] >= own[A]))]
     colours = alt.Scale(domain=[f"labelled {A}", f"labelled {B}"], range=["#0072b2", "#d55e00"])
     axis = {"scale": alt.Scale(domain=[0, 1])}
-    shape = alt.Shape("label:N", title=None, scale=alt.Scale(domain=colours.domain, range=["circle", "triangle"]))
+    shape = alt.Shape(
+        "label:N", title=None, scale=alt.Scale(domain=colours.domain, range=["circle", "triangle"])
+    )
     points = alt.Chart(dots).mark_point(filled=True, size=45, opacity=0.65).encode(
         x=alt.X("a:Q", title=f"predicted probability of {A}", **axis),
         y=alt.Y("b:Q", title=f"predicted probability of {B}", **axis),
@@ -38,12 +42,19 @@ def main() -> None:
         {
             "x": [own[A] - 0.02, 0.99, own[A] + 0.02, 0.25],
             "y": [0.5, own[B] + 0.03, 0.16, own[B] + 0.15],
-            "text": [f"threshold of {A}: {own[A]:.2f}", f"threshold of {B}: {own[B]:.2f}", f"confident {A}", f"confident {B}"],
+            "text": [
+                f"threshold of {A}: {own[A]:.2f}",
+                f"threshold of {B}: {own[B]:.2f}",
+                f"confident {A}",
+                f"confident {B}",
+            ],
             "align": ["right", "right", "left", "left"],
         }
     )
     texts = [
-        alt.Chart(told[told["align"] == side]).mark_text(align=side, fontSize=12).encode(x="x:Q", y="y:Q", text="text:N")
+        alt.Chart(told[told["align"] == side])
+        .mark_text(align=side, fontSize=12)
+        .encode(x="x:Q", y="y:Q", text="text:N")
         for side in ("left", "right")
     ]
     chart = alt.layer(points, rings, rules, *texts).properties(width=520, height=420, background="white")

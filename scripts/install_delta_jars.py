@@ -40,7 +40,8 @@ def main() -> None:
     if done.returncode or not jars:
         told = [line for line in done.stderr.splitlines() if "unresolved" in line or "Exception" in line]
         sys.exit(
-            "Delta Lake's jars could not be fetched from Maven Central: " + (told[0].strip() if told else done.stderr[-500:])
+            "Delta Lake's jars could not be fetched from Maven Central: "
+            + (told[0].strip() if told else done.stderr[-500:])
         )
     settings = {
         "spark.pyspark.python": sys.executable,  # spark-submit and its workers run this environment, activated or not

@@ -6,7 +6,11 @@ from pathlib import Path
 import nbformat
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
-HEADER, CELL, MAGIC = "# Databricks notebook source\n", "\n# COMMAND ----------\n", re.compile(r"^# MAGIC ?", re.MULTILINE)
+HEADER, CELL, MAGIC = (
+    "# Databricks notebook source\n",
+    "\n# COMMAND ----------\n",
+    re.compile(r"^# MAGIC ?", re.MULTILINE),
+)
 
 
 def notebook(source: str) -> nbformat.NotebookNode:

@@ -31,7 +31,12 @@ def png(pixels: np.ndarray) -> bytes:
 
     header = struct.pack(">IIBBBBB", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 0)
     rows = b"".join(b"\0" + row.tobytes() for row in grey)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows, 9))
+        + chunk(b"IEND", b"")
+    )
 
 
 def out_of_sample(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -65,7 +70,10 @@ def main() -> None:
             "image": pa.array([png(image) for image in digits.images], pa.binary()),
         }
     ).replace_schema_metadata(
-        {"source": "Optical Recognition of Handwritten Digits (UCI), by way of scikit-learn", "licence": "CC BY 4.0"}
+        {
+            "source": "Optical Recognition of Handwritten Digits (UCI), by way of scikit-learn",
+            "licence": "CC BY 4.0",
+        }
     )
     OUTPUT.parent.mkdir(exist_ok=True)
     pq.write_table(table, OUTPUT, compression="zstd")

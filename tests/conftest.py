@@ -41,7 +41,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A session with Delta, its warehouse in a temporary directory."""
     import pyspark
 
-    from cl_spark.session import spark_session
+    from cl_spark.runs.session import spark_session
 
     if PLACE == "cluster":
         os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))

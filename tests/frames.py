@@ -6,17 +6,27 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
-from cl_spark import columns as c
+from cl_spark.tables import columns as c
 from cl_spark.tables.results import ResultTables
 
 
 def predictions(
-    spark: SparkSession, labels: Any, probs: Any, *, partitions: int = 3, seed: int = 0, element: str = "double"
+    spark: SparkSession,
+    labels: Any,
+    probs: Any,
+    *,
+    partitions: int = 3,
+    seed: int = 0,
+    element: str = "double",
 ) -> DataFrame:
     """A predictions table with ids 0.., its rows shuffled and spread over partitions so that order bugs show."""
     order = np.random.default_rng(seed).permutation(len(labels))
-    frame = pd.DataFrame({"id": order, "label": np.asarray(labels)[order], "pred_probs": np.asarray(probs)[order].tolist()})
-    return spark.createDataFrame(frame, f"id long, label int, pred_probs array<{element}>").repartition(partitions)
+    frame = pd.DataFrame(
+        {"id": order, "label": np.asarray(labels)[order], "pred_probs": np.asarray(probs)[order].tolist()}
+    )
+    return spark.createDataFrame(frame, f"id long, label int, pred_probs array<{element}>").repartition(
+        partitions
+    )
 
 
 def content(tables: ResultTables, run_id: str) -> dict[str, list[str]]:

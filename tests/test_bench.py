@@ -16,8 +16,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(directory: Path, *arguments: str) -> dict[str, dict[str, float]]:
-    command = [sys.executable, str(ROOT / "scripts" / "bench.py"), "--directory", str(directory), "--repeat", "1", *arguments]
-    done = subprocess.run([*command, "--files", "2", "--row-group", "100"], capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "bench.py"),
+        "--directory",
+        str(directory),
+        "--repeat",
+        "1",
+        *arguments,
+    ]
+    done = subprocess.run(
+        [*command, "--files", "2", "--row-group", "100"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (written,) = (directory / "results").glob("*.json")
     assert written.with_suffix(".md").read_text(encoding="utf-8").count("| cl_spark |") == 1
@@ -57,7 +67,9 @@ def test_an_audit_stays_within_its_heap(tmp_path: Path) -> None:
     assert measured["issues"] == 20_107  # as cleanlab's, its sorts made stable
     assert measured["jvm_peak_mib"] < 3 * 1024
     assert measured["python_peak_mib"] < 1024
-    assert measured["read_mib"] < 2 * sum(file.stat().st_size for file in data.glob("*.parquet")) / 2**20, "one scan"
+    assert measured["read_mib"] < 2 * sum(file.stat().st_size for file in data.glob("*.parquet")) / 2**20, (
+        "one scan"
+    )
 
 
 def test_the_same_shape_gives_the_same_bytes(tmp_path: Path) -> None:

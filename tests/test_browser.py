@@ -13,16 +13,20 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pyspark.sql import SparkSession
 
-from cl_spark import columns as c
 from cl_spark import read_run
-from cl_spark.config import AuditConfig
-from cl_spark.job import run_audit
-from cl_spark.report.facts import Facts
 from cl_spark.report.page import page as html_of
+from cl_spark.tables import columns as c
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.report_facts import Facts
+from cl_spark.tasks.label_audit.task import run_audit
 
 pytestmark = pytest.mark.slow
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
-HOSTILE = ["<img src=x onerror=window.hacked=1>", "</script><script>window.hacked=1</script>", "{{ 7 * 7 }} '\"&\u2028"]
+HOSTILE = [
+    "<img src=x onerror=window.hacked=1>",
+    "</script><script>window.hacked=1</script>",
+    "{{ 7 * 7 }} '\"&\u2028",
+]
 Open = Callable[..., Page]
 
 
@@ -50,10 +54,15 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: faults.append(str(error)))
         own = (path.as_uri(), "data:", "blob:")
-        page.on("request", lambda asked: None if asked.url.startswith(own) else faults.append(f"asked for {asked.url}"))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(own) else faults.append(f"asked for {asked.url}"),
+        )
         page.goto(path.as_uri())
         expect(page.locator("#chart-confusion canvas")).to_be_visible()
         return page
@@ -67,7 +76,13 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
 @pytest.fixture(scope="module")
 def digits(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Facts:
     output = str(tmp_path_factory.mktemp("browser") / "audits")
-    values = {"sample": "digits", "output": output, "format": "parquet", "review_columns": ["image"], "slice_by": ["true_label"]}
+    values = {
+        "sample": "digits",
+        "output": output,
+        "format": "parquet",
+        "review_columns": ["image"],
+        "slice_by": ["true_label"],
+    }
     run_audit(spark, AuditConfig(**values, run_id="before", filter_by="both"))
     run_audit(spark, AuditConfig(**values, run_id="now", gates=["overall_health >= 0.99"]))
     return Facts.of(read_run(output, spark=spark))
@@ -87,7 +102,9 @@ def test_every_section_is_there_and_images_are_seen(opened: Open, digits: Facts)
     expect(page.get_by_text("Every row could be used.")).to_be_visible()
     expect(page.locator("#chart-trend svg")).to_be_visible()
     expect(page.locator("#chart-distribution svg")).to_be_visible()
-    widths = page.locator("#table-issues img").evaluate_all("images => images.map(image => image.naturalWidth)")
+    widths = page.locator("#table-issues img").evaluate_all(
+        "images => images.map(image => image.naturalWidth)"
+    )
     assert widths == [32] * 25
     page.screenshot(path=ARTIFACTS / "report.png", full_page=True)
 
@@ -100,7 +117,9 @@ def test_tables_sort_and_search_by_mouse_and_keyboard(opened: Open, digits: Fact
     heading = page.locator("#table-classes thead th").filter(has_text="class").first
     heading.click()
     expect(page.locator(column)).to_have_text([str(k) for k in range(10)])
-    page.locator("#table-classes").get_by_role("button", name="label quality: Activate to sort", exact=True).focus()
+    page.locator("#table-classes").get_by_role(
+        "button", name="label quality: Activate to sort", exact=True
+    ).focus()
     for first in (worst_first[0], worst_first[-1]):
         page.keyboard.press("Enter")
         expect(page.locator(column).first).to_have_text(first)
@@ -118,7 +137,9 @@ def test_the_class_whose_scores_are_drawn_is_chosen(opened: Open, digits: Facts)
     page = opened(digits)
     before = page.locator("#chart-distribution svg").inner_html()
     page.locator("#chart-distribution select").select_option("5")
-    page.wait_for_function("before => document.querySelector('#chart-distribution svg').innerHTML !== before", arg=before)
+    page.wait_for_function(
+        "before => document.querySelector('#chart-distribution svg').innerHTML !== before", arg=before
+    )
 
 
 def test_keys_reach_everything(opened: Open, digits: Facts) -> None:
@@ -128,13 +149,19 @@ def test_keys_reach_everything(opened: Open, digits: Facts) -> None:
     reached = set()
     for _ in range(90):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.tagName + ' ' + (document.activeElement.closest('section')?.id ?? '')"))
+        reached.add(
+            page.evaluate(
+                "document.activeElement.tagName + ' ' + (document.activeElement.closest('section')?.id ?? '')"
+            )
+        )
     assert {"A ", "INPUT issues-section", "SELECT issues-section", "SELECT scores-section"} <= reached
 
 
 def test_dark_and_print(opened: Open, digits: Facts) -> None:
     page = opened(digits, color_scheme="dark")
-    colours = page.evaluate("(({backgroundColor, color}) => [backgroundColor, color])(getComputedStyle(document.body))")
+    colours = page.evaluate(
+        "(({backgroundColor, color}) => [backgroundColor, color])(getComputedStyle(document.body))"
+    )
     assert colours == ["rgb(22, 22, 22)", "rgb(230, 230, 230)"]
     page.screenshot(path=ARTIFACTS / "report_dark.png", full_page=True)
     page.emulate_media(media="print", color_scheme="light")
@@ -170,7 +197,9 @@ def test_hostile_names_do_nothing(opened: Open, spark: SparkSession, tmp_path: P
     assert result.num_issues > 0
     facts = Facts.of(read_run(str(tmp_path / "out"), spark=spark))
     page = opened(facts)
-    assert set(texts(page, "#table-classes tbody td:nth-child(1)")[:1]) <= {name.replace("\u2028", "\\u2028") for name in HOSTILE}
+    assert set(texts(page, "#table-classes tbody td:nth-child(1)")[:1]) <= {
+        name.replace("\u2028", "\\u2028") for name in HOSTILE
+    }
     canvas = page.locator("#chart-confusion canvas")
     box = canvas.bounding_box()
     assert box is not None
@@ -197,9 +226,15 @@ def test_five_thousand_issues_and_a_thousand_classes_stay_responsive(opened: Ope
             c.INVERSE_NOISE_RATE: rng.random(5_000),
         }
     )
-    spread = pd.concat([digits.distribution.assign(**{c.CLASS: name}) for name in names[:50]], ignore_index=True)
+    spread = pd.concat(
+        [digits.distribution.assign(**{c.CLASS: name}) for name in names[:50]], ignore_index=True
+    )
     record = {**digits.record, "num_issues": 5_000, "num_classes": 1_000}
-    page = opened(dataclasses.replace(digits, record=record, classes=classes, issues=issues, cells=cells, distribution=spread))
+    page = opened(
+        dataclasses.replace(
+            digits, record=record, classes=classes, issues=issues, cells=cells, distribution=spread
+        )
+    )
     loaded = page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart")
     typed = page.evaluate(
         """() => {

@@ -16,16 +16,17 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from rich.console import Console
 
-from cl_spark import LabelAudit, progress, read_run
-from cl_spark import columns as c
-from cl_spark.cards import card
-from cl_spark.cli import audit as audit_command
-from cl_spark.cli import exit_code
-from cl_spark.config import AuditConfig, load_config
+from cl_spark import LabelAudit, read_run
 from cl_spark.errors import ConfigurationError, InputError, OutputError
-from cl_spark.job import run_audit
+from cl_spark.tables import columns as c
+from cl_spark.tables.card import card
+from cl_spark.tables.input_table import read_source
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.source import read_source
+from cl_spark.tasks.label_audit.config import AuditConfig, load_config
+from cl_spark.tasks.label_audit.task import run_audit
+from cl_spark.terminal import progress
+from cl_spark.terminal.command_line import audit as audit_command
+from cl_spark.terminal.command_line import exit_code
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,15 +37,23 @@ def config(**values: Any) -> AuditConfig:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
-def test_an_audit_writes_every_table_and_a_rerun_replaces_its_rows(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+def test_an_audit_writes_every_table_and_a_rerun_replaces_its_rows(
+    spark: SparkSession, tmp_path: Path, kind: str
+) -> None:
     where = str(tmp_path / "out put")
-    first = run_audit(spark, config(output=where, format=kind, run_id="a", label_scores=True, slice_by=["true_label"]))
+    first = run_audit(
+        spark, config(output=where, format=kind, run_id="a", label_scores=True, slice_by=["true_label"])
+    )
     other = run_audit(spark, config(output=where, format=kind, run_id="1e2", filter_by="predicted_neq_given"))
-    again = run_audit(spark, config(output=where, format=kind, run_id="a", label_scores=True, slice_by=["true_label"]))
+    again = run_audit(
+        spark, config(output=where, format=kind, run_id="a", label_scores=True, slice_by=["true_label"])
+    )
     tables = ResultTables(spark, where, kind)
     for table in c.TABLES:
         rows = tables.read(table)
-        assert set(rows.columns) == {name for column in table.columns for name in _columns(column.name)}, table.name
+        assert set(rows.columns) == {name for column in table.columns for name in _columns(column.name)}, (
+            table.name
+        )
     assert first.num_issues == again.num_issues == tables.read_run(c.ISSUES, "a").count() > 0
     assert tables.read_run(c.ISSUES, "1e2").count() == other.num_issues > first.num_issues
     assert tables.read_run(c.LABEL_SCORES, "a").where("is_issue").count() == first.num_issues
@@ -104,11 +113,18 @@ def test_input_may_be_a_path_or_a_table_in_parquet_or_delta(spark: SparkSession,
     sample.write.mode("overwrite").format("delta").saveAsTable("digits_table")
     found = set()
     for source in (str(tmp_path / "p"), str(tmp_path / "d"), "digits_table"):
-        result = run_audit(spark, AuditConfig(predictions=source, output=str(tmp_path / "o"), format="parquet", run_id="r"))
+        result = run_audit(
+            spark, AuditConfig(predictions=source, output=str(tmp_path / "o"), format="parquet", run_id="r")
+        )
         found.add(result.num_issues)
         version = result.tables.read_run(c.RUNS, "r").first().source_version
         assert ("files" in version) == source.endswith("p")
-    two = AuditConfig(predictions=str(tmp_path / "p"), labels=str(tmp_path / "l"), output=str(tmp_path / "o"), format="parquet")
+    two = AuditConfig(
+        predictions=str(tmp_path / "p"),
+        labels=str(tmp_path / "l"),
+        output=str(tmp_path / "o"),
+        format="parquet",
+    )
     found.add(run_audit(spark, two).num_issues)
     assert len(found) == 1
 
@@ -121,7 +137,9 @@ def test_input_may_be_a_path_or_a_table_in_parquet_or_delta(spark: SparkSession,
         ({"predictions": str(ROOT / "README.md")}, InputError, "predictions: cannot read"),
     ],
 )
-def test_unreadable_input_is_named(spark: SparkSession, values: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_unreadable_input_is_named(
+    spark: SparkSession, values: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=re.escape(message)):
         run_audit(spark, AuditConfig(**values, output="./nowhere"))
 
@@ -143,7 +161,11 @@ def test_every_key_is_a_flag_and_every_flag_a_key() -> None:
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text(yaml.safe_dump({"sample": "digits", "output": "./a", "frac_noise": 0.5, "spark_conf": {"a": 1, "b": True}}))
+    path.write_text(
+        yaml.safe_dump(
+            {"sample": "digits", "output": "./a", "frac_noise": 0.5, "spark_conf": {"a": 1, "b": True}}
+        )
+    )
     merged = load_config(str(path), {"output": "./b", "spark_conf": {"a": "2"}})
     assert (merged.output, merged.frac_noise, merged.spark_conf) == ("./b", 0.5, {"a": "2", "b": "true"})
 
@@ -152,7 +174,10 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("sample: digits\noutput: ./o\nfilter: x", "filter: unknown key; the keys are predictions, labels"),
-        ("sample: digits\noutput: ./o\nfrac_noise: 3\nformat: csv", "frac_noise: .*got 3\nformat: .*got 'csv'"),
+        (
+            "sample: digits\noutput: ./o\nfrac_noise: 3\nformat: csv",
+            "frac_noise: .*got 3\nformat: .*got 'csv'",
+        ),
         ("output: ./o", "predictions: needed"),
         ("- a", "must hold keys and values, found list"),
         ("a: [", "is not YAML"),
@@ -178,7 +203,9 @@ def test_unusable_configuration_names_every_key(tmp_path: Path, text: str, messa
         (["--version"], 0, "0.1.0"),
     ],
 )
-def test_exit_codes_tell_what_happened(arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes_tell_what_happened(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code(arguments) == code
     output = capsys.readouterr()
     assert message in output.out + output.err
@@ -189,7 +216,9 @@ def test_spark_submit_runs_the_job(tmp_path: Path) -> None:
     submit = Path(sys.executable).parent / "spark-submit"
     job, where = str(ROOT / "jobs" / "audit_labels.py"), str(tmp_path / "out")
     arguments = ["--config", str(ROOT / "conf" / "audit_digits.yaml"), "--output", where]
-    done = subprocess.run([str(submit), job, *arguments, "--profile"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(submit), job, *arguments, "--profile"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     for shown in (
         "overall label health",
@@ -200,8 +229,11 @@ def test_spark_submit_runs_the_job(tmp_path: Path) -> None:
     ):
         assert shown in done.stdout
     told = done.stdout + done.stderr
-    assert re.search(r"INFO cl_spark.steps: run [\w-]+: scanning the data \.\.\.", told)
-    assert re.search(r"run [\w-]+: finished in .* s: overall health 9.*%, \d+ issues in 1,797 examples, 0 rows rejected", told)
+    assert re.search(r"INFO cl_spark.runs.steps: run [\w-]+: scanning the data \.\.\.", told)
+    assert re.search(
+        r"run [\w-]+: finished in .* s: overall health 9.*%, \d+ issues in 1,797 examples, 0 rows rejected",
+        told,
+    )
     assert (tmp_path / "out" / "runs" / "_delta_log").is_dir()
 
 
@@ -218,7 +250,12 @@ def audits(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str
     """Two runs of the sample."""
     output = str(tmp_path_factory.mktemp("screen") / "audits")
     for run_id, filter_by in (("monday", "predicted_neq_given"), ("tuesday", "both")):
-        run_audit(spark, config(output=output, format="parquet", run_id=run_id, filter_by=filter_by, review_columns=["image"]))
+        run_audit(
+            spark,
+            config(
+                output=output, format="parquet", run_id=run_id, filter_by=filter_by, review_columns=["image"]
+            ),
+        )
     return output
 
 
@@ -229,14 +266,18 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) 
     return told.err if code else told.out
 
 
-def test_issues_of_a_class_or_pair_are_shown(spark: SparkSession, audits: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_issues_of_a_class_or_pair_are_shown(
+    spark: SparkSession, audits: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = read_run(audits, spark=spark)
     issues = run.issues.orderBy("rank").collect()
     first = issues[0]
     given, suggested = str(first.given_label), str(first.suggested_label)
     expected = {
         (): issues,
-        ("--class", given): [row for row in issues if given in (str(row.given_label), str(row.suggested_label))],
+        ("--class", given): [
+            row for row in issues if given in (str(row.given_label), str(row.suggested_label))
+        ],
         ("--given", given): [row for row in issues if str(row.given_label) == given],
         ("--given", given, "--suggested", suggested): [
             row for row in issues if (str(row.given_label), str(row.suggested_label)) == (given, suggested)
@@ -292,7 +333,9 @@ def test_validate_tells_what_an_audit_would_do_and_writes_nothing(
     assert not Path(out).exists()
     labels = str(tmp_path / "labels")
     sample.select("id", "label").where("id < 40").write.parquet(labels)
-    checked = json.loads(printed(capsys, "validate", "--predictions", where, "--labels", labels, "--output", out, "--json"))
+    checked = json.loads(
+        printed(capsys, "validate", "--predictions", where, "--labels", labels, "--output", out, "--json")
+    )
     assert (checked["accepted"], checked["rows"]) == (40, 50)
     assert checked["rejected"]["prediction without a label"][0] == 10
     (tmp_path / "file").write_text("")
@@ -304,7 +347,10 @@ def test_validate_tells_what_an_audit_would_do_and_writes_nothing(
         (["--predictions", "./no/such"], "there is no path './no/such'"),
     ):
         assert told in printed(capsys, "validate", "--predictions", where, "--output", out, *flags, code=2)
-    for output, told in ((str(tmp_path / "file" / "x"), "is no directory"), ("no_such_schema", "there is no schema")):
+    for output, told in (
+        (str(tmp_path / "file" / "x"), "is no directory"),
+        ("no_such_schema", "there is no schema"),
+    ):
         assert told in printed(capsys, "validate", "--predictions", where, "--output", output, code=1)
 
 
@@ -328,7 +374,10 @@ def test_logs_tell_how_far_a_long_step_is(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY", 0.5)
-    with caplog.at_level("INFO", logger="cl_spark"), progress.shown(spark, Console(file=io.StringIO())) as tell:
+    with (
+        caplog.at_level("INFO", logger="cl_spark"),
+        progress.shown(spark, Console(file=io.StringIO())) as tell,
+    ):
         tell("counting")
         assert spark.range(0, 12, 1, 12).mapInPandas(_slowly, "id long").count() == 12
     assert re.search(r"counting: \d+ of 1[23] tasks", caplog.text)
@@ -336,20 +385,29 @@ def test_logs_tell_how_far_a_long_step_is(
 
 def test_queries_at_once_on_connect_are_counted_together() -> None:
     calls: list[Any] = []
-    server = type("Server", (), {"registerProgressHandler": calls.append, "removeProgressHandler": calls.remove})
+    server = type(
+        "Server", (), {"registerProgressHandler": calls.append, "removeProgressHandler": calls.remove}
+    )
     seen: list[tuple[int, int]] = []
     with progress._called_back(server, progress._Counted(lambda *tasks: seen.append(tasks))):
-        for operation, number, tasks, done in (("a", 1, 3, False), ("b", 2, 1, False), ("a", 1, 8, False), ("b", 2, 5, True)):
+        for operation, number, tasks, done in (
+            ("a", 1, 3, False),
+            ("b", 2, 1, False),
+            ("a", 1, 8, False),
+            ("b", 2, 5, True),
+        ):
             stage = SimpleNamespace(stage_id=number, num_completed_tasks=tasks, num_tasks=10)
             calls[0]([stage], 1, operation, done)
     assert seen == [(3, 10), (4, 20), (9, 20), (18, 20)]
     assert not calls
 
 
-def test_log_records_carry_the_run(spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_records_carry_the_run(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level("INFO", logger="cl_spark"):
         run_audit(spark, config(output=str(tmp_path / "o"), format="parquet", run_id="logged"))
-    records = [record for record in caplog.records if record.name == "cl_spark.steps"]
+    records = [record for record in caplog.records if record.name == "cl_spark.runs.steps"]
     assert {record.run_id for record in records} == {"logged"}
     assert "finished in" in records[-1].getMessage()
 
@@ -363,4 +421,6 @@ def test_objects_show_themselves_in_notebooks(spark: SparkSession, audits: str) 
         assert f"{health.overall_health:.2%}" in health._repr_html_()
     assert "Run tuesday" in read_run(audits, spark=spark)._repr_html_()
     assert "&lt;script&gt;" in card("<script>", {}, bars=[("<script>", 0.5)])
-    assert "<script>" not in card("<script>", {"<script>": "<script>"}, bars=[("<script>", 0.5)], notes=["<script>"])
+    assert "<script>" not in card(
+        "<script>", {"<script>": "<script>"}, bars=[("<script>", 0.5)], notes=["<script>"]
+    )

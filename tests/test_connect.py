@@ -15,12 +15,12 @@ import io, logging, os, re, sys
 from pyspark.sql import SparkSession
 from rich.console import Console
 from cl_spark import InputError, LabelAudit, find_label_issues, read_run
-from cl_spark.config import AuditConfig
-from cl_spark.filters import FILTERS
-from cl_spark.job import run_audit
-from cl_spark.scoring import score_new
-from cl_spark import progress
-from cl_spark.steps import Steps
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.classification.filters import FILTERS
+from cl_spark.tasks.label_audit.task import run_audit
+from cl_spark.tasks.label_audit.scoring import score_new
+from cl_spark.terminal import progress
+from cl_spark.runs.steps import Steps
 from tests.frames import by_class, dense, ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset

@@ -10,20 +10,24 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from cl_spark import ClSparkError, LabelAudit
-from cl_spark.examples import SUM_TOLERANCE
+from cl_spark.evidence.validity import SUM_TOLERANCE
 from cl_spark.kernels.calibration import calibrated, scaled_total
-from cl_spark.kernels.confident import NO_CLASS, confident_class
-from cl_spark.kernels.scores import METHODS
+from cl_spark.kernels.confident_class import NO_CLASS, confident_class
+from cl_spark.kernels.quality_scores import METHODS
 
 CLASSES = 3
 NUMBERS = st.one_of(
     st.floats(0, 1, width=32),
-    st.sampled_from([0.0, 1.0, 1 / 3, 0.5, -0.25, 1e-12, 1.5, float("nan"), float("inf"), float("-inf"), 6e8, -7e8]),
+    st.sampled_from(
+        [0.0, 1.0, 1 / 3, 0.5, -0.25, 1e-12, 1.5, float("nan"), float("inf"), float("-inf"), 6e8, -7e8]
+    ),
 )
 PROBS = st.one_of(
     st.none(),
     st.lists(st.one_of(NUMBERS, st.none()), max_size=5),
-    st.lists(st.floats(0.015625, 1, width=32), min_size=CLASSES, max_size=CLASSES).map(lambda row: [x / sum(row) for x in row]),
+    st.lists(st.floats(0.015625, 1, width=32), min_size=CLASSES, max_size=CLASSES).map(
+        lambda row: [x / sum(row) for x in row]
+    ),
     st.lists(NUMBERS, min_size=CLASSES, max_size=CLASSES),
 )
 LABELS = st.one_of(st.integers(0, CLASSES - 1), st.sampled_from([None, -1, CLASSES, 2**31 - 1, -(2**31)]))
@@ -36,7 +40,11 @@ def is_usable(rows: list[Any], row: Any, promised: bool) -> bool:
     number, label, probs = row
     if number is None or label is None or not probs or sum(other[0] == number for other in rows) > 1:
         return False
-    if len(probs) != CLASSES or any(p is None or not math.isfinite(p) for p in probs) or not 0 <= label < CLASSES:
+    if (
+        len(probs) != CLASSES
+        or any(p is None or not math.isfinite(p) for p in probs)
+        or not 0 <= label < CLASSES
+    ):
         return False
     if abs(max(probs)) >= 2**29 or abs(probs[label]) >= 2**29:
         return False
@@ -45,9 +53,13 @@ def is_usable(rows: list[Any], row: Any, promised: bool) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True
+)
 @given(rows=TABLES, promised=st.booleans())
-def test_every_row_of_a_dirty_table_is_accounted_for(spark: SparkSession, rows: list[Any], promised: bool) -> None:
+def test_every_row_of_a_dirty_table_is_accounted_for(
+    spark: SparkSession, rows: list[Any], promised: bool
+) -> None:
     df = spark.createDataFrame(rows, "id long, label int, pred_probs array<double>").coalesce(1)
     usable = {row[0] for row in rows if is_usable(rows, row, promised)}
     with LabelAudit(df, num_classes=CLASSES, probabilities=promised) as audit:
@@ -94,7 +106,9 @@ def test_kernels_take_any_finite_rows(data: Any, seed: int) -> None:
 
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @given(
-    st.integers(2, 6).flatmap(lambda k: st.lists(st.lists(st.integers(0, 50), min_size=k, max_size=k), min_size=k, max_size=k))
+    st.integers(2, 6).flatmap(
+        lambda k: st.lists(st.lists(st.integers(0, 50), min_size=k, max_size=k), min_size=k, max_size=k)
+    )
 )
 def test_calibrated_counts_sum_to_the_examples(counts: list[list[int]]) -> None:
     joint = np.asarray(counts, dtype=np.int64) + np.eye(len(counts), dtype=np.int64)

@@ -18,9 +18,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 import cl_spark
-from cl_spark.cli import exit_code
-from cl_spark.config import AuditConfig
-from cl_spark.job import run_audit
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.task import run_audit
+from cl_spark.terminal.command_line import exit_code
 from scripts.document import PAGES
 from scripts.make_notebooks import NOTEBOOKS, notebook
 
@@ -60,7 +60,11 @@ class Shell:
 
     def here(self, text: str) -> str:
         """The text with its paths below the lake's directory: Java does not know where this process went."""
-        return re.sub(r"""(?<![\w.])\.?/(?=(?:lake|audits|pets|predictions|corrected|issues)\b)""", f"{self.lake}/", text)
+        return re.sub(
+            r"""(?<![\w.])\.?/(?=(?:lake|audits|pets|predictions|corrected|issues)\b)""",
+            f"{self.lake}/",
+            text,
+        )
 
     def __call__(self, block: str) -> None:
         for line in filter(None, map(str.strip, block.splitlines())):
@@ -71,11 +75,16 @@ class Shell:
                     assert exit_code(words[1:]) == expected, line
             elif words[0] == "spark-submit":
                 more = ["--until-read"] if "score_stream" in line else []
-                done = subprocess.run([BIN / words[0], *words[1:], *more], capture_output=True, text=True, check=False)
+                done = subprocess.run(
+                    [BIN / words[0], *words[1:], *more], capture_output=True, text=True, check=False
+                )
                 assert done.returncode == expected, f"{line}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
             elif words[0] == "scripts/quickstart.sh":
                 done = subprocess.run(
-                    [ROOT / words[0], "--output", self.lake / "quick"], capture_output=True, text=True, check=False
+                    [ROOT / words[0], "--output", self.lake / "quick"],
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 assert done.returncode == 0, done.stderr
                 assert "overall label health" in done.stdout
@@ -85,16 +94,23 @@ class Shell:
                 declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
                 assert all(f"\n{extra} = [" in declared for extra in (extras[1] or "spark").split(","))
             else:
-                assert words[0] in ("scripts/test.sh", "source"), line  # the command that runs this test; the shell's own
+                assert words[0] in ("scripts/test.sh", "source"), (
+                    line
+                )  # the command that runs this test; the shell's own
             self.ran.append(line)
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
     """The code blocks of a page, fenced or indented, with their language; indented ones are shell commands."""
     text = path.read_text(encoding="utf-8")
-    found = [(match.start(), match[1], match[2]) for match in re.finditer(r"```(\w+)[^\n]*\n(.*?)```", text, re.DOTALL)]
+    found = [
+        (match.start(), match[1], match[2])
+        for match in re.finditer(r"```(\w+)[^\n]*\n(.*?)```", text, re.DOTALL)
+    ]
     plain = re.sub(r"```.*?```", lambda match: "\n" * len(match[0]), text, flags=re.DOTALL)
-    found += [(match.start(), "sh", match[0]) for match in re.finditer(r"(?:^ {4}\S.*\n)+", plain, re.MULTILINE)]
+    found += [
+        (match.start(), "sh", match[0]) for match in re.finditer(r"(?:^ {4}\S.*\n)+", plain, re.MULTILINE)
+    ]
     return [(language, code) for _, language, code in sorted(found)]
 
 
@@ -177,7 +193,9 @@ def test_the_notebooks_run(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert made == notebook(source), "run scripts/make_notebooks.py"
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
-    NotebookClient(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     shown = "".join(str(output) for cell in made.cells for output in cell.get("outputs", ()))
     assert "text/html" in shown
     (ROOT / "artifacts").mkdir(exist_ok=True)
@@ -212,7 +230,18 @@ def test_the_example_configuration_explains_every_key() -> None:
     assert yaml.safe_load(text).keys() <= explained
 
 
-@pytest.mark.parametrize("name", ["calibration", "confident", "fixed_point", "evidence", "counts", "removal", "scores"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "calibration",
+        "confident_class",
+        "fixed_point",
+        "row_evidence",
+        "key_counts",
+        "removal_counts",
+        "quality_scores",
+    ],
+)
 def test_examples_of_the_kernels_run(name: str) -> None:
     module = importlib.import_module(f"cl_spark.kernels.{name}")
     result = doctest.testmod(module, extraglobs={"np": np})
@@ -223,13 +252,20 @@ def test_examples_of_the_kernels_run(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["api", "thresholds", "audit", "history", "runs", "frozen", "job", "steps", "health", "cards", "session",
-     "report.page", "report.media"],
+    ["api", "classification.thresholds", "classification.label_audit", "classification.health",
+     "runs.history", "runs.steps", "runs.session", "tables.finished_run", "tables.card",
+     "tasks.label_audit.frozen", "tasks.label_audit.task", "report.page", "report.media"],
 )  # fmt: skip
 def test_examples_of_the_library_run(spark: SparkSession, name: str, results: str) -> None:
     module = importlib.import_module(f"cl_spark.{name}")
     df = spark.read.parquet(SAMPLE)
-    scope = {"df": df, "spark": spark, "results": results, "read_run": cl_spark.read_run, "AuditConfig": AuditConfig}
+    scope = {
+        "df": df,
+        "spark": spark,
+        "results": results,
+        "read_run": cl_spark.read_run,
+        "AuditConfig": AuditConfig,
+    }
     result = doctest.testmod(module, extraglobs=scope)
     assert result.attempted > 0
     assert result.failed == 0

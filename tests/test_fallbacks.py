@@ -9,12 +9,16 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ConfigurationError, LabelAudit, audit, cells, joint, noise, predictions, scan
-from cl_spark.blocks import Source
-from cl_spark.filters import FILTERS
-from cl_spark.ids import repeated_ids
-from cl_spark.kernels.evidence import Flags, Listing
-from cl_spark.scan import Scan
+from cl_spark import ConfigurationError, LabelAudit
+from cl_spark.classification import cells, noise, scan
+from cl_spark.classification import confident_joint as joint
+from cl_spark.classification import label_audit as audit
+from cl_spark.classification.filters import FILTERS
+from cl_spark.classification.scan import Scan
+from cl_spark.evidence import predictions
+from cl_spark.evidence.blocks import Source
+from cl_spark.evidence.ids import find_repeated_ids
+from cl_spark.kernels.row_evidence import Bools, ListingPolicy
 from tests.frames import by_class, dense, ids
 from tests.frames import predictions as table
 from tests.oracle import reference
@@ -29,7 +33,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     original = Scan.arrays
 
-    def counting(self: Scan, *classes: Flags) -> Source:
+    def counting(self: Scan, *classes: Bools) -> Source:
         asked.append("scan")
         return original(self, *classes)
 
@@ -37,7 +41,9 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def same_issues(spark: SparkSession, data: Data, filters: tuple[str, ...] = FILTERS, **arguments: object) -> None:
+def same_issues(
+    spark: SparkSession, data: Data, filters: tuple[str, ...] = FILTERS, **arguments: object
+) -> None:
     with LabelAudit(table(spark, data.labels, data.probs), **arguments) as made:
         for filter_by in filters:
             expected = reference.issues(data.labels, data.probs, filter_by)
@@ -63,15 +69,17 @@ def crossed() -> Data:
 
 
 def test_rows_that_scalars_cannot_settle_are_examined(spark: SparkSession, scans: list[str]) -> None:
-    same_issues(spark, crossed(), ("confident_learning", "off_diagonal"))  # suspects from the evidence, others in another scan
+    same_issues(
+        spark, crossed(), ("confident_learning", "off_diagonal")
+    )  # suspects from the evidence, others in another scan
     assert scans
 
 
-@pytest.mark.parametrize("surely_wrong", [0.0, 0.05])
+@pytest.mark.parametrize("keep_array_below", [0.0, 0.05])
 def test_rows_whose_runners_up_are_not_listed_are_examined(
-    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch, surely_wrong: float
+    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch, keep_array_below: float
 ) -> None:
-    monkeypatch.setattr(predictions, "LISTING", Listing(most=0, surely_wrong=surely_wrong))
+    monkeypatch.setattr(predictions, "LISTING", ListingPolicy(most=0, keep_array_below=keep_array_below))
     same_issues(spark, flat())
     assert scans
 
@@ -80,7 +88,9 @@ def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(
     spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # one suspect of class 0; the budgets of its pairs reach into exact ties of rows that are no suspects
-    probs = np.array([[0.5, 0.5, 0.0]] * 12 + [[0.3, 0.4, 0.3]] + [[0.1, 0.9, 0.0]] * 6 + [[0.0, 0.2, 0.8]] * 6)
+    probs = np.array(
+        [[0.5, 0.5, 0.0]] * 12 + [[0.3, 0.4, 0.3]] + [[0.1, 0.9, 0.0]] * 6 + [[0.0, 0.2, 0.8]] * 6
+    )
     labels = np.array([0] * 13 + [1] * 6 + [2] * 6)
     probs[:6, :2] += [[0.001, -0.001]]
     data = Data(labels, probs, 0)
@@ -88,7 +98,9 @@ def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(
     others = [dataset(seed, 250, 4, digits=1) for seed in range(40, 43)]
     for other in others:
         same_issues(spark, other, ("prune_by_noise_rate", "both"))
-    monkeypatch.setattr(predictions, "LISTING", Listing(most=0))  # no runner-up is known, so no bound is good
+    monkeypatch.setattr(
+        predictions, "LISTING", ListingPolicy(most=0)
+    )  # no runner-up is known, so no bound is good
     for other in others:
         same_issues(spark, other, ("prune_by_noise_rate", "both"))
     assert scans
@@ -121,11 +133,21 @@ def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest
         (["id", "if(id = 0, 5, 2000 + id)"], 2),
     ],
 )
-def test_whole_ids_are_compared_by_the_ranges_they_lie_in(spark: SparkSession, parts: list[str], repeated: int) -> None:
+def test_whole_ids_are_compared_by_the_ranges_they_lie_in(
+    spark: SparkSession, parts: list[str], repeated: int
+) -> None:
     tables = [spark.range(0, 1000, 1, 4).selectExpr(f"{part} AS id", "id AS other") for part in parts]
-    rows = reduce(DataFrame.unionByName, tables).selectExpr("*", "int(other % 2) AS label", "array(0.4D, 0.6D) AS pred_probs")
+    rows = reduce(DataFrame.unionByName, tables).selectExpr(
+        "*", "int(other % 2) AS label", "array(0.4D, 0.6D) AS pred_probs"
+    )
     for id_col in ("id", ["id", "other"]):  # several columns are grouped
-        expected = rows.groupBy(id_col).count().where("count > 1").agg(F.coalesce(F.sum("count"), F.lit(0))).collect()[0][0]
+        expected = (
+            rows.groupBy(id_col)
+            .count()
+            .where("count > 1")
+            .agg(F.coalesce(F.sum("count"), F.lit(0)))
+            .collect()[0][0]
+        )
         with LabelAudit(rows, id_col=id_col) as made:
             assert made.statistics.num_rejected == expected
         if id_col == "id":
@@ -134,12 +156,18 @@ def test_whole_ids_are_compared_by_the_ranges_they_lie_in(spark: SparkSession, p
 
 @pytest.mark.parametrize("few", [True, False])
 def test_repeated_ids_of_any_kind_are_found(spark: SparkSession, few: bool) -> None:
-    rows = spark.createDataFrame([("a", 1), ("b", 1), ("a", 2), ("a", 1), (None, 3), (None, 3)], "id string, part int")
-    assert sorted(map(tuple, repeated_ids(rows, ["id", "part"], lambda df: df, few=few).collect())) == [("a", 1)]
-    assert repeated_ids(rows.where("part = 2"), ["id"], lambda df: df, few=few) is None
+    rows = spark.createDataFrame(
+        [("a", 1), ("b", 1), ("a", 2), ("a", 1), (None, 3), (None, 3)], "id string, part int"
+    )
+    assert sorted(map(tuple, find_repeated_ids(rows, ["id", "part"], lambda df: df, few=few).collect())) == [
+        ("a", 1)
+    ]
+    assert find_repeated_ids(rows.where("part = 2"), ["id"], lambda df: df, few=few) is None
 
 
-def test_joints_too_large_for_the_driver_stay_on_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joints_too_large_for_the_driver_stay_on_the_cluster(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = dataset(34, 250, 6, missing=1)
 
     def answers() -> list[np.ndarray]:
@@ -165,11 +193,16 @@ def test_joints_too_large_for_the_driver_stay_on_the_cluster(spark: SparkSession
     for ours, theirs in zip(answers(), on_driver, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     same_issues(spark, data, ("prune_by_noise_rate", "confident_learning"))
-    with LabelAudit(table(spark, data.labels, data.probs)) as made, pytest.raises(ConfigurationError, match="use 'cnt'"):
+    with (
+        LabelAudit(table(spark, data.labels, data.probs)) as made,
+        pytest.raises(ConfigurationError, match="use 'cnt'"),
+    ):
         made.noise_rates(method="eqn")
 
 
-def test_sessions_that_refuse_to_cache_scan_again(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_that_refuse_to_cache_scan_again(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise PySparkException("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE is not supported")
 
@@ -177,15 +210,25 @@ def test_sessions_that_refuse_to_cache_scan_again(spark: SparkSession, monkeypat
     same_issues(spark, flat(), ("prune_by_noise_rate", "off_diagonal"))
 
 
-def test_evidence_may_be_kept_in_a_directory(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(spark.range(1)), "persist", lambda *_: pytest.fail("cached although a directory was named"))
-    same_issues(spark, flat(), ("prune_by_noise_rate", "off_diagonal"), evidence_path=str(tmp_path / "evidence"))
+def test_evidence_may_be_kept_in_a_directory(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        type(spark.range(1)), "persist", lambda *_: pytest.fail("cached although a directory was named")
+    )
+    same_issues(
+        spark, flat(), ("prune_by_noise_rate", "off_diagonal"), evidence_path=str(tmp_path / "evidence")
+    )
     assert list((tmp_path / "evidence").iterdir()) == []  # written, and removed at the end
 
 
-def test_flagged_rows_without_arrays_are_read_again_for_their_entropy(spark: SparkSession, scans: list[str]) -> None:
+def test_flagged_rows_without_arrays_are_read_again_for_their_entropy(
+    spark: SparkSession, scans: list[str]
+) -> None:
     data = flat()
     with LabelAudit(table(spark, data.labels, data.probs)) as made:
-        issues = made.find_label_issues(filter_by="low_self_confidence", rank_by="confidence_weighted_entropy", num_issues=290)
+        issues = made.find_label_issues(
+            filter_by="low_self_confidence", rank_by="confidence_weighted_entropy", num_issues=290
+        )
         assert ids(issues) == reference.issues(data.labels, data.probs, "low_self_confidence", num_issues=290)
     assert scans

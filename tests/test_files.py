@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import AuditConfig, LabelAudit, run_audit
-from cl_spark.tables.source import read_source
+from cl_spark.tables.input_table import read_source
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
@@ -22,8 +22,14 @@ ENTRIES = "transform(pred_probs, (p, k) -> named_struct('k', int(k), 'p', p))"
 TABLES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "double": (["id", "label", "pred_probs"], {}),
     "float": (["int(id) id", "label", "cast(pred_probs AS array<float>) pred_probs"], {}),
-    "names": (["id", "element_at(array('ant', 'bee', 'cat', 'dö e'), label + 1) label", "pred_probs"], {"class_names": NAMES}),
-    "two ids": (["id % 7 a", "concat('x ', id) `b é`", "tinyint(label) label", "pred_probs"], {"id_col": ["a", "b é"]}),
+    "names": (
+        ["id", "element_at(array('ant', 'bee', 'cat', 'dö e'), label + 1) label", "pred_probs"],
+        {"class_names": NAMES},
+    ),
+    "two ids": (
+        ["id % 7 a", "concat('x ', id) `b é`", "tinyint(label) label", "pred_probs"],
+        {"id_col": ["a", "b é"]},
+    ),
     "struct": (["id", "label", f"{ENTRIES} pred_probs"], {"num_classes": 4}),
     "swapped": (
         ["id", "label", "transform(pred_probs, (p, k) -> named_struct('p', float(p), 'k', k)) pred_probs"],
@@ -75,7 +81,9 @@ def test_other_tables_are_read_by_spark(spark: SparkSession, tmp_path: Path) -> 
         id_col = table.columns[0]
         with LabelAudit(spark.read.parquet(str(tmp_path / name)), read_files=True, id_col=id_col) as audit:
             assert audit.predictions.files is None, name
-    df.withColumn("label", F.col("label") % 4).write.partitionBy("label").parquet(str(tmp_path / "partitioned"))
+    df.withColumn("label", F.col("label") % 4).write.partitionBy("label").parquet(
+        str(tmp_path / "partitioned")
+    )
     with LabelAudit(spark.read.parquet(str(tmp_path / "partitioned")), read_files=True) as audit:
         assert audit.predictions.files is None, "the label is in the names of directories"
         assert audit.num_examples == 240
@@ -92,7 +100,9 @@ def test_files_that_differ_are_read_by_spark(spark: SparkSession, tmp_path: Path
         assert audit.predictions.files is None
 
 
-def test_splits_are_of_whole_row_groups_and_tell_how_many_rows_there_are(spark: SparkSession, tmp_path: Path) -> None:
+def test_splits_are_of_whole_row_groups_and_tell_how_many_rows_there_are(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     path = tmp_path / "in.parquet"
     frame = predictions(spark, DATA.labels, DATA.probs).toPandas()
     frame["label"] = frame["label"].astype("int32")
@@ -115,7 +125,9 @@ def test_a_task_reads_many_small_files(spark: SparkSession, tmp_path: Path) -> N
         files = audit.predictions.files
         assert files is not None
         assert len(files.splits) < 10
-        assert sorted(file for split in files.splits for file, _ in split) == sorted(map(str, Path(path).glob("*.parquet")))
+        assert sorted(file for split in files.splits for file, _ in split) == sorted(
+            map(str, Path(path).glob("*.parquet"))
+        )
         ours, theirs = (each.find_label_issues().orderBy("rank").collect() for each in (audit, same))
         assert ours == theirs
         assert len(ours) > 0

@@ -8,11 +8,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, InputError, LabelAudit, OutputError, read_run
-from cl_spark import columns as c
-from cl_spark.config import AuditConfig
-from cl_spark.frozen import FrozenRun
-from cl_spark.job import run_audit
-from cl_spark.scoring import score_new, score_stream
+from cl_spark.tables import columns as c
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.frozen import FrozenRun
+from cl_spark.tasks.label_audit.scoring import score_new, score_stream
+from cl_spark.tasks.label_audit.task import run_audit
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
@@ -31,13 +31,16 @@ def df(spark: SparkSession) -> DataFrame:
 def location(spark: SparkSession, df: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> str:
     home = tmp_path_factory.mktemp("frozen")
     df.where("id < 200").write.format("delta").save(f"{home}/in")
-    run_audit(spark, AuditConfig(predictions=f"{home}/in", output=f"{home}/out", class_names=NAMES, run_id="base"))
+    run_audit(
+        spark, AuditConfig(predictions=f"{home}/in", output=f"{home}/out", class_names=NAMES, run_id="base")
+    )
     return f"{home}/out"
 
 
 def judged(rows: DataFrame) -> list[Any]:
     return sorted(
-        tuple(row) for row in rows.select("id", "given_label", "predicted_label", "label_quality", "is_issue").collect()
+        tuple(row)
+        for row in rows.select("id", "given_label", "predicted_label", "label_quality", "is_issue").collect()
     )
 
 
@@ -48,7 +51,9 @@ def expected(location: str, spark: SparkSession, df: DataFrame) -> list[Any]:
         return sorted((*row, row.id in issues) for row in audit.label_quality_scores().collect())
 
 
-def test_the_rows_of_the_run_are_judged_as_in_the_run(spark: SparkSession, df: DataFrame, location: str, tmp_path: Path) -> None:
+def test_the_rows_of_the_run_are_judged_as_in_the_run(
+    spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
+) -> None:
     old = df.where("id < 200")
     old.write.parquet(str(tmp_path / "same"))
     batch, scored, issues, rejected = score_new(spark, location, str(tmp_path / "same"), run_id="base")
@@ -65,11 +70,16 @@ def test_the_rows_of_the_run_are_judged_as_in_the_run(spark: SparkSession, df: D
 
 
 @pytest.mark.slow
-def test_new_rows_are_judged_alike_in_any_batches(spark: SparkSession, df: DataFrame, location: str, tmp_path: Path) -> None:
+def test_new_rows_are_judged_alike_in_any_batches(
+    spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
+) -> None:
     new = df.where("id >= 200").unionByName(df.limit(1).selectExpr("-1L as id", "'?' as label", "pred_probs"))
     new.withColumn("day", F.col("id") % 3).write.partitionBy("day").parquet(str(tmp_path / "new"))
     tables = read_run(location, spark=spark).tables
-    counts = [score_new(spark, location, str(tmp_path / "new"), batch=f"d{day}", where=f"day = {day}") for day in (-1, 0, 1, 2)]
+    counts = [
+        score_new(spark, location, str(tmp_path / "new"), batch=f"d{day}", where=f"day = {day}")
+        for day in (-1, 0, 1, 2)
+    ]
     assert sum(scored for _, scored, _, _ in counts) == 100
     assert sum(rejected for *_, rejected in counts) == 1
     again = score_new(spark, location, str(tmp_path / "new"), batch="d0", where="day = 0")
@@ -80,7 +90,9 @@ def test_new_rows_are_judged_alike_in_any_batches(spark: SparkSession, df: DataF
 
 
 @pytest.mark.slow
-def test_changes_of_a_table_are_scored_as_they_are_now(spark: SparkSession, df: DataFrame, location: str, tmp_path: Path) -> None:
+def test_changes_of_a_table_are_scored_as_they_are_now(
+    spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
+) -> None:
     path = str(tmp_path / "table")
     writer = df.where("id < 10").write.format("delta").option("delta.enableChangeDataFeed", "true")
     writer.save(path)  # version 0
@@ -114,8 +126,16 @@ def test_a_stream_scores_what_arrives_and_a_new_start_goes_on(
 
 def test_streams_go_to_delta_only(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
     df.write.parquet(str(tmp_path / "in"))
-    run_audit(spark, AuditConfig(predictions=f"{tmp_path}/in", output=f"{tmp_path}/out", class_names=NAMES, format="parquet"))
+    run_audit(
+        spark,
+        AuditConfig(
+            predictions=f"{tmp_path}/in", output=f"{tmp_path}/out", class_names=NAMES, format="parquet"
+        ),
+    )
     with pytest.raises(OutputError, match="once to Delta only"):
         score_stream(spark, f"{tmp_path}/out", f"{tmp_path}/in", f"{tmp_path}/c", "s")
-    with LabelAudit(df, class_names=NAMES, thresholds=[0.5]) as audit, pytest.raises(ConfigurationError, match="1 were given"):
+    with (
+        LabelAudit(df, class_names=NAMES, thresholds=[0.5]) as audit,
+        pytest.raises(ConfigurationError, match="1 were given"),
+    ):
         audit.confident_thresholds()

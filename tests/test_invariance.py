@@ -9,9 +9,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark import LabelAudit
-from cl_spark import columns as c
-from cl_spark.blocks import PARTS, blocks_of
-from cl_spark.joint import counted_cells
+from cl_spark.classification.confident_joint import count_cells
+from cl_spark.evidence.blocks import PARTS, unpack_blocks
+from cl_spark.tables import columns as c
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
@@ -30,12 +30,16 @@ def answers(df: DataFrame, *, every_score: bool = True) -> dict[str, bytes]:
     with LabelAudit(df) as audit:
         health = audit.health_summary()
         scores = {
-            "entropy": lambda: bytes_of(audit.label_quality_scores(method="confidence_weighted_entropy"), "id"),
+            "entropy": lambda: bytes_of(
+                audit.label_quality_scores(method="confidence_weighted_entropy"), "id"
+            ),
             "adjusted": lambda: bytes_of(audit.label_quality_scores(adjust_pred_probs=True), "id"),
         }
         return {name: score() for name, score in scores.items() if every_score} | {
             "issues": bytes_of(audit.find_label_issues(), "rank"),
-            "by class": bytes_of(audit.find_label_issues(filter_by="prune_by_class", rank_by="normalized_margin"), "rank"),
+            "by class": bytes_of(
+                audit.find_label_issues(filter_by="prune_by_class", rank_by="normalized_margin"), "rank"
+            ),
             "thresholds": bytes_of(audit.confident_thresholds(), "class"),
             "joint": bytes_of(audit.confident_joint_table(), "given_label", "true_label"),
             "classes": bytes_of(health.class_health, "class"),
@@ -47,7 +51,9 @@ def answers(df: DataFrame, *, every_score: bool = True) -> dict[str, bytes]:
 def test_the_same_bytes_for_any_partitioning_and_order(spark: SparkSession) -> None:
     first = answers(predictions(spark, DATA.labels, DATA.probs, partitions=1, seed=0))
     for partitions, seed in ((2, 1), (7, 2)):
-        assert answers(predictions(spark, DATA.labels, DATA.probs, partitions=partitions, seed=seed)) == first, partitions
+        assert (
+            answers(predictions(spark, DATA.labels, DATA.probs, partitions=partitions, seed=seed)) == first
+        ), partitions
     # scores are of single rows: 200 Python tasks for each would prove nothing more
     many = answers(predictions(spark, DATA.labels, DATA.probs, partitions=200, seed=3), every_score=False)
     assert many == {name: first[name] for name in many}
@@ -76,7 +82,9 @@ def test_sums_do_not_depend_on_the_order_of_addition(spark: SparkSession) -> Non
 
 def test_statistics_of_two_parts_add_up_to_those_of_the_whole(spark: SparkSession) -> None:
     def statistics(rows: slice) -> Any:
-        with LabelAudit(predictions(spark, DATA.labels[rows], DATA.probs[rows]), class_names=list("abcdef")) as audit:
+        with LabelAudit(
+            predictions(spark, DATA.labels[rows], DATA.probs[rows]), class_names=list("abcdef")
+        ) as audit:
             return audit.statistics
 
     a, b, whole = statistics(slice(0, 300)), statistics(slice(300, 900)), statistics(slice(0, 900))
@@ -111,7 +119,9 @@ def test_an_audit_runs_no_more_jobs_than_it_did(spark: SparkSession) -> None:
     spark.conf.set("spark.sql.adaptive.enabled", "false")  # it splits a query into one job per stage
     try:
         with LabelAudit(predictions(spark, DATA.labels, DATA.probs)) as audit:
-            assert jobs("statistics", lambda: audit.statistics) <= 3  # one for the ids, and in Spark 3.5 one for the cache
+            assert (
+                jobs("statistics", lambda: audit.statistics) <= 3
+            )  # one for the ids, and in Spark 3.5 one for the cache
             assert jobs("thresholds", lambda: audit.confident_thresholds().collect()) == 0
             assert jobs("joint", lambda: audit.confident_joint().collect()) <= 5  # with rows to examine
             assert jobs("again", lambda: audit.num_label_issues()) == 0
@@ -131,7 +141,9 @@ def test_the_evidence_reads_the_data_once_and_drops_the_arrays(spark: SparkSessi
         issues = audit.find_label_issues()
         audit.health_summary()
         plan = issues._jdf.queryExecution().executedPlan().toString()
-    assert "FileScan" not in plan.split("InMemoryRelation")[0], "issues must come from the evidence, not from the table"
+    assert "FileScan" not in plan.split("InMemoryRelation")[0], (
+        "issues must come from the evidence, not from the table"
+    )
 
 
 @pytest.mark.slow
@@ -144,12 +156,17 @@ def test_no_array_column_follows_the_evidence_projection(
     labels = np.where(rng.random(400) < 0.2, rng.integers(0, 80, 400), probs.argmax(axis=1))
     predictions(spark, labels, probs).write.parquet(str(tmp_path / "predictions"))
     with LabelAudit(spark.read.parquet(str(tmp_path / "predictions"))) as audit:
-        kept = sum(len(block.kept) for block in blocks_of(audit._scan.evidence[0].select(*PARTS).toArrow().to_batches()))
+        kept = sum(
+            len(block.kept)
+            for block in unpack_blocks(audit._scan.evidence[0].select(*PARTS).toArrow().to_batches())
+        )
         assert 0 < kept < audit.num_examples / 2
         answers = {
             "statistics": audit._scan.evidence[0],
             "scores": audit.label_quality_scores(),
-            "joint": counted_cells(audit._scan.blocks, audit._scan.thresholds, audit.predictions.layout, ("listed",)),
+            "joint": count_cells(
+                audit._scan.blocks, audit._scan.thresholds, audit.predictions.prob_format, ("listed",)
+            ),
             "issues": audit.find_label_issues(),
             "both": audit.find_label_issues(filter_by="both"),
             "by_class": audit.find_label_issues(filter_by="prune_by_class"),
@@ -158,10 +175,16 @@ def test_no_array_column_follows_the_evidence_projection(
         for name, answer in answers.items():
             answer.explain()
             lines = capsys.readouterr().out.splitlines()
-            carriers = {re.sub(r"^\*\(\d+\) ", "", line.lstrip(" :+-")).split(" ")[0] for line in lines if c.PROBS in line}
+            carriers = {
+                re.sub(r"^\*\(\d+\) ", "", line.lstrip(" :+-")).split(" ")[0]
+                for line in lines
+                if c.PROBS in line
+            }
             assert carriers <= {"MapInArrow", "PythonMapInArrow", "Project"}, f"{name} carries arrays on"
             projected = [line for line in lines if c.PROBS in line and "Project" in line]
             assert carriers
             assert all(f"AS {c.PROBS}" in line for line in projected), "arrays come from the input alone"
             if name in ("scores", "joint"):
-                assert not any("arrays" in line for line in lines if "InMemoryTableScan" in line), f"{name} reads kept arrays"
+                assert not any("arrays" in line for line in lines if "InMemoryTableScan" in line), (
+                    f"{name} reads kept arrays"
+                )

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_what_is_installed_to_run_is_installed_to_test() -> None:
     """Else what is set up to run, by the quickstart, replaces packages that tests have half imported."""
     run, dev = (
-        set((ROOT / lock).read_text(encoding="utf-8").splitlines()) for lock in ("requirements.lock", "requirements-dev.lock")
+        set((ROOT / lock).read_text(encoding="utf-8").splitlines())
+        for lock in ("requirements.lock", "requirements-dev.lock")
     )
     assert run - dev == set()
 
@@ -23,20 +24,41 @@ def test_what_is_installed_to_run_is_installed_to_test() -> None:
 @pytest.mark.timeout(900)
 def test_a_wheel_in_an_empty_environment_audits_the_sample(tmp_path: Path) -> None:
     def run(*command: str | Path) -> str:
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done.stdout
 
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYSPARK_PYTHON", "SPARK_HOME")}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONPATH", "PYSPARK_PYTHON", "SPARK_HOME")
+    }
     quiet = ("--quiet", "--disable-pip-version-check")
     run(sys.executable, "-m", "pip", "wheel", *quiet, "--no-deps", "--wheel-dir", tmp_path, ROOT)
     wheel = next(tmp_path.glob("cl_spark-*.whl"))
     home = tmp_path / "environment"
     venv.create(home, with_pip=True)
     # Versions as tested; the jars of Delta are fetched by Spark itself, as for anyone who installs it so.
-    run(home / "bin" / "pip", "install", *quiet, "--constraint", ROOT / "requirements.lock", f"{wheel}[spark,delta,report]")
+    run(
+        home / "bin" / "pip",
+        "install",
+        *quiet,
+        "--constraint",
+        ROOT / "requirements.lock",
+        f"{wheel}[spark,delta,report]",
+    )
     told = run(
-        home / "bin" / "cl-spark", "audit", "--sample", "digits", "--output", "./audits", "--review-columns", "image", "--report"
+        home / "bin" / "cl-spark",
+        "audit",
+        "--sample",
+        "digits",
+        "--output",
+        "./audits",
+        "--review-columns",
+        "image",
+        "--report",
     )
     assert "overall label health" in told
     assert (tmp_path / "audits" / "runs" / "_delta_log").is_dir()

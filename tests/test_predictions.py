@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, EmptyTableError, InputError, LabelAudit, find_label_issues
-from cl_spark.examples import Refusal
+from cl_spark.evidence.validity import RejectionReason
 from tests.frames import ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
@@ -50,7 +50,11 @@ def test_class_names_stand_for_indices_in_the_order_given(spark: SparkSession, d
 
 def test_names_of_the_columns_are_names_of_the_classes(df: DataFrame) -> None:
     names = F.array(*map(F.lit, NAMES))
-    wide = df.select("id", names[F.col("label")].alias("label"), *[F.col("pred_probs")[k].alias(NAMES[k]) for k in range(4)])
+    wide = df.select(
+        "id",
+        names[F.col("label")].alias("label"),
+        *[F.col("pred_probs")[k].alias(NAMES[k]) for k in range(4)],
+    )
     issues = find_label_issues(wide, pred_probs_col=NAMES)
     assert ids(issues) == EXPECTED
     assert {row.given_label for row in issues.collect()} <= set(NAMES)
@@ -83,7 +87,9 @@ def test_labels_may_be_a_table_of_their_own(df: DataFrame) -> None:
         assert audit.statistics.num_rejected == 2
 
 
-def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(spark: SparkSession, df: DataFrame) -> None:
+def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(
+    spark: SparkSession, df: DataFrame
+) -> None:
     nan, inf = float("nan"), float("inf")
     bad: dict[int, tuple[Any, Any, str]] = {
         1000: (None, [0.1, 0.2, 0.3, 0.4], "null label"),
@@ -109,7 +115,9 @@ def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(spark: SparkS
     no_id = spark.createDataFrame([(None, 0, [0.25] * 4)], df.schema)
     with LabelAudit(df.unionByName(rows).unionByName(no_id), probabilities=True) as audit:
         found = {row.id: row for row in audit.rejected().collect()}
-        assert {i: row.reason for i, row in found.items()} == {i: why for i, (*_, why) in bad.items()} | {None: "null id"}
+        assert {i: row.reason for i, row in found.items()} == {i: why for i, (*_, why) in bad.items()} | {
+            None: "null id"
+        }
         assert '"label":4' in found[1001].row
         assert audit.num_examples + audit.statistics.num_rejected == df.count() + len(bad) + 2
         assert ids(audit.find_label_issues()) == EXPECTED
@@ -119,7 +127,7 @@ def test_rows_of_another_length_alone_are_rejected(spark: SparkSession, df: Data
     odd = spark.createDataFrame([(1000, 0, [0.5, 0.5]), (1001, 1, [0.2] * 5)], df.schema)
     with LabelAudit(df.unionByName(odd).coalesce(1)) as audit:
         assert {row.id for row in audit.rejected().collect()} == {1000, 1001}
-        assert audit.statistics.rejected == {Refusal.WRONG_LENGTH: 2}
+        assert audit.statistics.rejected == {RejectionReason.WRONG_LENGTH: 2}
         assert ids(audit.find_label_issues()) == EXPECTED
 
 
@@ -127,16 +135,21 @@ def test_what_was_not_promised_is_not_checked(df: DataFrame) -> None:
     logits = df.withColumn("pred_probs", F.expr("transform(pred_probs, p -> 2 * p - 1)"))
     with LabelAudit(logits.unionByName(logits), check_ids=False) as audit:
         assert audit.statistics.num_rejected == 0
-    with LabelAudit(logits, probabilities=True) as audit, pytest.raises(EmptyTableError, match="negative value"):
+    with (
+        LabelAudit(logits, probabilities=True) as audit,
+        pytest.raises(EmptyTableError, match="negative value"),
+    ):
         _ = audit.statistics
 
 
 @pytest.mark.parametrize("few", [10, 1000])
-def test_rows_that_share_an_id_are_left_out_of_every_answer(df: DataFrame, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr("cl_spark.scan.FEW", few)
+def test_rows_that_share_an_id_are_left_out_of_every_answer(
+    df: DataFrame, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("cl_spark.classification.scan.FEW", few)
     twice = df.unionByName(df.where("id < 20"))
     with LabelAudit(twice) as audit, LabelAudit(df.where("id >= 20")) as without:
-        assert audit.statistics.rejected == {Refusal.REPEATED_ID: 40}
+        assert audit.statistics.rejected == {RejectionReason.REPEATED_ID: 40}
         for answer in ("find_label_issues", "confident_joint", "label_quality_scores"):
             first, second = getattr(audit, answer)(), getattr(without, answer)()
             assert sorted(first.collect()) == sorted(second.collect()), answer
@@ -161,7 +174,12 @@ def test_unknown_class_names_are_rejected(spark: SparkSession) -> None:
         ("id, cast(label as double) label, pred_probs", {}, InputError, "column 'label' is double"),
         ("id, label = 1 as label, pred_probs", {}, InputError, "column 'label' is boolean"),
         ("id, label, 1.0 pred_probs", {}, InputError, "pred_probs_col: column 'pred_probs' is decimal"),
-        ("id, cast(label as string) label, pred_probs", {}, ConfigurationError, "holds class names, but nothing says"),
+        (
+            "id, cast(label as string) label, pred_probs",
+            {},
+            ConfigurationError,
+            "holds class names, but nothing says",
+        ),
         ("array(id) id, label, pred_probs", {}, InputError, "which has no order"),
         ("*", {"class_names": ["a", "a", "b", "c"]}, ConfigurationError, "'a' more than once"),
         ("*", {"class_names": "abcd"}, ConfigurationError, "a list of names"),
@@ -188,7 +206,10 @@ def test_tables_without_usable_rows_say_why(spark: SparkSession, df: DataFrame) 
     [
         ({"filter_by": "prune"}, "filter_by='prune' is not a filter"),
         ({"rank_by": "entropy"}, "rank_by='entropy' is not a label quality score"),
-        ({"rank_by": "confidence_weighted_entropy", "adjust_pred_probs": True}, "adjust_pred_probs does not go with"),
+        (
+            {"rank_by": "confidence_weighted_entropy", "adjust_pred_probs": True},
+            "adjust_pred_probs does not go with",
+        ),
         ({"frac_noise": 1.5}, r"frac_noise=1.5 must lie in"),
         ({"filter_by": "confident_learning", "frac_noise": 0.5}, "frac_noise has no effect"),
         ({"num_issues": 5}, "num_issues has no effect"),
@@ -196,7 +217,9 @@ def test_tables_without_usable_rows_say_why(spark: SparkSession, df: DataFrame) 
         ({"num_to_remove_per_class": [1, 2]}, "must be 4 whole numbers"),
     ],
 )
-def test_options_that_cannot_be_used_are_refused(df: DataFrame, options: dict[str, Any], message: str) -> None:
+def test_options_that_cannot_be_used_are_refused(
+    df: DataFrame, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigurationError, match=message):
         find_label_issues(df, **options)
 

@@ -12,13 +12,13 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, InputError, LabelAudit, MissingColumnError, OutputError, read_run
-from cl_spark import columns as c
-from cl_spark.config import AuditConfig
-from cl_spark.job import AuditResult, run_audit
 from cl_spark.report import write_report
-from cl_spark.report.facts import Facts
 from cl_spark.report.media import shown
 from cl_spark.report.page import tables
+from cl_spark.tables import columns as c
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.report_facts import Facts
+from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
@@ -27,7 +27,9 @@ DATA = dataset(83, 200, 4)
 
 
 def audit(spark: SparkSession, output: Path, **values: Any) -> AuditResult:
-    return run_audit(spark, AuditConfig(**{"sample": "digits", "output": str(output), "format": "parquet", **values}))
+    return run_audit(
+        spark, AuditConfig(**{"sample": "digits", "output": str(output), "format": "parquet", **values})
+    )
 
 
 def data_of(html: str, name: str) -> Any:
@@ -38,7 +40,9 @@ def data_of(html: str, name: str) -> Any:
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("scale", [1.0, 40.0])
-def test_the_distribution_of_scores_counts_every_example_and_issue_once(spark: SparkSession, scale: float) -> None:
+def test_the_distribution_of_scores_counts_every_example_and_issue_once(
+    spark: SparkSession, scale: float
+) -> None:
     probs = DATA.probs * scale - (scale - 1) / 2
     given = probs[np.arange(len(DATA.labels)), DATA.labels]
     low, high = (0.0, 1.0) if scale == 1 else (given.min(), given.max())
@@ -60,7 +64,9 @@ def test_the_distribution_of_scores_counts_every_example_and_issue_once(spark: S
 @pytest.mark.matrix
 def test_columns_for_review_go_with_the_issues(spark: SparkSession, tmp_path: Path) -> None:
     odd = "a note; it's `odd`"
-    df = predictions(spark, DATA.labels, DATA.probs).withColumns({odd: F.concat(F.lit("note "), "id"), "url": F.lit("x")})
+    df = predictions(spark, DATA.labels, DATA.probs).withColumns(
+        {odd: F.concat(F.lit("note "), "id"), "url": F.lit("x")}
+    )
     df.write.format("delta").option("delta.columnMapping.mode", "name").save(str(tmp_path / "in"))
     for kind in ("delta", "parquet"):
         values = {"sample": None, "predictions": str(tmp_path / "in"), "format": kind}
@@ -70,11 +76,24 @@ def test_columns_for_review_go_with_the_issues(spark: SparkSession, tmp_path: Pa
         rows = result.issues().select("id", c.quoted(odd)).collect()
         assert all(row[1] == f"note {row[0]}" for row in rows)
         assert read_run(str(tmp_path / kind), "plain", spark=spark).id_columns == ["id"]
-        for column, error in (("nothing", MissingColumnError), ("Rank", ConfigurationError), ("id", ConfigurationError)):
+        for column, error in (
+            ("nothing", MissingColumnError),
+            ("Rank", ConfigurationError),
+            ("id", ConfigurationError),
+        ):
             with pytest.raises(error, match=f"review_columns: .*'{column}'"):
                 audit(spark, tmp_path / kind, **values, review_columns=[column])
-    audit(spark, tmp_path / "new", sample=None, predictions=str(tmp_path / "in"), format="delta", review_columns=["url", odd])
-    meanings = {row.col_name: row.comment for row in spark.sql(f"DESCRIBE delta.`{tmp_path}/new/issues`").collect()}
+    audit(
+        spark,
+        tmp_path / "new",
+        sample=None,
+        predictions=str(tmp_path / "in"),
+        format="delta",
+        review_columns=["url", odd],
+    )
+    meanings = {
+        row.col_name: row.comment for row in spark.sql(f"DESCRIBE delta.`{tmp_path}/new/issues`").collect()
+    }
     assert meanings[odd] == "Column of the input that `review_columns` names"
     assert meanings["id"].startswith("The example")
 
@@ -82,25 +101,33 @@ def test_columns_for_review_go_with_the_issues(spark: SparkSession, tmp_path: Pa
 @pytest.mark.slow
 def test_the_report_says_what_the_tables_say(spark: SparkSession, tmp_path: Path) -> None:
     for run_id in ("first", "second"):
-        result = audit(spark, tmp_path, run_id=run_id, review_columns=["image"], slice_by=["true_label"], report=True)
+        result = audit(
+            spark, tmp_path, run_id=run_id, review_columns=["image"], slice_by=["true_label"], report=True
+        )
     assert result.report == f"{tmp_path}/reports/second.html"
     html = Path(result.report).read_text(encoding="utf-8")
     of = data_of(html, "tables")
     assert len(of["issues"]["rows"]) == result.num_issues
     assert len(of["classes"]["rows"]) == len(of["slices"]["rows"]) == 10
     assert f"{100 * result.overall_health:.2f} %" in html
-    first = dict(zip([column["title"] for column in of["issues"]["columns"]], of["issues"]["rows"][0], strict=True))
+    first = dict(
+        zip([column["title"] for column in of["issues"]["columns"]], of["issues"]["rows"][0], strict=True)
+    )
     worst = result.issues().orderBy(c.RANK).first()
     assert (first["rank"], first["id"], first["given label"], first["suggested label"]) == (
         1, worst.id, worst.given_label, worst.suggested_label
     )  # fmt: skip
-    assert base64.b64decode(first["image"]["image"].removeprefix("data:image/png;base64,")) == bytes(worst.image)
+    assert base64.b64decode(first["image"]["image"].removeprefix("data:image/png;base64,")) == bytes(
+        worst.image
+    )
     of_charts = data_of(html, "charts")
     assert set(of_charts) == {"trend", "confusion", "distribution"}
     drawn = next(iter(of_charts["trend"]["datasets"].values()))
     assert [point["run_id"] for point in drawn] == ["first", "second"]
     # any finished run, elsewhere, with fewer issues
-    other = write_report(read_run(str(tmp_path), "first", spark=spark), str(tmp_path / "a" / "b.html"), issues=5)
+    other = write_report(
+        read_run(str(tmp_path), "first", spark=spark), str(tmp_path / "a" / "b.html"), issues=5
+    )
     assert len(data_of(Path(other).read_text(encoding="utf-8"), "tables")["issues"]["rows"]) == 5
     with pytest.raises(OutputError, match="report: cannot write"):
         write_report(read_run(str(tmp_path), spark=spark), f"{other}/c.html")
@@ -125,9 +152,20 @@ def test_values_are_shown_as_what_they_are() -> None:
     png = b"\x89PNG\r\n\x1a\n rest"
     encoded = base64.b64encode(png).decode()
     address = f"data:image/png;base64,{encoded}"
-    assert shown(png) == shown(bytearray(png)) == shown(encoded) == shown({"path": "p", "bytes": png}) == {"image": address}
+    assert (
+        shown(png)
+        == shown(bytearray(png))
+        == shown(encoded)
+        == shown({"path": "p", "bytes": png})
+        == {"image": address}
+    )
     assert shown("https://example.org/a.JPG?x=1") == {"image": "https://example.org/a.JPG?x=1"}
-    for text in ("javascript:alert(1)//.png", "https://example.org/page", "iVBORw0KGgo but a text", "<img src=x>"):
+    for text in (
+        "javascript:alert(1)//.png",
+        "https://example.org/page",
+        "iVBORw0KGgo but a text",
+        "<img src=x>",
+    ):
         assert shown(text) == {"text": text}
     assert shown(None) == {"text": ""}
     assert shown(b"1234") == {"text": "4 bytes"}

@@ -22,13 +22,13 @@ from cl_spark import (
     SourceChangedError,
     read_run,
 )
-from cl_spark import columns as c
-from cl_spark.config import AuditConfig
-from cl_spark.history import Gate, baseline, compare, failed_gates, set_baseline
-from cl_spark.job import AuditResult, run_audit
-from cl_spark.runs import finished_runs
+from cl_spark.runs.history import Gate, baseline, compare, failed_gates, set_baseline
+from cl_spark.tables import columns as c
+from cl_spark.tables.finished_run import finished_runs
+from cl_spark.tables.input_table import InputTable, identifier
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.source import Source, identifier
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from tests.frames import content, predictions
 from tests.oracle.datasets import dataset
 
@@ -39,7 +39,9 @@ DATA = dataset(83, 200, 4)
 @pytest.fixture(scope="module")
 def df(spark: SparkSession) -> DataFrame:
     frame = predictions(spark, DATA.labels, DATA.probs)
-    return frame.withColumns({"source": F.expr("if(id < 20, 'a', 'b')"), "day": F.expr("if(id % 50 = 0, null, id % 3)")}).cache()
+    return frame.withColumns(
+        {"source": F.expr("if(id < 20, 'a', 'b')"), "day": F.expr("if(id % 50 = 0, null, id % 3)")}
+    ).cache()
 
 
 @pytest.fixture(scope="module")
@@ -50,32 +52,39 @@ def table(df: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def audit(spark: SparkSession, predictions: str, output: Path | str, **values: Any) -> AuditResult:
-    return run_audit(spark, AuditConfig(**{"predictions": predictions, "output": str(output), "format": "parquet", **values}))
+    return run_audit(
+        spark,
+        AuditConfig(**{"predictions": predictions, "output": str(output), "format": "parquet", **values}),
+    )
 
 
 # Bad input ------------------------------------------------------------------------------------------------------------
 
 
-def test_too_many_bad_rows_fail_the_run_before_anything_is_written(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
+def test_too_many_bad_rows_fail_the_run_before_anything_is_written(
+    spark: SparkSession, df: DataFrame, tmp_path: Path
+) -> None:
     bad = df.where("id < 4").withColumns({"id": F.col("id") + 1000, "label": F.when(F.col("id") > 0, -1)})
     path = str(tmp_path / "in")
     df.unionByName(bad).write.parquet(path)
-    expected = (
-        r"4 of 204 rows \(1.96%\) cannot be used, and max_rejected_fraction is 0.01: label outside 0..K-1: 3 .*null label: 1"
-    )
+    expected = r"4 of 204 rows \(1.96%\) cannot be used, and max_rejected_fraction is 0.01: label outside 0..K-1: 3 .*null label: 1"
     with pytest.raises(RejectedRowsError, match=expected):
         audit(spark, path, tmp_path / "out")
     with pytest.raises(RejectedRowsError, match="on_bad_rows is fail"):
         audit(spark, path, tmp_path / "out", on_bad_rows="fail", max_rejected_fraction=1)
     assert not (tmp_path / "out").exists()
     result = audit(spark, path, tmp_path / "out", max_rejected_fraction=0.02)
-    assert sum(result.rejected.values()) == 4 == read_run(str(tmp_path / "out"), spark=spark).table("rejected").count()
+    assert (
+        sum(result.rejected.values())
+        == 4
+        == read_run(str(tmp_path / "out"), spark=spark).table("rejected").count()
+    )
 
 
 def test_rows_that_do_not_add_up_are_never_recorded(
     spark: SparkSession, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Source, "counted", lambda self, rows: (201, None))
+    monkeypatch.setattr(InputTable, "counted", lambda self, rows: (201, None))
     with pytest.raises(SourceChangedError, match="201 rows at first, later 200 accepted and 0 rejected"):
         audit(spark, table, tmp_path / "out")
 
@@ -122,18 +131,30 @@ def test_a_run_that_breaks_off_never_happened_and_its_rerun_heals_it(
             patched.setattr(ResultTables, "write", breaking)
             if after is not c.REJECTED:  # it has no rows here
                 with pytest.raises(OSError, match="right after"):
-                    audit(spark, table, out, format=kind, run_id="x", label_scores=True, filter_by="predicted_neq_given")
+                    audit(
+                        spark,
+                        table,
+                        out,
+                        format=kind,
+                        run_id="x",
+                        label_scores=True,
+                        filter_by="predicted_neq_given",
+                    )
                 with pytest.raises(InputError, match="no finished run 'x'"):
                     read_run(out, "x", spark=spark)
         assert read_run(out, spark=spark).run_id in ("other", "x")
     again = audit(spark, table, out, format=kind, run_id="x", label_scores=True)
     assert (content(again.tables, "x"), content(again.tables, "other")) == before
     without = audit(spark, table, out, format=kind, run_id="x")
-    assert without.tables.read_run(c.LABEL_SCORES, "x").count() == 0, "rows of a table that is not written again must go"
+    assert without.tables.read_run(c.LABEL_SCORES, "x").count() == 0, (
+        "rows of a table that is not written again must go"
+    )
 
 
 @pytest.mark.slow
-def test_two_writers_of_the_same_delta_tables_both_succeed(spark: SparkSession, table: str, tmp_path: Path) -> None:
+def test_two_writers_of_the_same_delta_tables_both_succeed(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
     out, found, failures = str(tmp_path / "out"), {}, []
 
     def one(run_id: str) -> None:
@@ -169,14 +190,18 @@ def test_writers_may_make_the_same_table_at_once(spark: SparkSession, tmp_path: 
         [writer.start() for writer in writers]
         [writer.join() for writer in writers]
         assert not failures
-        assert {(row.run_id, row.id) for row in tables.read(c.REJECTED).collect()} == {(n, i) for n in "abc" for i in range(3)}
+        assert {(row.run_id, row.id) for row in tables.read(c.REJECTED).collect()} == {
+            (n, i) for n in "abc" for i in range(3)
+        }
 
 
 @pytest.mark.slow
 def test_delta_tables_explain_themselves(spark: SparkSession, table: str, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     audit(spark, table, out, format="delta")
-    described = {row.col_name: row.comment for row in spark.sql(f"DESCRIBE TABLE delta.`{out}/issues`").collect()}
+    described = {
+        row.col_name: row.comment for row in spark.sql(f"DESCRIBE TABLE delta.`{out}/issues`").collect()
+    }
     assert described["rank"].startswith("1 is the most suspicious")
     assert described["id"].startswith("The example")
     detail = spark.sql(f"DESCRIBE DETAIL delta.`{out}/issues`").first()
@@ -186,21 +211,30 @@ def test_delta_tables_explain_themselves(spark: SparkSession, table: str, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
-def test_tables_of_earlier_versions_stay_readable_and_take_new_runs(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+def test_tables_of_earlier_versions_stay_readable_and_take_new_runs(
+    spark: SparkSession, tmp_path: Path, kind: str
+) -> None:
     """The fixture holds an audit of the sample by the version before gates, baselines and column comments."""
     out = str(tmp_path / "out")
     shutil.copytree(Path(__file__).parent / "fixtures" / "runs_without_gates" / kind, out)
     old = read_run(out, spark=spark)
     assert (old.run_id, old.record.baseline, old.issues.count()) == ("old", None, old.record.num_issues)
-    new = run_audit(spark, AuditConfig(sample="digits", output=out, format=kind, run_id="new", gates=["issues_new <= 0"]))
+    new = run_audit(
+        spark, AuditConfig(sample="digits", output=out, format=kind, run_id="new", gates=["issues_new <= 0"])
+    )
     assert not new.failed_gates, "the same sample has the same issues"
-    assert {row.run_id: row.baseline for row in finished_runs(new.tables).collect()} == {"old": None, "new": True}
+    assert {row.run_id: row.baseline for row in finished_runs(new.tables).collect()} == {
+        "old": None,
+        "new": True,
+    }
     assert compare(old, read_run(out, "new", spark=spark)).persisting.count() == old.record.num_issues
     set_baseline(new.tables, "old", False)
     assert baseline(new.tables, "sample digits", "new") is None
 
 
-def test_output_that_cannot_be_written_leaves_earlier_runs_alone(spark: SparkSession, table: str, tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_leaves_earlier_runs_alone(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     result = audit(spark, table, out, run_id="first")
     before = content(result.tables, "first")
@@ -277,7 +311,10 @@ def test_an_older_state_gives_the_same_run(spark: SparkSession, df: DataFrame, t
 def test_files_are_told_apart_by_a_digest(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
     path, out = str(tmp_path / "in"), str(tmp_path / "out")
     df.write.parquet(path)
-    versions = [audit(spark, path, out).tables.read(c.RUNS).orderBy("started").tail(1)[0].source_version for _ in range(2)]
+    versions = [
+        audit(spark, path, out).tables.read(c.RUNS).orderBy("started").tail(1)[0].source_version
+        for _ in range(2)
+    ]
     df.limit(1).withColumn("id", F.lit(5000).cast("long")).write.mode("append").parquet(path)
     versions += [audit(spark, path, out).tables.read(c.RUNS).orderBy("started").tail(1)[0].source_version]
     assert versions[0] == versions[1] != versions[2]
@@ -288,11 +325,22 @@ def test_files_are_told_apart_by_a_digest(spark: SparkSession, df: DataFrame, tm
 # History, gates, slices -----------------------------------------------------------------------------------------------
 
 
-def test_gates_compare_with_the_run_before_that_is_not_excluded(spark: SparkSession, table: str, tmp_path: Path) -> None:
+def test_gates_compare_with_the_run_before_that_is_not_excluded(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
     out = str(tmp_path / "out")
     first = audit(spark, table, out, run_id="1", gates=["issues_new <= 0", "overall_health > 0.999"])
-    assert [gate.split(":")[0] for gate in first.failed_gates] == ["overall_health > 0.999"], "nothing to compare with"
-    more = audit(spark, table, out, run_id="2", filter_by="predicted_neq_given", gates=["issues_new <= 0", "health_drop <= 0"])
+    assert [gate.split(":")[0] for gate in first.failed_gates] == ["overall_health > 0.999"], (
+        "nothing to compare with"
+    )
+    more = audit(
+        spark,
+        table,
+        out,
+        run_id="2",
+        filter_by="predicted_neq_given",
+        gates=["issues_new <= 0", "health_drop <= 0"],
+    )
     ids = [{row.id for row in one.issues().collect()} for one in (first, more)]
     assert more.failed_gates == [f"issues_new <= 0: it is {len(ids[1] - ids[0])}, since run 1"]
     tables = first.tables
@@ -308,14 +356,20 @@ def test_gates_compare_with_the_run_before_that_is_not_excluded(spark: SparkSess
     assert baseline(tables, source, "3").run_id == "2"  # type: ignore[union-attr]
     assert baseline(tables, "another source", "3") is None
     run = read_run(out, "2", spark=spark)
-    failed = failed_gates([Gate.parse("class_health.examples >= 1000"), Gate.parse("num_examples >= 1")], run, None)
+    failed = failed_gates(
+        [Gate.parse("class_health.examples >= 1000"), Gate.parse("num_examples >= 1")], run, None
+    )
     assert len(failed) == 1
     assert re.search(r"not so for 4 classes: \d \(\d+\)", failed[0])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("health >= 1", "'health' is no metric"), ("overall_health = 1", "no comparison"), ("", "no comparison")],
+    [
+        ("health >= 1", "'health' is no metric"),
+        ("overall_health = 1", "no comparison"),
+        ("", "no comparison"),
+    ],
 )
 def test_gates_that_mean_nothing_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
@@ -340,5 +394,7 @@ def test_slices_add_up_and_have_wilson_intervals(df: DataFrame) -> None:
 
 
 def test_slice_columns_may_come_with_the_labels(df: DataFrame) -> None:
-    with LabelAudit(df.select("id", "pred_probs"), labels=df.select("id", "label", "source"), slice_by=["source"]) as made:
+    with LabelAudit(
+        df.select("id", "pred_probs"), labels=df.select("id", "label", "source"), slice_by=["source"]
+    ) as made:
         assert {row.slice_value: row.examples for row in made.slice_health().collect()} == {"a": 20, "b": 180}

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from databricks.bundles.jobs import Job
 
-from cl_spark import cli
-from cl_spark.config import load_config
+from cl_spark.tasks.label_audit.config import load_config
+from cl_spark.terminal import command_line as cli
 from scripts.build_archive import build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,11 +42,17 @@ def test_the_jobs_of_the_bundle_are_what_the_platform_takes(name: str) -> None:
     task = made.tasks[0].python_wheel_task
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'name = "{task.package_name}"' in project
-    assert f'{task.entry_point} = "cl_spark.cli:main"' in project
+    assert f'{task.entry_point} = "cl_spark.terminal.command_line:main"' in project
     given = cli.audit.make_context("audit", list(task.parameters[1:])).params
-    values = {key: value for key, value in given.items() if value is not None and key not in ("config", "as_json")}
+    values = {
+        key: value for key, value in given.items() if value is not None and key not in ("config", "as_json")
+    }
     config = load_config(None, values)
-    assert (config.predictions, config.output, config.run_id) == ("main.vision.predictions", "main.audits", "2026-01-31")
+    assert (config.predictions, config.output, config.run_id) == (
+        "main.vision.predictions",
+        "main.audits",
+        "2026-01-31",
+    )
     assert len(config.gates) == 2
     wheels = [str(item) for item in re.findall(r"\S*\*\.whl", text)]
     assert all((path.parent / wheel).resolve().parent == ROOT / "dist" for wheel in wheels)
@@ -56,7 +62,7 @@ def test_the_jobs_of_the_bundle_are_what_the_platform_takes(name: str) -> None:
 def test_the_session_of_the_platform_is_taken_and_never_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyspark.sql import SparkSession
 
-    from cl_spark.session import spark_session
+    from cl_spark.runs.session import spark_session
 
     class Session:
         stopped = False
@@ -93,7 +99,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(home, symlinks=True)
     ours = next((BIN.parent / "lib").glob("python3.*/site-packages"))
     next((home / "lib").glob("python3.*/site-packages")).joinpath("ours.pth").write_text(str(ours))
-    found = subprocess.run([home / "bin" / "python", "-c", "import pandas, cl_spark"], cwd=home, capture_output=True, text=True)
+    found = subprocess.run(
+        [home / "bin" / "python", "-c", "import pandas, cl_spark"], cwd=home, capture_output=True, text=True
+    )
     assert "No module named 'cl_spark'" in found.stderr
     return home / "bin" / "python"
 
@@ -109,7 +117,12 @@ def test_an_archive_ships_the_package_to_driver_and_executors(bare: Path, tmp_pa
     }  # fmt: skip
     import pyspark
 
-    environment = {**os.environ, "PYSPARK_PYTHON": str(bare), "SPARK_HOME": str(Path(pyspark.__file__).parent), "TZ": "UTC"}
+    environment = {
+        **os.environ,
+        "PYSPARK_PYTHON": str(bare),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "TZ": "UTC",
+    }
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
         [BIN / "spark-submit", *(part for pair in settings.items() for part in ("--conf", "=".join(pair))),
@@ -138,7 +151,9 @@ def test_the_cron_job_tells_what_happened(tmp_path: Path) -> None:
                  **environment},
         )  # fmt: skip
 
-    done = night("--gates", "overall_health >= 0.999", PREDICTIONS=str(ROOT / "cl_spark" / "sample" / "digits.parquet"))
+    done = night(
+        "--gates", "overall_health >= 0.999", PREDICTIONS=str(ROOT / "cl_spark" / "sample" / "digits.parquet")
+    )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "written, but a gate failed" in done.stdout
     log = next((tmp_path / "logs").glob("*.log")).read_text()
@@ -150,7 +165,9 @@ def test_the_cron_job_tells_what_happened(tmp_path: Path) -> None:
     log = next((tmp_path / "logs").glob("*.log")).read_text()
     assert "predictions: there is no path '/no/such'" in log
     assert "Traceback" not in log
-    without = subprocess.run([ROOT / "conf" / "cron" / "label_audit.sh"], capture_output=True, text=True, check=False, env={})
+    without = subprocess.run(
+        [ROOT / "conf" / "cron" / "label_audit.sh"], capture_output=True, text=True, check=False, env={}
+    )
     assert "set OUTPUT" in without.stderr
 
 
@@ -204,5 +221,7 @@ def test_airflow_takes_the_dag_and_its_tasks_call_commands_that_exist(tmp_path: 
     ran = [line.split() for line in calls.read_text().splitlines()]
     assert [words[0] for words in ran] == ["validate", "history", "audit"]
     for name, *words in ran:
-        words = " ".join(words).replace("overall_health >= 0.9,health_drop <= 0.01", "a>=1").split()  # the shell kept no quotes
+        words = (
+            " ".join(words).replace("overall_health >= 0.9,health_drop <= 0.01", "a>=1").split()
+        )  # the shell kept no quotes
         cli.cli.commands[name].make_context(name, words)

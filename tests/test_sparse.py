@@ -9,9 +9,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ConfigurationError, LabelAudit, predictions
-from cl_spark.kernels.evidence import Listing
-from cl_spark.layouts import Dense, Sparse
+from cl_spark import ConfigurationError, LabelAudit
+from cl_spark.evidence import predictions
+from cl_spark.evidence.prob_formats import DenseProbs, SparseProbs
+from cl_spark.kernels.row_evidence import ListingPolicy
 from tests.frames import ids
 from tests.frames import predictions as table
 from tests.oracle import reference
@@ -39,14 +40,22 @@ def sparse(spark: SparkSession, data: Data, form: str) -> DataFrame:
     rng = np.random.default_rng(1)
     entries = [[(int(k), float(row[k])) for k in rng.permutation(np.flatnonzero(row))] for row in data.probs]
     frame = pd.DataFrame({"id": np.arange(len(entries)), "label": data.labels, "entries": entries})
-    df = spark.createDataFrame(frame, "id long, label int, entries array<struct<k: int, p: double>>").repartition(3)
+    df = spark.createDataFrame(
+        frame, "id long, label int, entries array<struct<k: int, p: double>>"
+    ).repartition(3)
     return df.select("id", "label", F.expr(FORMS[form]).alias("pred_probs"))
 
 
 def answers(df: DataFrame, filters: tuple[str, ...], **arguments: Any) -> list[Any]:
     with LabelAudit(df, **arguments) as audit:
-        found: list[Any] = [audit.find_label_issues(filter_by=name).orderBy("rank").toPandas() for name in filters]
-        found.append(audit.confident_joint_table().toPandas().sort_values(["given_label", "true_label"], ignore_index=True))
+        found: list[Any] = [
+            audit.find_label_issues(filter_by=name).orderBy("rank").toPandas() for name in filters
+        ]
+        found.append(
+            audit.confident_joint_table()
+            .toPandas()
+            .sort_values(["given_label", "true_label"], ignore_index=True)
+        )
         for method in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
             found.append(audit.label_quality_scores(method=method).orderBy("id").toPandas())
         found.append(audit.label_quality_scores(adjust_pred_probs=True).orderBy("id").toPandas())
@@ -65,15 +74,22 @@ def test_sparse_equals_dense(spark: SparkSession, form: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.0, 0.05])
-def test_long_arrays_need_not_be_kept(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, keep: float) -> None:
+def test_long_arrays_need_not_be_kept(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, keep: float
+) -> None:
     """Suspects' arrays kept for none or some: the same issues, as an array or as a list."""
-    monkeypatch.setattr(predictions, "LISTING", Listing(surely_wrong=keep))
+    monkeypatch.setattr(predictions, "LISTING", ListingPolicy(keep_array_below=keep))
     data = peaked(52, 600, 80, 5)
     filters = ("prune_by_noise_rate", "confident_learning")
-    for df, arguments in ((table(spark, data.labels, data.probs), {}), (sparse(spark, data, "struct"), {"num_classes": 80})):
+    for df, arguments in (
+        (table(spark, data.labels, data.probs), {}),
+        (sparse(spark, data, "struct"), {"num_classes": 80}),
+    ):
         with LabelAudit(df, **arguments) as audit:
             for name in filters:
-                assert ids(audit.find_label_issues(filter_by=name)) == reference.issues(data.labels, data.probs, name), name
+                assert ids(audit.find_label_issues(filter_by=name)) == reference.issues(
+                    data.labels, data.probs, name
+                ), name
 
 
 @pytest.mark.slow
@@ -81,7 +97,9 @@ def test_the_value_of_absent_classes_is_told(spark: SparkSession) -> None:
     data = peaked(53, 120, 5, 3)
     raised = Data(data.labels, np.where(data.probs == 0, 0.001, data.probs), 0)
     whole = answers(table(spark, raised.labels, raised.probs), ("prune_by_noise_rate",))
-    listed = answers(sparse(spark, data, "struct"), ("prune_by_noise_rate",), num_classes=5, absent_prob=0.001)
+    listed = answers(
+        sparse(spark, data, "struct"), ("prune_by_noise_rate",), num_classes=5, absent_prob=0.001
+    )
     for ours, theirs in zip(listed, whole, strict=True):
         pd.testing.assert_frame_equal(ours, theirs)
 
@@ -120,14 +138,25 @@ def test_sparse_lists_need_the_number_of_classes(spark: SparkSession) -> None:
 
 def test_parts_of_a_batch_are_read_from_their_own_place() -> None:
     rows = [[(1, 0.5)], None, [(2, 0.75), (0, 0.25)], [(2, 1.0)]]
-    layout = Sparse("float", 3, 0.125)
-    for kind in (pa.list_(pa.struct([("k", pa.int32()), ("p", pa.float32())])), pa.map_(pa.int32(), pa.float32())):
+    prob_format = SparseProbs("float", 3, 0.125)
+    for kind in (
+        pa.list_(pa.struct([("k", pa.int32()), ("p", pa.float32())])),
+        pa.map_(pa.int32(), pa.float32()),
+    ):
         column = pa.array(
-            [row if row is None or pa.types.is_map(kind) else [{"k": k, "p": p} for k, p in row] for row in rows], kind
+            [
+                row if row is None or pa.types.is_map(kind) else [{"k": k, "p": p} for k, p in row]
+                for row in rows
+            ],
+            kind,
         )
-        assert layout.lists(column.slice(1)).lengths.tolist() == [-1, 2, 1]
-        assert layout.matrix(column.slice(2), 3).tolist() == [[0.25, 0.125, 0.75], [0.125, 0.125, 1.0]]
-        assert layout.values_at(column.slice(2), np.array([0, 0, 1]), np.array([2, 1, 0])).tolist() == [0.75, 0.125, 0.125]
-    dense = Dense("double")
+        assert prob_format.lists(column.slice(1)).lengths.tolist() == [-1, 2, 1]
+        assert prob_format.matrix(column.slice(2), 3).tolist() == [[0.25, 0.125, 0.75], [0.125, 0.125, 1.0]]
+        assert prob_format.values_at(column.slice(2), np.array([0, 0, 1]), np.array([2, 1, 0])).tolist() == [
+            0.75,
+            0.125,
+            0.125,
+        ]
+    dense = DenseProbs("double")
     column = pa.array([[0.5, 0.5], None, [0.25, 0.75]], pa.list_(pa.float64())).slice(2)
     assert dense.values_at(column, np.array([0]), np.array([1])).tolist() == [0.75]

@@ -27,13 +27,15 @@ Run = Callable[[str, dict[str, Any]], Measured]
 
 def audit(data: str, settings: dict[str, Any]) -> Measured:
     """The whole audit, written out: first in a cold JVM, then warm."""
-    from cl_spark.config import AuditConfig
-    from cl_spark.job import run_audit
+    from cl_spark.tasks.label_audit.config import AuditConfig
+    from cl_spark.tasks.label_audit.task import run_audit
 
     with tempfile.TemporaryDirectory() as output, _session(settings) as spark:
 
         def run(number: int) -> dict[str, Any]:
-            config = AuditConfig(predictions=data, output=f"{output}/{number}", format="parquet", **settings.get("audit", {}))
+            config = AuditConfig(
+                predictions=data, output=f"{output}/{number}", format="parquet", **settings.get("audit", {})
+            )
             result = run_audit(spark, config)
             return {"issues": result.num_issues, "examples": result.num_examples}
 
@@ -60,7 +62,7 @@ def answers(name: str, data: str, settings: dict[str, Any]) -> Measured:
 
 
 def _asked(name: str, audit: "LabelAudit") -> "Iterator[DataFrame]":
-    from cl_spark.filters import FILTERS
+    from cl_spark.classification.filters import FILTERS
 
     if name == "entropy scores":
         yield audit.label_quality_scores(method="confidence_weighted_entropy")
@@ -74,7 +76,7 @@ def _asked(name: str, audit: "LabelAudit") -> "Iterator[DataFrame]":
 
 
 def _session(settings: dict[str, Any]) -> "AbstractContextManager[SparkSession]":
-    from cl_spark.session import spark_session
+    from cl_spark.runs.session import spark_session
 
     conf = {"spark.master": "local[2]", "spark.driver.memory": "2g", **settings.get("spark_conf", {})}
     return spark_session(conf, delta=False)
@@ -86,7 +88,9 @@ def floor(data: str, settings: dict[str, Any]) -> Measured:
     import pyarrow.dataset as ds
 
     def run(_: int) -> dict[str, Any]:
-        batches = ds.dataset(data, exclude_invalid_files=True).to_batches(columns=["label", "pred_probs"], batch_size=8192)
+        batches = ds.dataset(data, exclude_invalid_files=True).to_batches(
+            columns=["label", "pred_probs"], batch_size=8192
+        )
         return {"sum": sum(pc.sum(batch["pred_probs"].flatten()).as_py() or 0 for batch in batches)}
 
     return timed(run, settings)
@@ -120,7 +124,9 @@ def resources() -> dict[str, float]:
             for task in (process / "task").iterdir():
                 with suppress(OSError):  # a thread that ends meanwhile
                     waiting += map(int, (task / "children").read_text().split())
-            status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
+            status = dict(
+                line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line
+            )
             read = dict(line.split(": ") for line in (process / "io").read_text().splitlines())
             times = (process / "stat").read_text().rsplit(")", 1)[1].split()[11:15]
         except OSError:
@@ -132,14 +138,22 @@ def resources() -> dict[str, float]:
     return found
 
 
-CONTESTANTS: dict[str, Run] = {"cl_spark": audit, "floor": floor, **{name: partial(answers, name) for name in ANSWERS}}
+CONTESTANTS: dict[str, Run] = {
+    "cl_spark": audit,
+    "floor": floor,
+    **{name: partial(answers, name) for name in ANSWERS},
+}
 
 
 def main(contestants: dict[str, Run]) -> None:
     """Run the contestant the command line names and print what it took."""
     name, data, settings = sys.argv[1:4]
     runs, more = contestants[name](data, json.loads(settings))
-    print(json.dumps({"cold": runs[0], "warm": sorted(runs[1:])[len(runs[1:]) // 2] if runs[1:] else None, **more}))
+    print(
+        json.dumps(
+            {"cold": runs[0], "warm": sorted(runs[1:])[len(runs[1:]) // 2] if runs[1:] else None, **more}
+        )
+    )
 
 
 if __name__ == "__main__":

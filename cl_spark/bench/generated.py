@@ -57,7 +57,9 @@ def generate(shape: Shape, directory: Path) -> Path:
     if (target / "_SUCCESS").exists():
         return target
     target.mkdir(parents=True, exist_ok=True)
-    neighbours = np.random.default_rng(shape.seed).integers(0, shape.classes, (shape.classes, shape.neighbours))
+    neighbours = np.random.default_rng(shape.seed).integers(
+        0, shape.classes, (shape.classes, shape.neighbours)
+    )
     bounds = np.linspace(0, shape.rows, shape.files + 1).astype(int)
     for number, (start, stop) in enumerate(pairwise(bounds.tolist())):
         rng = np.random.default_rng([shape.seed, number])
@@ -67,7 +69,9 @@ def generate(shape: Shape, directory: Path) -> Path:
             make = _listed if shape.top else _rows
             table = make(shape, rng, neighbours, first, min(first + step, stop))
             if writer is None:
-                writer = pq.ParquetWriter(target / f"part-{number:05}.parquet", table.schema, use_dictionary=["label"])
+                writer = pq.ParquetWriter(
+                    target / f"part-{number:05}.parquet", table.schema, use_dictionary=["label"]
+                )
             writer.write_table(table, row_group_size=shape.row_group)
         if writer is not None:
             writer.close()
@@ -93,7 +97,9 @@ def _rows(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start:
     return _table(shape, rng, neighbours, true, start, pa.array(probs.astype(shape.dtype).ravel()), classes)
 
 
-def _listed(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start: int, stop: int) -> pa.Table:
+def _listed(
+    shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start: int, stop: int
+) -> pa.Table:
     """The same with only the highest classes listed: the true one, its neighbours, and others no class of which repeats."""
     n, top = stop - start, shape.top
     true = _true_classes(shape, rng, n)
@@ -102,7 +108,9 @@ def _listed(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, star
     classes = np.concatenate([first, (true[:, None] + steps) % shape.classes], axis=1)
     logits = rng.standard_normal((n, top), dtype=np.float32)
     logits[:, 0] += rng.normal(shape.margin, 2.5, n).astype(np.float32)
-    logits[:, 1 : first.shape[1]] += rng.normal(shape.margin / 2, 2.5, (n, first.shape[1] - 1)).astype(np.float32)
+    logits[:, 1 : first.shape[1]] += rng.normal(shape.margin / 2, 2.5, (n, first.shape[1] - 1)).astype(
+        np.float32
+    )
     probs = np.exp(logits - logits.max(axis=1, keepdims=True))
     probs /= probs.sum(axis=1, keepdims=True)
     order = np.argsort(classes, axis=1, kind="stable")
@@ -111,7 +119,8 @@ def _listed(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, star
     repeated[:, 1:] = classes[:, 1:] == classes[:, :-1]
     kept = (~repeated).ravel()
     entries = pa.StructArray.from_arrays(
-        [pa.array(classes.ravel()[kept], pa.int32()), pa.array(probs.astype(shape.dtype).ravel()[kept])], ["class", "prob"]
+        [pa.array(classes.ravel()[kept], pa.int32()), pa.array(probs.astype(shape.dtype).ravel()[kept])],
+        ["class", "prob"],
     )
     return _table(shape, rng, neighbours, true, start, entries, (~repeated).sum(axis=1))
 
@@ -127,7 +136,9 @@ def _table(
 ) -> pa.Table:
     n = len(true)
     other = np.where(
-        rng.random(n) < 0.7, neighbours[true, rng.integers(0, shape.neighbours, n)], rng.integers(0, shape.classes, n)
+        rng.random(n) < 0.7,
+        neighbours[true, rng.integers(0, shape.neighbours, n)],
+        rng.integers(0, shape.classes, n),
     )
     labels = np.where(rng.random(n) < shape.noise, other, true)
     offsets = np.concatenate([[0], np.cumsum(np.broadcast_to(lengths, n))]).astype(np.int32)

@@ -56,8 +56,14 @@ def contestants(shape: Shape, against: str | None, only: Sequence[str]) -> list[
                 known.append(Contestant(name, [sys.executable, against, name], size))
     if unknown := set(only) - {contestant.name for contestant in known}:
         names = ", ".join(contestant.name for contestant in known)
-        raise ConfigurationError(f"only: there is no contestant {sorted(unknown)[0]!r} here; there are {names}")
-    return [contestant for contestant in known if (contestant.name in only if only else contestant.name not in ANSWERS)]
+        raise ConfigurationError(
+            f"only: there is no contestant {sorted(unknown)[0]!r} here; there are {names}"
+        )
+    return [
+        contestant
+        for contestant in known
+        if (contestant.name in only if only else contestant.name not in ANSWERS)
+    ]
 
 
 def race(
@@ -74,10 +80,17 @@ def race(
     for contestant in contestants:
         needed = (contestant.bytes_per_value or 0) * shape.rows * shape.classes
         if needed > 0.8 * memory:
-            results[contestant.name] = {"left out": f"needs about {needed / 2**30:.0f} GiB of {memory / 2**30:.0f} GiB"}
+            results[contestant.name] = {
+                "left out": f"needs about {needed / 2**30:.0f} GiB of {memory / 2**30:.0f} GiB"
+            }
             continue
         console.print(f"running {contestant.name} ...")
-        done = subprocess.run([*contestant.command, str(data), json.dumps(settings)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*contestant.command, str(data), json.dumps(settings)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise ClSparkError(f"{contestant.name} failed: {done.stderr[-2000:]}")
         results[contestant.name] = json.loads(done.stdout.splitlines()[-1])
@@ -116,10 +129,21 @@ def markdown(measured: dict[str, Any]) -> str:
 def show(measured: dict[str, Any], console: Console) -> None:
     """The measurements as a terminal table."""
     title = f"{measured['shape']['rows']:,} × {measured['shape']['classes']:,}"
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, padding=(0, 2, 0, 0))
-    left_out = {name: result["left out"] for name, result in measured["results"].items() if "left out" in result}
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    left_out = {
+        name: result["left out"] for name, result in measured["results"].items() if "left out" in result
+    }
     rows = [cells for cells in _cells(measured) if cells[0] not in left_out]
-    for i, heading in enumerate(("", *HEADINGS.values(), *MORE)):  # numbers are shown whole, headings in several lines
+    for i, heading in enumerate(
+        ("", *HEADINGS.values(), *MORE)
+    ):  # numbers are shown whole, headings in several lines
         widest = max(map(len, (*heading.split(), *(cells[i] for cells in rows))))
         table.add_column(heading, justify="right" if heading else "left", width=widest)
     for cells in rows:
@@ -138,7 +162,9 @@ def _cells(measured: dict[str, Any]) -> list[list[str]]:
             rows.append([name, result["left out"], *[""] * (len(HEADINGS) + len(MORE) - 1)])
             continue
         digits = {"cold": 1, "warm": 1}
-        shown = [f"{result[key]:.{digits.get(key, 0)}f}" if result.get(key) is not None else "" for key in HEADINGS]
+        shown = [
+            f"{result[key]:.{digits.get(key, 0)}f}" if result.get(key) is not None else "" for key in HEADINGS
+        ]
         ratio = f"{result['warm'] / floor:.2f}" if floor and result.get("warm") else ""
         rows.append([name, *shown, ratio, f"{result['issues']:,}" if "issues" in result else ""])
     return rows

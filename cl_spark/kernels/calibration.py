@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cl_spark.kernels import TINY
 
-Ints = NDArray[np.int64]
+Int64s = NDArray[np.int64]
 
 
-def round_preserving_sum(values: NDArray[np.float64]) -> Ints:
+def round_preserving_sum(values: NDArray[np.float64]) -> Int64s:
     """Round half to even, then move the entries with the largest remainders until the rounded sum is met.
 
     Where the sum must rise, the largest ``value - rounded`` are raised (ties: highest index first); where it must fall,
@@ -34,7 +34,7 @@ def round_preserving_sum(values: NDArray[np.float64]) -> Ints:
     return rounded.astype(np.int64)
 
 
-def scaled_total(given: Ints, true: Ints, count: Ints, class_counts: Ints) -> float:
+def scaled_total(given: Int64s, true: Int64s, count: Int64s, class_counts: Int64s) -> float:
     """Sum of all cells after row scaling: the label count, but for rounding in the last digits.
 
     Those digits decide between exactly tied remainders, so up to the size where a dense K×K matrix is allowed the sum is
@@ -47,7 +47,7 @@ def scaled_total(given: Ints, true: Ints, count: Ints, class_counts: Ints) -> fl
     return float((dense.T / rows * class_counts).T.sum())
 
 
-def classes_of(given: Ints) -> Iterator[slice]:
+def classes_of(given: Int64s) -> Iterator[slice]:
     """The slices of equal values in a sorted array."""
     starts = np.flatnonzero(np.r_[True, given[1:] != given[:-1]]) if len(given) else np.array([], dtype=int)
     for start, stop in zip(starts, np.r_[starts[1:], len(given)], strict=True):
@@ -59,7 +59,9 @@ DENSE_CLASSES = 2000
 its non-zero cells are, so that the work grows with the cells."""
 
 
-def rows_of(given: Ints, true: Ints, count: Ints, classes: int) -> Iterator[tuple[int, Ints, NDArray[np.float64]]]:
+def rows_of(
+    given: Int64s, true: Int64s, count: Int64s, classes: int
+) -> Iterator[tuple[int, Int64s, NDArray[np.float64]]]:
     """Each given class with its columns and their counts; its diagonal is among them, sorted by column."""
     for cells in classes_of(given):
         k, columns, counts = int(given[cells.start]), true[cells], count[cells].astype(np.float64)
@@ -74,7 +76,9 @@ def rows_of(given: Ints, true: Ints, count: Ints, classes: int) -> Iterator[tupl
         yield k, columns, counts
 
 
-def calibrated(given: Ints, true: Ints, count: Ints, class_counts: Ints, total: float) -> tuple[Ints, Ints, Ints]:
+def calibrated(
+    given: Int64s, true: Int64s, count: Int64s, class_counts: Int64s, total: float
+) -> tuple[Int64s, Int64s, Int64s]:
     """The calibrated confident joint, ``given`` sorted ascending, as non-zero cells ``given, true, count``.
 
     Args:
@@ -97,7 +101,9 @@ def calibrated(given: Ints, true: Ints, count: Ints, class_counts: Ints, total: 
     for k, columns, counts in rows_of(given, true, count, classes):
         in_all = counts[counts > 0].sum()
         # Zero cells keep remainder 0 and so are never moved.
-        rounded = round_preserving_sum(counts / max(in_all, TINY) * class_counts[k] / max(total, TINY) * examples)
+        rounded = round_preserving_sum(
+            counts / max(in_all, TINY) * class_counts[k] / max(total, TINY) * examples
+        )
         kept = np.flatnonzero(rounded)
         out_given.append(np.full(len(kept), k, dtype=np.int64))
         out_true.append(columns[kept].astype(np.int64))

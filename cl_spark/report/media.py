@@ -7,8 +7,16 @@ from cl_spark.errors import one_line
 
 LONGEST = 2_000
 """Characters of a text that are shown."""
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"BM": "bmp", b"RIFF": "webp"}
-_BEGINNINGS = {base64.b64encode(mark[: len(mark) // 3 * 3]).decode(): mark for mark in _SIGNATURES if len(mark) >= 3}
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"GIF8": "gif",
+    b"BM": "bmp",
+    b"RIFF": "webp",
+}
+_BEGINNINGS = {
+    base64.b64encode(mark[: len(mark) // 3 * 3]).decode(): mark for mark in _SIGNATURES if len(mark) >= 3
+}
 
 
 def shown(value: Any) -> dict[str, str]:
@@ -29,7 +37,10 @@ def shown(value: Any) -> dict[str, str]:
         return _of_text(value)
     fields = value.asDict() if hasattr(value, "asDict") else value
     if isinstance(fields, dict):
-        content = next((part for part in fields.values() if isinstance(part, bytes | bytearray) and _kind(bytes(part))), None)
+        content = next(
+            (part for part in fields.values() if isinstance(part, bytes | bytearray) and _kind(bytes(part))),
+            None,
+        )
         if content is not None:
             return _of_bytes(bytes(content))
     return {"text": "" if value is None else one_line(value)[:LONGEST]}
@@ -50,7 +61,9 @@ def _of_text(text: str) -> dict[str, str]:
     if text.startswith("data:image/"):
         return {"image": text}
     address = text.split("?")[0].lower()
-    if text.startswith(("https://", "http://")) and address.endswith((".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg")):
+    if text.startswith(("https://", "http://")) and address.endswith(
+        (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg")
+    ):
         return {"image": text}
     if any(text.startswith(beginning) for beginning in _BEGINNINGS):
         try:

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cl_spark import columns as c
 from cl_spark.errors import InputError, MissingDependencyError, OutputError, one_line
-from cl_spark.report.facts import Facts
 from cl_spark.report.media import shown
-from cl_spark.runs import Run
-from cl_spark.tables.source import is_path
+from cl_spark.tables import columns as c
+from cl_spark.tables.finished_run import Run
+from cl_spark.tables.input_table import is_path
+from cl_spark.tasks.label_audit.report_facts import Facts
 from cl_spark.version import __version__
 
 
@@ -57,7 +57,9 @@ def default_path(location: str, run_id: str) -> str:
         InputError: the results are no directory of this machine.
     """
     if not is_path(location) or ":" in location:
-        raise InputError(f"report: {location!r} is no directory of this machine; name the file the report goes to")
+        raise InputError(
+            f"report: {location!r} is no directory of this machine; name the file the report goes to"
+        )
     return f"{location.rstrip('/')}/reports/{run_id}.html"
 
 
@@ -71,7 +73,9 @@ def check_installed() -> None:
         import altair  # noqa: F401
         import vl_convert  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError(f"a report needs {error.name}: pip install 'cl_spark[report]'") from error
+        raise MissingDependencyError(
+            f"a report needs {error.name}: pip install 'cl_spark[report]'"
+        ) from error
 
 
 def page(facts: Facts) -> str:
@@ -79,7 +83,7 @@ def page(facts: Facts) -> str:
     check_installed()
     import vl_convert
 
-    from cl_spark.report.charts import charts
+    from cl_spark.tasks.label_audit.charts import charts
 
     environment = Environment(
         loader=PackageLoader("cl_spark.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -149,7 +153,11 @@ def tables(facts: Facts) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "columns": [
-                {"title": one_line(title), "kind": kind, **({"most": max(cells)} if kind in ("noise", "inverse") else {})}
+                {
+                    "title": one_line(title),
+                    "kind": kind,
+                    **({"most": max(cells)} if kind in ("noise", "inverse") else {}),
+                }
                 for title, kind, cells in columns
             ],
             "rows": [list(row) for row in zip(*(cells for _, _, cells in columns), strict=True)],
@@ -164,8 +172,16 @@ def about(facts: Facts) -> dict[str, str]:
     names = ("run_id", "started", "finished", "source", "source_version", "num_read")
     of_run = {name: facts.record[name] for name in names}
     versions = json.loads(facts.record["library_versions"] or "{}")
-    told = {name: value for name, value in facts.parameters.items() if value not in (None, [], {}, False) and name not in of_run}
-    return {name: _told(value) for name, value in {**of_run, "versions": versions, **told}.items() if value is not None}
+    told = {
+        name: value
+        for name, value in facts.parameters.items()
+        if value not in (None, [], {}, False) and name not in of_run
+    }
+    return {
+        name: _told(value)
+        for name, value in {**of_run, "versions": versions, **told}.items()
+        if value is not None
+    }
 
 
 def _told(value: Any) -> str:
@@ -183,8 +199,14 @@ def _column(frame: pd.DataFrame, name: str, title: str, kind: str) -> tuple[str,
 
 
 def _text(value: Any) -> str | int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else one_line(value)
+    return (
+        value
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+        else one_line(value)
+    )
 
 
 def _number(value: Any) -> float | int | None:
-    return None if value != value or value in (float("inf"), float("-inf")) else value  # NaN and infinity are no JSON
+    return (
+        None if value != value or value in (float("inf"), float("-inf")) else value
+    )  # NaN and infinity are no JSON

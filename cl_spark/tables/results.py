@@ -15,10 +15,10 @@ from pathlib import Path
 from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import columns as c
-from cl_spark.columns import quoted
 from cl_spark.errors import InputError, MissingDependencyError, OutputError
-from cl_spark.tables.source import SPARK_ERRORS, condition, identifier, is_path, reason, unreadable
+from cl_spark.tables import columns as c
+from cl_spark.tables.columns import quoted
+from cl_spark.tables.input_table import SPARK_ERRORS, condition, identifier, is_path, reason, unreadable
 from cl_spark.version import __version__
 
 ATTEMPTS = 8
@@ -119,7 +119,9 @@ class ResultTables:
         else:
             self._tried(table, lambda: self._made(table, named, run_id).overwrite(F.col(c.RUN_ID) == run_id))
 
-    def append_once(self, table: c.Table, rows: DataFrame, run_id: str, application: str, version: int) -> None:
+    def append_once(
+        self, table: c.Table, rows: DataFrame, run_id: str, application: str, version: int
+    ) -> None:
         """Rows added to those of the run in a Delta table, unless that batch of the application has been added already.
 
         Raises:
@@ -185,7 +187,9 @@ class ResultTables:
     def _definition(self, table: c.Table, rows: DataFrame) -> str:
         """SQL that makes a table, each column with its meaning."""
         meanings = {column.name: column.meaning for column in table.columns}
-        users = [column.meaning for column in table.columns if column.name.startswith("<")]  # ids come first, others last
+        users = [
+            column.meaning for column in table.columns if column.name.startswith("<")
+        ]  # ids come first, others last
         columns, meaning = [], users[0] if users else ""
         for field in rows.schema.fields:
             if field.name in meanings and field.name != c.RUN_ID:
@@ -216,7 +220,9 @@ class ResultTables:
         return OutputError(f"output: cannot write table {table.name!r} in {self.location!r}: {reason(error)}")
 
 
-_ODD_NAMES = "'delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5'"
+_ODD_NAMES = (
+    "'delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5'"
+)
 """What lets a Delta table hold columns of any name; older readers of Delta cannot read it."""
 
 

@@ -15,7 +15,7 @@ from importlib.resources import files
 import pandas as pd
 
 from cl_spark import AuditConfig, LabelAudit, read_run, run_audit
-from cl_spark.session import start_session
+from cl_spark.runs.session import start_session
 
 spark = start_session()  # the notebook's own session where it has one
 lake = tempfile.mkdtemp()  # on Databricks: a volume, such as "/Volumes/main/default/audits"
@@ -114,7 +114,9 @@ run.table("overlapping_classes").orderBy("joint_probability", ascending=False).l
 truth = predictions.select("id", "label", "true_label")
 wrong = truth.where("label <> true_label")
 hits = run.issues.join(wrong, "id").count()
-print(f"{hits} of {result.num_issues} issues are wrong labels; {hits} of {wrong.count()} wrong labels were found")
+print(
+    f"{hits} of {result.num_issues} issues are wrong labels; {hits} of {wrong.count()} wrong labels were found"
+)
 assert hits / result.num_issues > 0.8
 
 # COMMAND ----------

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from sklearn.datasets import load_digits
 
 from cl_spark import LabelAudit
-from cl_spark.session import start_session
+from cl_spark.runs.session import start_session
 
 spark = start_session()
 
@@ -36,14 +36,20 @@ spark = start_session()
 
 # COMMAND ----------
 
-sample = pd.read_parquet(files("cl_spark") / "sample" / "digits.parquet", columns=["id", "label", "true_label"])
+sample = pd.read_parquet(
+    files("cl_spark") / "sample" / "digits.parquet", columns=["id", "label", "true_label"]
+)
 sample["pixels"] = (load_digits().data / 16).tolist()  # the sample's ids are the positions in this data set
 digits = spark.createDataFrame(sample).withColumn("pixels", array_to_vector("pixels"))
 test = digits.where("id % 3 = 0").select("id", "pixels", "true_label").cache()
 fifth = F.col("id") % 5 == 0
-label = F.when(fifth & (F.col("label") == 3), 8).when(fifth & (F.col("label") == 4), 9).otherwise(F.col("label"))
+label = (
+    F.when(fifth & (F.col("label") == 3), 8).when(fifth & (F.col("label") == 4), 9).otherwise(F.col("label"))
+)
 train = digits.where("id % 3 <> 0").withColumn("label", label.cast("int")).cache()
-print(f"{train.count()} training images, {train.where('label <> true_label').count()} of them with a wrong label")
+print(
+    f"{train.count()} training images, {train.where('label <> true_label').count()} of them with a wrong label"
+)
 
 # COMMAND ----------
 
@@ -62,7 +68,9 @@ logistic = LogisticRegression(featuresCol="pixels", labelCol="label", maxIter=40
 def predicted(examples: DataFrame) -> DataFrame:
     """Each example with the probabilities of a model that has not seen it."""
     fold = F.pmod(F.hash("id"), F.lit(FOLDS))
-    parts = [logistic.fit(examples.where(fold != k)).transform(examples.where(fold == k)) for k in range(FOLDS)]
+    parts = [
+        logistic.fit(examples.where(fold != k)).transform(examples.where(fold == k)) for k in range(FOLDS)
+    ]
     return reduce(DataFrame.unionByName, parts).select("id", "label", "probability")
 
 
@@ -82,7 +90,9 @@ probabilities.limit(3).toPandas()
 
 # COMMAND ----------
 
-with LabelAudit(probabilities, pred_probs_col="probability") as audit:  # Spark ML's vectors are taken as they are
+with LabelAudit(
+    probabilities, pred_probs_col="probability"
+) as audit:  # Spark ML's vectors are taken as they are
     issues = audit.find_label_issues().toPandas()
     pairs = audit.health_summary().overlapping_classes.limit(4).toPandas()
     print(f"{len(issues)} of {audit.num_examples} labels look wrong")
@@ -103,8 +113,13 @@ pairs
 found = spark.createDataFrame(issues[["id", "suggested_label", "label_quality"]])
 pruned = train.join(found.select("id"), "id", "left_anti")
 sure = found.where("label_quality < 0.1").select("id", F.col("suggested_label").cast("int"))
-corrected = pruned.unionByName(train.join(sure, "id").withColumn("label", F.col("suggested_label")).drop("suggested_label"))
-scores = {name: accuracy(rows) for name, rows in {"as given": train, "pruned": pruned, "corrected": corrected}.items()}
+corrected = pruned.unionByName(
+    train.join(sure, "id").withColumn("label", F.col("suggested_label")).drop("suggested_label")
+)
+scores = {
+    name: accuracy(rows)
+    for name, rows in {"as given": train, "pruned": pruned, "corrected": corrected}.items()
+}
 pd.DataFrame({"labels": scores.keys(), "accuracy on the test set": scores.values()})
 
 # COMMAND ----------

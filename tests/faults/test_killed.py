@@ -16,11 +16,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import InputError, read_run
-from cl_spark import columns as c
-from cl_spark.config import AuditConfig
-from cl_spark.job import run_audit
-from cl_spark.runs import finished_runs
+from cl_spark.tables import columns as c
+from cl_spark.tables.finished_run import finished_runs
 from cl_spark.tables.results import ResultTables
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.task import run_audit
 from tests.frames import content
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,13 +49,27 @@ def kill(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
-def test_a_driver_killed_at_any_moment_leaves_no_half_run(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+def test_a_driver_killed_at_any_moment_leaves_no_half_run(
+    spark: SparkSession, tmp_path: Path, kind: str
+) -> None:
     options = {"predictions": SAMPLE, "format": kind, "slice_by": ["true_label"]}
     undisturbed = run_audit(spark, AuditConfig(**options, output=str(tmp_path / "undisturbed"), run_id="x"))
     expected, out = content(undisturbed.tables, "x"), str(tmp_path / "out")
     run_audit(spark, AuditConfig(**options, output=out, run_id="earlier", filter_by="predicted_neq_given"))
     tables, earlier = ResultTables(spark, out, kind), content(ResultTables(spark, out, kind), "earlier")
-    flags = ["--predictions", SAMPLE, "--format", kind, "--slice-by", "true_label", "--output", out, "--run-id", "x", "--quiet"]
+    flags = [
+        "--predictions",
+        SAMPLE,
+        "--format",
+        kind,
+        "--slice-by",
+        "true_label",
+        "--output",
+        out,
+        "--run-id",
+        "x",
+        "--quiet",
+    ]
     rng, killed, looks, whole = random.Random(kind), 0, 0, 14.0
     kills = KILLS if kind == "delta" else KILLS // 2
     for _ in range(3 * kills):
@@ -94,9 +108,9 @@ ON_A_CLUSTER = """
     import json, sys
     from pyspark.sql import SparkSession
     from pyspark import TaskContext
-    from cl_spark.config import AuditConfig
-    from cl_spark.job import run_audit
-    from cl_spark.steps import Steps
+    from cl_spark.tasks.label_audit.config import AuditConfig
+    from cl_spark.tasks.label_audit.task import run_audit
+    from cl_spark.runs.steps import Steps
 
     path, out, way = sys.argv[1:4]
     builder = SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.sql.shuffle.partitions", "4")
@@ -123,18 +137,24 @@ ON_A_CLUSTER = """
 
 def executors(process: subprocess.Popen[str]) -> list[int]:
     """Process ids of the executors a local cluster started."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True
+    ).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
     return [int(pid) for pid, session, command in rows
             if int(session) == process.pid and "CoarseGrainedExecutorBackend" in command and "java" in command]  # fmt: skip
 
 
 @pytest.mark.parametrize("way", ["killed", "retried"])
-def test_lost_executors_and_repeated_tasks_change_no_byte(spark: SparkSession, tmp_path: Path, way: str) -> None:
+def test_lost_executors_and_repeated_tasks_change_no_byte(
+    spark: SparkSession, tmp_path: Path, way: str
+) -> None:
     import pyspark
 
     spark.read.parquet(SAMPLE).createOrReplaceTempView("rows")
-    quiet = AuditConfig(predictions="rows", output=f"{tmp_path}/alone", format="parquet", run_id="x", slice_by=["true_label"])
+    quiet = AuditConfig(
+        predictions="rows", output=f"{tmp_path}/alone", format="parquet", run_id="x", slice_by=["true_label"]
+    )
     expected = content(run_audit(spark, quiet).tables, "x")
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(ON_A_CLUSTER))
@@ -162,10 +182,23 @@ def test_lost_executors_and_repeated_tasks_change_no_byte(spark: SparkSession, t
 def test_a_stream_killed_again_and_again_scores_each_row_once(spark: SparkSession, tmp_path: Path) -> None:
     df = spark.read.parquet(SAMPLE)
     where, out, checkpoint = f"{tmp_path}/in", f"{tmp_path}/out", f"{tmp_path}/checkpoint"
-    bad = df.limit(7).withColumns({"id": F.col("id") + 10_000, "label": F.lit(77).cast(df.schema["label"].dataType)})
+    bad = df.limit(7).withColumns(
+        {"id": F.col("id") + 10_000, "label": F.lit(77).cast(df.schema["label"].dataType)}
+    )
     df.unionByName(bad).repartition(24).write.format("delta").save(where)
     run_audit(spark, AuditConfig(predictions=SAMPLE, output=out, run_id="base"))
-    flags = [out, "--predictions", where, "--checkpoint", checkpoint, "--name", "s", "--until-read", "--files-per-batch", "2"]
+    flags = [
+        out,
+        "--predictions",
+        where,
+        "--checkpoint",
+        checkpoint,
+        "--name",
+        "s",
+        "--until-read",
+        "--files-per-batch",
+        "2",
+    ]
     rng, killed = random.Random(7), 0
     for _ in range(4 * STREAM_KILLS):
         process = started([COMMAND, "score-stream", *flags])
@@ -180,7 +213,8 @@ def test_a_stream_killed_again_and_again_scores_each_row_once(spark: SparkSessio
     assert process.returncode == 0, told
     tables = ResultTables(spark, out, "delta")
     scored, rejected = (
-        sorted(row.id for row in tables.read_run(table, "s").collect()) for table in (c.SCORED, c.SCORED_REJECTED)
+        sorted(row.id for row in tables.read_run(table, "s").collect())
+        for table in (c.SCORED, c.SCORED_REJECTED)
     )
     assert scored == list(range(1797))
     assert rejected == sorted(row.id for row in bad.collect())

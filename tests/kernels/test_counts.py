@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from cl_spark.kernels import counts
-from cl_spark.kernels.buckets import BUCKETS, buckets, highest
+from cl_spark.kernels import key_counts as counts
+from cl_spark.kernels.score_buckets import BUCKETS, buckets, highest
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 2**20])
 @pytest.mark.parametrize("spread", [3, 10**9])
-def test_counts_are_those_of_all_keys_together(monkeypatch: pytest.MonkeyPatch, at_once: int, spread: int) -> None:
+def test_counts_are_those_of_all_keys_together(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, spread: int
+) -> None:
     monkeypatch.setattr(counts, "AT_ONCE", at_once)
     rng = np.random.default_rng(1)
     parts = [rng.integers(-spread, spread, size) for size in (4, 0, 7, 1, 30)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cl_spark.kernels import evidence
+from cl_spark.kernels import row_evidence as evidence
 
 
 @pytest.mark.parametrize("table", [1, 7, 14, 21, 10_000])

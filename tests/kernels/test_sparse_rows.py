@@ -5,12 +5,14 @@ import pytest
 
 from cl_spark.kernels import calibration
 from cl_spark.kernels.calibration import calibrated
-from cl_spark.kernels.removal import removal_counts
+from cl_spark.kernels.removal_counts import removal_counts
 
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("wanted", [False, True])
-def test_rows_without_their_zeros_give_the_same_cells(seed: int, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_without_their_zeros_give_the_same_cells(
+    seed: int, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(seed)
     classes = int(rng.integers(2, 30))
     dense = rng.integers(0, 9, (classes, classes)) * (rng.random((classes, classes)) < 0.3)

@@ -43,7 +43,11 @@ def issues(labels: np.ndarray, probs: np.ndarray, filter_by: str, **options: Any
 def ranking(labels: np.ndarray, probs: np.ndarray, rank_by: str, adjust: bool) -> list[int]:
     with _quiet():
         return filter.find_label_issues(
-            labels, probs, n_jobs=1, return_indices_ranked_by=rank_by, rank_by_kwargs={"adjust_pred_probs": adjust}
+            labels,
+            probs,
+            n_jobs=1,
+            return_indices_ranked_by=rank_by,
+            rank_by_kwargs={"adjust_pred_probs": adjust},
         ).tolist()
 
 

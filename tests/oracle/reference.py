@@ -4,9 +4,9 @@ import numpy as np
 
 from cl_spark.kernels import EPS
 from cl_spark.kernels.calibration import calibrated, scaled_total
-from cl_spark.kernels.confident import NO_CLASS, confident_class
-from cl_spark.kernels.removal import removal_counts
-from cl_spark.kernels.scores import normalized_margin, self_confidence
+from cl_spark.kernels.confident_class import NO_CLASS, confident_class
+from cl_spark.kernels.quality_scores import normalized_margin, self_confidence
+from cl_spark.kernels.removal_counts import removal_counts
 
 
 def thresholds(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
@@ -62,11 +62,17 @@ def issues(labels: np.ndarray, probs: np.ndarray, filter_by: str, **options: obj
     if filter_by == "confident_learning":
         return _ids(off_diagonal & suspect)
     if filter_by.startswith("low_"):
-        score = self_confidence(labels, probs) if filter_by == "low_self_confidence" else normalized_margin(labels, probs)
+        score = (
+            self_confidence(labels, probs)
+            if filter_by == "low_self_confidence"
+            else normalized_margin(labels, probs)
+        )
         number = options.get("num_issues", int((off_diagonal & suspect).sum()))
         return set(np.argsort(score, kind="stable")[:number].tolist())
     if filter_by == "both":
-        return issues(labels, probs, "prune_by_class", **options) & issues(labels, probs, "prune_by_noise_rate", **options)
+        return issues(labels, probs, "prune_by_class", **options) & issues(
+            labels, probs, "prune_by_noise_rate", **options
+        )
     class_counts = np.bincount(labels, minlength=classes)
     joint = calibrate(raised_joint(labels, probs), class_counts)
     given, true = np.nonzero(joint)

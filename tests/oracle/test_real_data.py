@@ -62,13 +62,17 @@ def test_all_filters_flag_the_oracles_rows(spark: SparkSession, shared_data: Pat
         for filter_by, number in PUBLISHED[name].items():
             expected = oracle.issues(labels, probs, filter_by)
             assert len(expected) == number
-            assert ids(audit.find_label_issues(filter_by=filter_by)) == {int(row_ids[row]) for row in expected}, filter_by
+            assert ids(audit.find_label_issues(filter_by=filter_by)) == {
+                int(row_ids[row]) for row in expected
+            }, filter_by
 
 
 def test_cifar10_candidates_are_the_published_ones(spark: SparkSession, shared_data: Path) -> None:
     votes = pq.read_table(shared_data / "label-errors" / "cifar10_votes.parquet")["id"].to_pylist()
     with LabelAudit(spark.read.parquet(str(shared_data / "label-errors" / "cifar10_test.parquet"))) as audit:
-        issues = audit.find_label_issues(filter_by="low_normalized_margin", num_issues="off_diagonal_fraction")
+        issues = audit.find_label_issues(
+            filter_by="low_normalized_margin", num_issues="off_diagonal_fraction"
+        )
         assert len(votes) == 275
         assert ids(issues) == set(votes)
 
@@ -82,7 +86,9 @@ def test_mnist_candidates_are_the_100_lowest_margins(spark: SparkSession, shared
 
 
 @pytest.mark.parametrize("setting", PAPER)
-def test_the_papers_table_is_reproduced_to_its_digits(spark: SparkSession, shared_data: Path, setting: str) -> None:
+def test_the_papers_table_is_reproduced_to_its_digits(
+    spark: SparkSession, shared_data: Path, setting: str
+) -> None:
     path = shared_data / "cifar10-noise" / f"{setting}.parquet"
     table = pq.read_table(path, columns=["id", "label", "true_label"]).to_pandas().set_index("id")
     wrong = table.label != table.true_label
@@ -91,5 +97,10 @@ def test_the_papers_table_is_reproduced_to_its_digits(spark: SparkSession, share
             flagged = wrong.index.isin(ids(audit.find_label_issues(filter_by=filter_by)))
             hits = (flagged & wrong).sum()
             precision, recall = hits / flagged.sum(), hits / wrong.sum()
-            found = ((flagged == wrong).mean(), 2 * precision * recall / (precision + recall), precision, recall)
+            found = (
+                (flagged == wrong).mean(),
+                2 * precision * recall / (precision + recall),
+                precision,
+                recall,
+            )
             assert tuple(round(float(value), 2) for value in found) == printed, filter_by

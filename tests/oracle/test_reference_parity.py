@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cl_spark.kernels.scores import METHODS, adjusted
+from cl_spark.kernels.quality_scores import METHODS, adjusted
 from tests.oracle import cleanlab_oracle as oracle
 from tests.oracle import reference
 from tests.oracle.datasets import Data, datasets
@@ -26,9 +26,9 @@ SEVEN = (
 @given(datasets)
 def test_all_seven_filters_flag_the_same_rows(data: Data) -> None:
     for filter_by in SEVEN:
-        assert reference.issues(data.labels, data.probs, filter_by) == oracle.issues(data.labels, data.probs, filter_by), (
-            filter_by
-        )
+        assert reference.issues(data.labels, data.probs, filter_by) == oracle.issues(
+            data.labels, data.probs, filter_by
+        ), filter_by
 
 
 @often
@@ -55,7 +55,9 @@ def test_confident_joint_is_the_same_before_and_after_calibration(data: Data) ->
     joint = reference.raised_joint(data.labels, data.probs)
     assert np.array_equal(joint, oracle.confident_joint(data.labels, data.probs, calibrate=False))
     counts = np.bincount(data.labels, minlength=data.classes)
-    assert np.array_equal(reference.calibrate(joint, counts), oracle.confident_joint(data.labels, data.probs, calibrate=True))
+    assert np.array_equal(
+        reference.calibrate(joint, counts), oracle.confident_joint(data.labels, data.probs, calibrate=True)
+    )
 
 
 @often
@@ -99,7 +101,9 @@ def test_by_noise_rate_the_oracle_removes_the_numbers_from_the_suggested_class()
     off = {}
     for name, find in (("ours", reference.issues), ("theirs", oracle.issues)):
         rows = sorted(find(labels, probs, "prune_by_noise_rate", num_to_remove_per_class=wanted))
-        by_given, by_suggested = (np.bincount(of[rows], minlength=classes) for of in (labels, probs.argmax(axis=1)))
+        by_given, by_suggested = (
+            np.bincount(of[rows], minlength=classes) for of in (labels, probs.argmax(axis=1))
+        )
         off[name] = np.abs(by_given - wanted).sum(), np.abs(by_suggested - wanted).sum()
     # a row chosen for two pairs, or that agrees with its label, leaves a class a few short
     assert off["ours"][0] < off["ours"][1] / 2

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from pyspark.sql import SparkSession
 
 from cl_spark import LabelAudit
-from cl_spark.filters import FILTERS
+from cl_spark.classification.filters import FILTERS
 from tests.frames import by_class, dense, ids, predictions
 from tests.oracle import cleanlab_oracle as oracle
 from tests.oracle import reference
@@ -45,7 +45,9 @@ def test_every_answer_equals_the_oracles(spark: SparkSession, name: str) -> None
         _same_health(audit, labels, probs)
 
         for method in ("off_diagonal", "off_diagonal_calibrated"):
-            assert audit.num_label_issues(estimation_method=method) == oracle.num_issues(labels, probs, method)
+            assert audit.num_label_issues(estimation_method=method) == oracle.num_issues(
+                labels, probs, method
+            )
         joint = np.asfortranarray(reference.raised_joint(labels, probs))
         ours = audit.num_label_issues(estimation_method="off_diagonal_custom", confident_joint=joint)
         assert ours == oracle.num_issues(labels, probs, "off_diagonal_custom", confident_joint=joint)
@@ -71,8 +73,12 @@ def _same_noise(audit: LabelAudit, labels: np.ndarray, probs: np.ndarray) -> Non
             continue  # a class nothing is of: the oracle cannot solve it either
         if method == "cnt":
             np.testing.assert_allclose(dense(rates, "noise_rate", classes), np.nan_to_num(noise), atol=1e-9)
-            np.testing.assert_allclose(dense(rates, "inverse_noise_rate", classes).T, np.nan_to_num(inverse), atol=1e-9)
-        np.testing.assert_allclose(by_class(audit.noise_rates(method=method).prior, "prior"), prior, atol=1e-9)
+            np.testing.assert_allclose(
+                dense(rates, "inverse_noise_rate", classes).T, np.nan_to_num(inverse), atol=1e-9
+            )
+        np.testing.assert_allclose(
+            by_class(audit.noise_rates(method=method).prior, "prior"), prior, atol=1e-9
+        )
 
 
 def _same_health(audit: LabelAudit, labels: np.ndarray, probs: np.ndarray) -> None:
@@ -84,13 +90,18 @@ def _same_health(audit: LabelAudit, labels: np.ndarray, probs: np.ndarray) -> No
         "inverse_label_noise": "Inverse Label Noise",
         "label_quality": "Label Quality Score",
     }.items():
-        np.testing.assert_allclose(by_class(health.class_health, ours), theirs[column], atol=1e-9, err_msg=column)
+        np.testing.assert_allclose(
+            by_class(health.class_health, ours), theirs[column], atol=1e-9, err_msg=column
+        )
     assert health.overall_health == pytest.approx(oracle.overall_health(labels, probs), abs=1e-12)
     for asymmetric in (False, True):
         pairs = audit.health_summary(asymmetric=asymmetric).overlapping_classes.collect()
         expected = oracle.overlapping(labels, probs, asymmetric)
         probability = {
-            (row["Class Index A"], row["Class Index B"]): (row["Joint Probability"], row["Num Overlapping Examples"])
+            (row["Class Index A"], row["Class Index B"]): (
+                row["Joint Probability"],
+                row["Num Overlapping Examples"],
+            )
             for _, row in expected.iterrows()
             if row["Joint Probability"] > 0
         }
@@ -125,7 +136,9 @@ def test_numbers_to_remove_follow_the_given_class(spark: SparkSession) -> None:
         for filter_by in PRUNING:
             find = oracle if filter_by == "prune_by_class" else reference
             expected = find.issues(data.labels, data.probs, filter_by, num_to_remove_per_class=wanted)
-            assert ids(audit.find_label_issues(filter_by=filter_by, num_to_remove_per_class=wanted)) == expected
+            assert (
+                ids(audit.find_label_issues(filter_by=filter_by, num_to_remove_per_class=wanted)) == expected
+            )
 
 
 @pytest.mark.parametrize("rank_by", ["self_confidence", "normalized_margin", "confidence_weighted_entropy"])
@@ -144,7 +157,9 @@ def test_float_arrays_give_the_rows_of_their_doubles(spark: SparkSession) -> Non
     data = dataset(24, 300, 7, dtype="float32")
     with LabelAudit(predictions(spark, data.labels, data.probs, element="float")) as audit:
         for filter_by in FILTERS[:7]:
-            assert ids(audit.find_label_issues(filter_by=filter_by)) == oracle.issues(data.labels, data.probs, filter_by)
+            assert ids(audit.find_label_issues(filter_by=filter_by)) == oracle.issues(
+                data.labels, data.probs, filter_by
+            )
 
 
 def test_logits_are_audited_by_the_methods_that_do_not_depend_on_scale(spark: SparkSession) -> None:
@@ -162,4 +177,6 @@ def test_logits_are_audited_by_the_methods_that_do_not_depend_on_scale(spark: Sp
 def test_random_data_sets_flag_the_oracles_rows(spark: SparkSession, data: Data) -> None:
     with LabelAudit(predictions(spark, data.labels, data.probs, seed=data.seed)) as audit:
         for filter_by in FILTERS[:7]:
-            assert ids(audit.find_label_issues(filter_by=filter_by)) == oracle.issues(data.labels, data.probs, filter_by)
+            assert ids(audit.find_label_issues(filter_by=filter_by)) == oracle.issues(
+                data.labels, data.probs, filter_by
+            )

@@ -1,0 +1,143 @@
+"""The Spark session of a job or notebook: only these build one; the library takes its user's."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from cl_spark.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+_OURS = {
+    # Rows of many classes stay in the processor's cache and cross to Python in batches of megabytes, generated code is compiled
+    # once, the evidence is not worth compressing, and tables of K rows cross to Python in columns.
+    "spark.sql.parquet.columnarReaderBatchSize": "512",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
+    "spark.sql.codegen.cache.maxEntries": "2000",
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # PySpark else tells the JVM of the caller of each function: half of what crosses between the two.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+}
+_LOCAL = {
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
+    # A session of one machine: no more tasks than cores, and Delta's own bookkeeping in two tasks instead of fifty.
+    "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
+    "spark.databricks.delta.snapshotPartitions": "2",
+    # Python workers of this machine are spoken to without the network's delays (0.04 s a task).
+    "spark.python.unix.domain.socket.enabled": "true",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.enabled": "false",
+    "spark.log.level": "ERROR",
+    "spark.sql.session.timeZone": "UTC",
+}
+
+
+@contextmanager
+def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSession]":
+    """What `start_session` gives, stopped afterwards unless it was there before or is the platform's."""
+    if find_spec("pyspark") is not None:
+        from pyspark.sql import SparkSession
+
+        kept = SparkSession.getActiveSession() is not None or _on_databricks()
+    spark = start_session(conf, delta=delta)
+    try:
+        yield spark
+    finally:
+        if not kept:
+            spark.stop()
+
+
+def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) -> "SparkSession":
+    """The active session if there is one (a notebook, Databricks), else a new one.
+
+    Under spark-submit the cluster manager and its settings are the submitter's, on Databricks the platform's. Elsewhere, unless
+    ``spark.remote`` or ``spark.master`` say otherwise, it runs on all cores of this machine.
+
+    Args:
+        conf: settings of the user, which win.
+        delta: whether Delta tables are read or written.
+
+    Raises:
+        MissingDependencyError: PySpark, Java or Delta Lake is missing.
+
+    Example:
+        >>> start_session() is spark  # there is one already
+        True
+    """
+    if find_spec("pyspark") is None:
+        raise MissingDependencyError("PySpark is not installed: pip install 'cl_spark[spark,delta]'")
+    from pyspark.sql import SparkSession
+
+    conf, active = conf or {}, SparkSession.getActiveSession()
+    if active is None and _on_databricks():
+        active = SparkSession.builder.getOrCreate()
+    if active is not None:
+        for key, value in conf.items():
+            active.conf.set(key, value)
+        return active
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    remote = conf.get("spark.remote") or os.environ.get("SPARK_REMOTE")
+    builder = SparkSession.builder.appName("cl_spark")
+    settings = dict(conf)
+    if remote is None:
+        if not submitted:
+            _check_java()
+            os.environ.setdefault(
+                "PYSPARK_PYTHON", sys.executable
+            )  # workers run the Python that holds this package
+            settings = {"spark.master": os.environ.get("MASTER", "local[*]"), **settings}
+        settings = {**_OURS, **settings}
+        if settings.get("spark.master", "").startswith("local"):
+            settings = {**_LOCAL, **settings}
+        if delta:
+            settings = {**_DELTA, **settings}
+    for key, value in settings.items():
+        if key != "spark.remote":
+            builder = builder.config(key, value)
+    if remote is not None:
+        builder = builder.remote(remote)
+    elif delta and not submitted and not _delta_on_classpath():
+        if find_spec("delta") is None:
+            raise MissingDependencyError(
+                "Delta Lake is not installed: pip install 'cl_spark[delta]', or use --format parquet"
+            )
+        from delta import configure_spark_with_delta_pip
+
+        builder = configure_spark_with_delta_pip(builder)
+    return builder.getOrCreate()
+
+
+def _on_databricks() -> bool:
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
+def _check_java() -> None:
+    java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
+    if shutil.which(java) is None:
+        raise MissingDependencyError(
+            "Spark needs Java 17 or 21, and none is on PATH or in JAVA_HOME: install a JRE"
+        )
+
+
+def _delta_on_classpath() -> bool:
+    """Whether Spark's own defaults already name Delta's jars, as the setup script writes them."""
+    import pyspark
+
+    home = os.environ.get("SPARK_HOME") or os.path.dirname(pyspark.__file__)
+    defaults = os.path.join(
+        os.environ.get("SPARK_CONF_DIR") or os.path.join(home, "conf"), "spark-defaults.conf"
+    )
+    if os.path.exists(defaults):
+        with open(defaults, encoding="utf-8") as lines:
+            return any("delta" in line and line.startswith("spark.jars") for line in lines)
+    return False

@@ -1,0 +1,118 @@
+"""New rows scored by a finished run: its thresholds and joint are frozen, and judge a batch or a stream."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from cl_spark.errors import OutputError
+from cl_spark.runs.steps import Steps
+from cl_spark.tables import columns as c
+from cl_spark.tables.finished_run import read_run
+from cl_spark.tables.input_table import read_changes, read_source, read_stream
+from cl_spark.tables.results import ResultTables
+from cl_spark.tasks.label_audit.frozen import FrozenRun
+from cl_spark.tasks.label_audit.task import explained, new_name
+
+
+def score_new(
+    spark: SparkSession,
+    location: str,
+    predictions: str,
+    *,
+    run_id: str | None = None,
+    batch: str | None = None,
+    where: str | None = None,
+    changes_since: int | None = None,
+) -> tuple[str, int, int, int]:
+    """Score new rows with the frozen thresholds and joint of a finished run, into the tables `scored` and `scored_rejected`.
+
+    Args:
+        spark: the session.
+        location: where the run's tables are; the scores go there too.
+        predictions: a Parquet or Delta path, or a catalog table, with the columns the run's input had.
+        run_id: the run; default the latest.
+        batch: name of what is scored; the same name again replaces its rows. Default: the time.
+        where: a SQL condition on the rows, such as a partition.
+        changes_since: a version of a Delta table with change data feed: only rows inserted or updated from it on, as they are
+            now; later changes of a row win.
+
+    Returns:
+        The batch's name, and how many rows were scored, are issues, and were rejected.
+
+    Raises:
+        ClSparkError: the run, the rows or the output cannot be used.
+    """
+    batch = batch or new_name(datetime.now(timezone.utc))
+    steps = Steps(run_id=batch)
+    run = read_run(location, run_id, spark=spark)
+    frozen = FrozenRun.of(run)
+    if changes_since is None:
+        df = read_source(spark, predictions, "predictions").df
+    else:
+        df = read_changes(spark, predictions, changes_since, frozen.config.id_columns)
+    with explained(batch, steps), steps("scoring"):
+        df = df if where is None else df.where(where)
+        with frozen.scoring(df) as (scored, rejected):
+            run.tables.write_all({c.SCORED: scored, c.SCORED_REJECTED: rejected}, batch)
+        rows = run.tables.read_run(c.SCORED, batch)
+        counts = rows.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
+        return batch, counts[0], counts[1], run.tables.read_run(c.SCORED_REJECTED, batch).count()
+
+
+def score_stream(
+    spark: SparkSession,
+    location: str,
+    predictions: str,
+    checkpoint: str,
+    name: str,
+    *,
+    run_id: str | None = None,
+    files_per_batch: int | None = None,
+) -> Callable[[bool], StreamingQuery]:
+    """A stream that scores rows as they arrive with a frozen run, each exactly once, into the Delta table `scored`.
+
+    A batch is written under the stream's id and the batch's number, which Delta accepts once: killed and started again with its
+    checkpoint, the stream writes what was missing and nothing twice. A new checkpoint is a new stream.
+
+    Args:
+        spark: the session.
+        location: where the run's tables are, in Delta; the scores go there too.
+        predictions: a Delta path, or a directory of Parquet files, that rows are added to.
+        checkpoint: directory of the stream's progress, of its own.
+        name: the stream's name: the `run_id` of its rows.
+        run_id: the run; default the latest.
+        files_per_batch: read at most so many files at a time; default all that are there (Delta: 1,000).
+
+    Returns:
+        A function that starts it: with True it ends when all there is has been read, with False it goes on.
+
+    Raises:
+        ClSparkError: the run or the rows cannot be used.
+    """
+    run = read_run(location, run_id, spark=spark)
+    if run.tables.format != "delta":
+        raise OutputError(
+            f"output: a stream writes each row once to Delta only, and {location!r} holds parquet"
+        )
+    frozen = FrozenRun.of(run)
+
+    def each(rows: DataFrame, number: int) -> None:
+        stream = json.loads(rows.sparkSession.read.text(f"{checkpoint}/metadata").collect()[0][0])["id"]
+        tables = ResultTables(rows.sparkSession, location, "delta", predictions)
+        with frozen.scoring(rows) as (scored, rejected):
+            for table, found in ((c.SCORED, scored), (c.SCORED_REJECTED, rejected)):
+                tables.append_once(table, found, name, f"cl_spark {stream}", number)
+
+    source = read_stream(spark, predictions, files_per_batch)
+
+    def start(until_read: bool) -> StreamingQuery:
+        writer = (
+            source.writeStream.foreachBatch(each).queryName(name).option("checkpointLocation", checkpoint)
+        )
+        return (writer.trigger(availableNow=True) if until_read else writer).start()
+
+    return start
