@@ -2,10 +2,12 @@
 # MAGIC %md
 # MAGIC # Audit a Delta table in five minutes
 # MAGIC
-# MAGIC A table of handwritten digits: 1,797 images, each with a given label (some are wrong, on purpose) and the probabilities a
-# MAGIC model predicted for images it had not seen. We put it into a Delta table, audit it, and look at what was found.
+# MAGIC This notebook audits a table of 1,797 handwritten digits. Each has a given label, some of them wrong on purpose, and the
+# MAGIC probabilities that a model predicted without having seen the image. We put the table into Delta, audit it, and look at
+# MAGIC the label issues.
 # MAGIC
-# MAGIC On Databricks, first run `%pip install 'cl_spark[report]'`. Elsewhere: `pip install 'cl_spark[spark,delta,report]'`.
+# MAGIC The package is not published yet. On Databricks, install its wheel and `altair` and `vl-convert-python` for the report.
+# MAGIC Elsewhere, from a checkout: `pip install '.[spark,delta,report]'`.
 
 # COMMAND ----------
 
@@ -14,10 +16,9 @@ from importlib.resources import files
 
 import pandas as pd
 
-from cl_spark import AuditConfig, LabelAudit, read_run, run_audit
-from cl_spark.runs.session import start_session
+from cl_spark import AuditConfig, LabelAudit, read_run, run_audit, start_session
 
-spark = start_session()  # the notebook's own session where it has one
+spark = start_session()  # returns the notebook's own session if there is one
 lake = tempfile.mkdtemp()  # on Databricks: a volume, such as "/Volumes/main/default/audits"
 
 # COMMAND ----------
@@ -25,7 +26,7 @@ lake = tempfile.mkdtemp()  # on Databricks: a volume, such as "/Volumes/main/def
 # MAGIC %md
 # MAGIC ## The table
 # MAGIC
-# MAGIC It needs an id, a given label, and predicted probabilities. The sample ships with the package.
+# MAGIC An audit needs an id, a given label, and predicted probabilities. This sample ships with the package.
 
 # COMMAND ----------
 
@@ -39,8 +40,8 @@ predictions.select("id", "label", "pred_probs").limit(5).toPandas()
 # MAGIC %md
 # MAGIC ## The audit
 # MAGIC
-# MAGIC One call reads the table, finds the issues, and writes the result tables and a report. Running it again with the same
-# MAGIC `run_id` replaces that run and no other.
+# MAGIC One call reads the table, finds the issues, and writes the result tables and a report. If you run it again with the same
+# MAGIC `run_id`, it replaces that run and no other.
 
 # COMMAND ----------
 
@@ -48,7 +49,7 @@ config = AuditConfig(
     predictions=f"{lake}/predictions",
     output=f"{lake}/audit",
     run_id="first-look",
-    review_columns=["image"],  # goes with each issue, for the people who look at it
+    review_columns=["image"],  # copied to each issue, for the people who review it
     report=True,
 )
 result = run_audit(spark, config)
@@ -57,9 +58,10 @@ result
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was found
+# MAGIC ## The issues
 # MAGIC
-# MAGIC The issues are an ordinary table, most suspicious first. `suggested_label` is the class the model finds most probable.
+# MAGIC The issues are an ordinary table. Rank 1 is the most suspicious label. `suggested_label` is the class that the model finds
+# MAGIC most probable.
 
 # COMMAND ----------
 
@@ -70,7 +72,7 @@ issues.select("rank", "id", "given_label", "suggested_label", "label_quality").l
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC Seen beside their images (on Databricks, `display(issues)` does that too):
+# MAGIC Here they are with their images (on Databricks, `display(issues)` shows them too):
 
 # COMMAND ----------
 
@@ -91,13 +93,14 @@ HTML(
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Which classes suffer
+# MAGIC ## The worst classes
 # MAGIC
-# MAGIC Label noise is the share of a class's labels that are probably wrong. `overlapping_classes` names the pairs that are confused.
+# MAGIC `label_noise` is the estimated share of wrong labels among those of a class, and `class_quality` is 1 minus that share.
+# MAGIC `overlapping_classes` has the pairs of classes that are confused with each other.
 
 # COMMAND ----------
 
-run.table("class_health").orderBy("label_quality").limit(5).toPandas()
+run.table("class_health").orderBy("class_quality").limit(5).toPandas()
 
 # COMMAND ----------
 
@@ -106,8 +109,8 @@ run.table("overlapping_classes").orderBy("joint_probability", ascending=False).l
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The sample knows its true labels, so here we can check: how many of the issues are real, and how many of the wrong labels
-# MAGIC were found?
+# MAGIC The sample has the true labels too, so here we can check two things: how many issues are wrong labels, and how many wrong
+# MAGIC labels are issues.
 
 # COMMAND ----------
 
@@ -122,9 +125,10 @@ assert hits / result.num_issues > 0.8
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Asking more of the same data
+# MAGIC ## More questions about the same data
 # MAGIC
-# MAGIC `LabelAudit` answers further questions from what one scan of the data left in Spark's cache, and writes nothing.
+# MAGIC `LabelAudit` scans the data once and keeps a few numbers per row in Spark's cache. It answers all further questions from
+# MAGIC these, and writes nothing.
 
 # COMMAND ----------
 
