@@ -2,11 +2,12 @@
 # MAGIC %md
 # MAGIC # From model to clean labels
 # MAGIC
-# MAGIC We have images and labels, some of them wrong. We train a model with Spark ML, let it predict every image *out of sample*,
-# MAGIC audit the labels with those predictions, correct them, and train again. A test set whose labels are right says what that
-# MAGIC was worth.
+# MAGIC We have images and labels, some of them wrong. We train a model with Spark ML and let it predict every image *out of
+# MAGIC sample*. With these predictions we audit the labels, correct them, and train again. A test set with right labels shows
+# MAGIC whether the model got better.
 # MAGIC
-# MAGIC On Databricks, first run `%pip install cl_spark`. Elsewhere: `pip install 'cl_spark[spark,delta]' scikit-learn`.
+# MAGIC The package is not published yet. On Databricks, install its wheel. Elsewhere, from a checkout:
+# MAGIC `pip install '.[spark,delta]' scikit-learn`.
 
 # COMMAND ----------
 
@@ -20,8 +21,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from sklearn.datasets import load_digits
 
-from cl_spark import LabelAudit
-from cl_spark.runs.session import start_session
+from cl_spark import LabelAudit, start_session
 
 spark = start_session()
 
@@ -30,9 +30,9 @@ spark = start_session()
 # MAGIC %md
 # MAGIC ## Data
 # MAGIC
-# MAGIC Handwritten digits with the labels of the sample that ships with the package, 4 % of them flipped. To make it harder, we
-# MAGIC flip more in the training set: every fifth 3 becomes an 8, every fifth 4 a 9. A third of the images, with their true
-# MAGIC labels, is the test set.
+# MAGIC The images are handwritten digits, with the labels of the sample that ships with the package; 4 % of the labels are wrong.
+# MAGIC To make it harder, we change more labels of the training set: every fifth 3 becomes an 8, and every fifth 4 a 9. A third of
+# MAGIC the images, with their true labels, is the test set.
 
 # COMMAND ----------
 
@@ -56,8 +56,8 @@ print(
 # MAGIC %md
 # MAGIC ## Out-of-sample probabilities
 # MAGIC
-# MAGIC A model that has seen an example's label tends to believe it. So each fifth of the data is predicted by a model of the
-# MAGIC other four. The fold is a function of the id: the same rows whenever it is run.
+# MAGIC A model that has seen the label of an example tends to believe it. Therefore each fifth of the data is predicted by a model
+# MAGIC that was trained on the other four. The fold is a function of the id, so it is the same in every run.
 
 # COMMAND ----------
 
@@ -65,8 +65,8 @@ FOLDS = 5
 logistic = LogisticRegression(featuresCol="pixels", labelCol="label", maxIter=40, regParam=0.01)
 
 
-def predicted(examples: DataFrame) -> DataFrame:
-    """Each example with the probabilities of a model that has not seen it."""
+def predict_out_of_sample(examples: DataFrame) -> DataFrame:
+    """Predict each example with a model that has not seen it."""
     fold = F.pmod(F.hash("id"), F.lit(FOLDS))
     parts = [
         logistic.fit(examples.where(fold != k)).transform(examples.where(fold == k)) for k in range(FOLDS)
@@ -74,13 +74,13 @@ def predicted(examples: DataFrame) -> DataFrame:
     return reduce(DataFrame.unionByName, parts).select("id", "label", "probability")
 
 
-def accuracy(examples: DataFrame) -> float:
-    """Of a model trained on the examples, by the true labels of the test set."""
+def measure_accuracy(examples: DataFrame) -> float:
+    """Train a model on the examples, and return its accuracy on the true labels of the test set."""
     right = F.avg((F.col("prediction") == F.col("true_label")).cast("double"))
     return logistic.fit(examples).transform(test).select(right).first()[0]
 
 
-probabilities = predicted(train).cache()
+probabilities = predict_out_of_sample(train).cache()
 probabilities.limit(3).toPandas()
 
 # COMMAND ----------
@@ -92,7 +92,7 @@ probabilities.limit(3).toPandas()
 
 with LabelAudit(
     probabilities, pred_probs_col="probability"
-) as audit:  # Spark ML's vectors are taken as they are
+) as audit:  # a column of Spark ML vectors
     issues = audit.find_label_issues().toPandas()
     pairs = audit.health_summary().overlapping_classes.limit(4).toPandas()
     print(f"{len(issues)} of {audit.num_examples} labels look wrong")
@@ -101,12 +101,12 @@ pairs
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The pairs we spoilt come first: 3 and 8, 4 and 9.
+# MAGIC The pairs whose labels we changed come first: 3 and 8, 4 and 9.
 # MAGIC
 # MAGIC ## Correct, and train again
 # MAGIC
-# MAGIC Two ways: leave the issues out, or take the suggested label where the model is sure. People should look at issues before
-# MAGIC labels of value are changed; here the suggestions stand in for them.
+# MAGIC There are two ways: leave the issues out, or take the suggested label if the score of the given label is very low. If labels
+# MAGIC matter, people should look at the issues first. Here we take the suggestions as they are.
 
 # COMMAND ----------
 
@@ -117,7 +117,7 @@ corrected = pruned.unionByName(
     train.join(sure, "id").withColumn("label", F.col("suggested_label")).drop("suggested_label")
 )
 scores = {
-    name: accuracy(rows)
+    name: measure_accuracy(rows)
     for name, rows in {"as given": train, "pruned": pruned, "corrected": corrected}.items()
 }
 pd.DataFrame({"labels": scores.keys(), "accuracy on the test set": scores.values()})
