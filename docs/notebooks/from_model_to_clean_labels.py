@@ -90,9 +90,7 @@ probabilities.limit(3).toPandas()
 
 # COMMAND ----------
 
-with LabelAudit(
-    probabilities, pred_probs_col="probability"
-) as audit:  # a column of Spark ML vectors
+with LabelAudit(probabilities, pred_probs_col="probability") as audit:  # a column of Spark ML vectors
     issues = audit.find_label_issues().toPandas()
     pairs = audit.health_summary().overlapping_classes.limit(4).toPandas()
     print(f"{len(issues)} of {audit.num_examples} labels look wrong")
