@@ -1,15 +1,56 @@
-"""Airflow: audit the day's predictions; a failed gate fails the task at once, anything else is tried again.
+"""Airflow DAG: audit the predictions of a day.
 
-Needs `cl-spark` (or spark-submit, below) on the workers' PATH. The run is named after the day, so a retry or a backfill replaces
-its own rows and no others.
+A failed gate or an unusable input fails the task at once; after any other failure Airflow tries again. The run
+is named after the day, so a retry or a backfill replaces its own rows and no others. The workers need
+`cl-spark` on their PATH, or `spark-submit`: see COMMAND.
 """
+
+import subprocess
 
 import pendulum
 from airflow.exceptions import AirflowFailException
 from airflow.sdk import dag, task
 
 PREDICTIONS, OUTPUT = "/lake/predictions", "/lake/audits/vision"
-GATES_FAILED, UNUSABLE = 3, 2
+GATES = "overall_health >= 0.9,health_drop <= 0.01"
+# On YARN or Kubernetes, the task `audit` can instead run "spark-submit --master yarn --py-files cl_spark.zip
+# jobs/audit_labels.py" with the same arguments, but without the first, "audit".
+COMMAND = "cl-spark"
+UNUSABLE, GATES_FAILED = 2, 3  # exit codes after which another try would not help
+
+
+def run_command(*arguments: str) -> str:
+    """Run a command of cl-spark and return what it prints.
+
+    Raises:
+        AirflowFailException: a gate failed, or the configuration or input cannot be used.
+        CalledProcessError: the command failed for another reason, and another try may help.
+    """
+    done = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False)
+    print(done.stdout + done.stderr)
+    if done.returncode in (UNUSABLE, GATES_FAILED):
+        raise AirflowFailException(done.stderr.strip().splitlines()[-1])
+    done.check_returncode()
+    return done.stdout
+
+
+@task
+def validate() -> None:
+    """Check the first rows of the input."""
+    run_command("validate", "--predictions", PREDICTIONS, "--output", OUTPUT)
+
+
+@task
+def audit(ds: str | None = None) -> str:
+    """Audit the input and write tables and report."""
+    name = ["--run-id", str(ds), "--gates", GATES]
+    return run_command("audit", "--predictions", PREDICTIONS, "--output", OUTPUT, *name, "--report", "--json")
+
+
+@task
+def changes() -> str:
+    """Print how health and issues changed in the last week."""
+    return run_command("history", OUTPUT, "--last", "7", "--json")
 
 
 @dag(
@@ -21,34 +62,7 @@ GATES_FAILED, UNUSABLE = 3, 2
     tags=["data quality"],
 )
 def label_audit() -> None:
-    """Check, audit, and report what changed since the day before."""
-
-    def run(*arguments: str) -> str:
-        import subprocess
-
-        # On YARN or Kubernetes: ["spark-submit", "--master", "yarn", "--py-files", "cl_spark.zip", "jobs/audit_labels.py", ...]
-        done = subprocess.run(["cl-spark", *arguments], capture_output=True, text=True, check=False)
-        print(done.stdout + done.stderr)
-        if done.returncode in (GATES_FAILED, UNUSABLE):  # trying again would not help
-            raise AirflowFailException(done.stderr.strip().splitlines()[-1])
-        done.check_returncode()
-        return done.stdout
-
-    @task
-    def validate() -> None:
-        run("validate", "--predictions", PREDICTIONS, "--output", OUTPUT)
-
-    @task
-    def audit(ds: str | None = None) -> str:
-        gates = "overall_health >= 0.9,health_drop <= 0.01"
-        return run(
-            "audit", "--predictions", PREDICTIONS, "--output", OUTPUT, "--run-id", str(ds), "--gates", gates, "--report", "--json"
-        )
-
-    @task
-    def changes() -> str:
-        return run("history", OUTPUT, "--last", "7", "--json")
-
+    """Check the input, audit it, and report what changed."""
     validate() >> audit() >> changes()
 
 

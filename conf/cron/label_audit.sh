@@ -3,8 +3,9 @@
 #
 #   30 2 * * *  PREDICTIONS=/lake/predictions OUTPUT=/lake/audits/vision /opt/cl_spark/conf/cron/label_audit.sh
 #
-# SUBMIT is what runs the job: on YARN, "spark-submit --master yarn --py-files /opt/cl_spark/dist/cl_spark.zip" (made by
-# scripts/build_archive.py). MAIL, where it is set, is told of failures. Further arguments go to the audit.
+# SUBMIT is the command that runs the job: on YARN, "spark-submit --master yarn --py-files /opt/cl_spark/dist/cl_spark.zip"
+# (scripts/build_archive.py makes the archive). If MAIL is set, failures are sent to this address. Further arguments go to the
+# audit.
 set -uo pipefail
 home=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 : "${OUTPUT:?set OUTPUT to where the result tables go}"
@@ -14,13 +15,13 @@ day=$(date -u +%F)
 log=$logs/label_audit-$day.log
 mkdir -p "$logs"
 
-# One at a time: a night that takes longer than a day is not joined by the next.
+# One audit at a time: if a run takes longer than a day, the next one does not start beside it.
 exec 9> "$logs/label_audit.lock"
-flock --nonblock 9 || { echo "the audit before is still running" >&2; exit 1; }
+flock --nonblock 9 || { echo "the audit of an earlier night is still running" >&2; exit 1; }
 
 input=()
 [ -n "${PREDICTIONS:-}" ] && input=(--predictions "$PREDICTIONS")
-# The day names the run: started again, it replaces its own rows.
+# The day names the run: if it is started again, it replaces its own rows.
 # shellcheck disable=SC2086
 $submit "$home/jobs/audit_labels.py" "${input[@]}" --output "$OUTPUT" --run-id "$day" --json "$@" > "$log" 2>&1
 code=$?
