@@ -1,7 +1,7 @@
 """Airflow DAG: audit the predictions of a day.
 
-A failed gate or an unusable input fails the task at once; after any other failure Airflow tries again. The run
-is named after the day, so a retry or a backfill replaces its own rows and no others. The workers need
+A failed gate or an unusable input fails the task at once; after any other failure Airflow tries again. The
+run is named after the day, so a retry or a backfill replaces its own rows and no others. The workers need
 `cl-spark` on their PATH, or `spark-submit`: see COMMAND.
 """
 
