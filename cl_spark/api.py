@@ -1,7 +1,7 @@
-"""The audit as functions: each is one question to a `LabelAudit` of its own.
+"""The audit as functions: each asks one question of a `LabelAudit` of its own.
 
-For several questions about the same data make one `LabelAudit`: it scans the data once. The evidence behind a DataFrame
-returned here stays cached until that DataFrame is garbage collected.
+For several questions about the same data, make one `LabelAudit`: it scans the data once. The evidence behind
+a DataFrame that is returned here stays cached until that DataFrame is garbage-collected.
 """
 
 import weakref
@@ -18,8 +18,9 @@ from cl_spark.classification.noise import NoiseRates
 T = TypeVar("T")
 
 
-def _releasing(audit: LabelAudit, answer: T) -> T:
-    """The answer, whose end frees what the audit cached."""
+def _release_with(audit: LabelAudit, answer: T) -> T:
+    """Return an answer that releases the audit's cache when it is garbage-collected."""
+    # not at exit: Spark may have stopped by then, and takes its cache with it
     weakref.finalize(answer, audit.release).atexit = False
     return answer
 
@@ -43,12 +44,16 @@ def find_label_issues(
     min_examples_per_class: int = 1,
     num_issues: int | str | None = None,
 ) -> DataFrame:
-    """The examples of a table whose label is probably wrong, ranked: see `LabelAudit.find_label_issues`.
+    """Find the examples whose label is probably wrong, and rank them: see `LabelAudit.find_label_issues`.
+
+    The arguments are those of `LabelAudit` and of that method.
 
     Example:
         >>> issues = find_label_issues(df)
-        >>> issues.columns
-        ['id', 'given_label', 'suggested_label', 'label_quality', 'self_confidence', 'normalized_margin', 'rank']
+        >>> issues.columns[:4]
+        ['id', 'given_label', 'suggested_label', 'label_quality']
+        >>> issues.columns[4:]
+        ['self_confidence', 'normalized_margin', 'rank']
     """
     audit = LabelAudit(
         df,
@@ -70,17 +75,17 @@ def find_label_issues(
         min_examples_per_class=min_examples_per_class,
         num_issues=num_issues,
     )
-    return _releasing(audit, issues)
+    return _release_with(audit, issues)
 
 
 def label_quality_scores(
     df: DataFrame, *, method: str = "self_confidence", adjust_pred_probs: bool = False, **columns: Any
 ) -> DataFrame:
-    """A label quality score for every row: see `LabelAudit.label_quality_scores`.
+    """Score the label of every example: see `LabelAudit.label_quality_scores`.
 
     Args:
-        df: the table.
-        method: the score.
+        df: one row per example.
+        method: the label quality score.
         adjust_pred_probs: score adjusted probabilities.
         columns: id_col, label_col, pred_probs_col, class_names and others, as for `LabelAudit`.
 
@@ -89,7 +94,8 @@ def label_quality_scores(
         ['id', 'given_label', 'predicted_label', 'label_quality']
     """
     audit = LabelAudit(df, **columns)
-    return _releasing(audit, audit.label_quality_scores(method=method, adjust_pred_probs=adjust_pred_probs))
+    scores = audit.label_quality_scores(method=method, adjust_pred_probs=adjust_pred_probs)
+    return _release_with(audit, scores)
 
 
 def confident_thresholds(df: DataFrame, **columns: Any) -> DataFrame:
@@ -104,14 +110,14 @@ def confident_thresholds(df: DataFrame, **columns: Any) -> DataFrame:
 
 
 def confident_joint(df: DataFrame, *, calibrate: bool = True, **columns: Any) -> DataFrame:
-    """The confident joint as non-zero cells: see `LabelAudit.confident_joint`.
+    """Non-zero cells of the confident joint: see `LabelAudit.confident_joint`.
 
     Example:
         >>> confident_joint(df, calibrate=False).columns
         ['given_label', 'true_label', 'count']
     """
     audit = LabelAudit(df, **columns)
-    return _releasing(audit, audit.confident_joint(calibrate=calibrate))
+    return _release_with(audit, audit.confident_joint(calibrate=calibrate))
 
 
 def noise_rates(df: DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseRates:
@@ -122,7 +128,7 @@ def noise_rates(df: DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseR
         ['class', 'prior']
     """
     audit = LabelAudit(df, **columns)
-    return _releasing(audit, audit.noise_rates(method=method))
+    return _release_with(audit, audit.noise_rates(method=method))
 
 
 def num_label_issues(
@@ -132,7 +138,7 @@ def num_label_issues(
     confident_joint: ArrayLike | None = None,
     **columns: Any,
 ) -> int:
-    """Estimated number of label issues: see `LabelAudit.num_label_issues`.
+    """Estimate the number of label issues: see `LabelAudit.num_label_issues`.
 
     Example:
         >>> num_label_issues(df) >= 0
@@ -143,11 +149,11 @@ def num_label_issues(
 
 
 def health_summary(df: DataFrame, *, asymmetric: bool = False, **columns: Any) -> HealthSummary:
-    """Health of classes, pairs and the whole: see `LabelAudit.health_summary`.
+    """Health of each class, of pairs of classes, and of the dataset: see `LabelAudit.health_summary`.
 
     Example:
         >>> 0 <= health_summary(df).overall_health <= 1
         True
     """
     audit = LabelAudit(df, **columns)
-    return _releasing(audit, audit.health_summary(asymmetric=asymmetric))
+    return _release_with(audit, audit.health_summary(asymmetric=asymmetric))
