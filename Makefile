@@ -33,7 +33,7 @@ lint: setup ## run the checks of .pre-commit-config.yaml
 docs: setup ## write the generated pages and notebooks, and build the site
 	$(PYTHON) scripts/document.py
 	$(PYTHON) scripts/make_notebooks.py
-	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true .venv/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true .venv/bin/mkdocs build --strict --site-dir artifacts/site
 
 bench: setup ## measure an audit of 200,000 x 1,000 beside reading the files and cleanlab
 	$(PYTHON) scripts/bench.py
