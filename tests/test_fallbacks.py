@@ -79,7 +79,9 @@ def test_rows_that_scalars_cannot_settle_are_examined(spark: SparkSession, scans
 def test_rows_whose_runners_up_are_not_listed_are_examined(
     spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch, keep_array_below: float
 ) -> None:
-    monkeypatch.setattr(predictions, "LISTING", ListingPolicy(most=0, keep_array_below=keep_array_below))
+    monkeypatch.setattr(
+        predictions, "LISTING", ListingPolicy(max_listed=0, keep_array_below=keep_array_below)
+    )
     same_issues(spark, flat())
     assert scans
 
@@ -99,7 +101,7 @@ def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(
     for other in others:
         same_issues(spark, other, ("prune_by_noise_rate", "both"))
     monkeypatch.setattr(
-        predictions, "LISTING", ListingPolicy(most=0)
+        predictions, "LISTING", ListingPolicy(max_listed=0)
     )  # no runner-up is known, so no bound is good
     for other in others:
         same_issues(spark, other, ("prune_by_noise_rate", "both"))

@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark import LabelAudit
 from cl_spark.classification.confident_joint import count_cells
-from cl_spark.evidence.blocks import PARTS, unpack_blocks
+from cl_spark.evidence.blocks import PARTS
+from cl_spark.evidence.packing import unpack_blocks
 from cl_spark.tables import columns as c
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
@@ -157,8 +158,8 @@ def test_no_array_column_follows_the_evidence_projection(
     predictions(spark, labels, probs).write.parquet(str(tmp_path / "predictions"))
     with LabelAudit(spark.read.parquet(str(tmp_path / "predictions"))) as audit:
         kept = sum(
-            len(block.kept)
-            for block in unpack_blocks(audit._scan.evidence[0].select(*PARTS).toArrow().to_batches())
+            len(block.kept.rows)
+            for block in unpack_blocks(audit._scan.evidence[0].select("rows", *PARTS).toArrow().to_batches())
         )
         assert 0 < kept < audit.num_examples / 2
         answers = {
@@ -185,6 +186,6 @@ def test_no_array_column_follows_the_evidence_projection(
             assert carriers
             assert all(f"AS {c.PROBS}" in line for line in projected), "arrays come from the input alone"
             if name in ("scores", "joint"):
-                assert not any("arrays" in line for line in lines if "InMemoryTableScan" in line), (
+                assert not any("kept" in line for line in lines if "InMemoryTableScan" in line), (
                     f"{name} reads kept arrays"
                 )

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from cl_spark.kernels.arrays import Float64s, Int64s
 from cl_spark.tables import columns as c
 
 DRIVER_CELLS = 4_000_000
@@ -23,9 +23,8 @@ TASK_CELLS = 500_000
 GROUPS = 256
 """Into how many groups of whole given classes a table on the cluster is cut for a kernel."""
 
-Kernel = Callable[[pd.DataFrame], pd.DataFrame]
+CellKernel = Callable[[pd.DataFrame], pd.DataFrame]
 
-Int64s = NDArray[np.int64]
 
 CountKernel = Callable[[Int64s, Int64s, Int64s], tuple[Int64s, Int64s, Int64s]]
 """(given, true, count) of the cells of whole given classes -> (given, true, value) of the cells that come of them."""
@@ -42,7 +41,7 @@ class CellTable:
     num_classes: int
     frame: pd.DataFrame | DataFrame
 
-    def per_given_class(self, kernel: Kernel, schema: str) -> "CellTable":
+    def per_given_class(self, kernel: CellKernel, schema: str) -> "CellTable":
         """The cells the kernel makes of all cells of whole given classes, sorted by (given, true)."""
 
         def sorted_kernel(cells: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +120,7 @@ class CellTable:
             return int(frame[value].sum())
         return int(frame.agg(F.coalesce(F.sum(value), F.lit(0))).collect()[0][0])
 
-    def totals(self, by: str, value: str, *, diagonal: bool = False) -> NDArray[np.float64]:
+    def totals(self, by: str, value: str, *, diagonal: bool = False) -> Float64s:
         """(K,) sums of a value column by given or true class, over all cells or the diagonal only."""
         frame = self.where(f"{c.GIVEN} == {c.TRUE}").frame if diagonal else self.frame
         if isinstance(frame, pd.DataFrame):

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -15,18 +14,17 @@ from cl_spark.classification.cells import CellTable
 from cl_spark.evidence.blocks import Block, Source
 from cl_spark.evidence.prob_formats import ProbFormat, map_rows
 from cl_spark.kernels import EPS
+from cl_spark.kernels.arrays import Float64s, Int32s, Int64s, Ints
 from cl_spark.kernels.calibration import DENSE_CLASSES, calibrated, scaled_total
 from cl_spark.kernels.confident_class import NO_CLASS, confident_class
-from cl_spark.kernels.key_counts import counted
+from cl_spark.kernels.key_counts import count_keys
 from cl_spark.tables import columns as c
 
 UNSETTLED = -2
 """Confident class of a row that the evidence cannot settle: its array must be looked at."""
 
 
-def find_confident_classes(
-    block: Block, thresholds: NDArray[np.float64], prob_format: ProbFormat
-) -> NDArray[np.int32]:
+def find_confident_classes(block: Block, thresholds: Float64s, prob_format: ProbFormat) -> Int32s:
     """The confident class of each row of the evidence, -1 for none, or `UNSETTLED`.
 
     Why that is exact. If the highest probability reaches the threshold of the predicted class (less the slack), that is in the
@@ -37,7 +35,6 @@ def find_confident_classes(
     """
     if block.confident is not None:
         return block.confident
-    assert block.listed is not None
     least, lowest = thresholds - EPS, float(thresholds.min()) - EPS
     max_prob = block.max_prob.astype(np.float64)
     found = np.where(max_prob >= least[block.predicted], block.predicted, UNSETTLED).astype(np.int32)
@@ -45,38 +42,36 @@ def find_confident_classes(
     settled = open_rows & ((max_prob < lowest) | (block.unlisted_max_prob.astype(np.float64) < lowest))
     found[settled] = NO_CLASS
     entries = block.listed
-    member = settled[entries.row] & (entries.value.astype(np.float64) >= least[entries.class_index])
+    member = settled[entries.row] & (entries.prob.astype(np.float64) >= least[entries.class_index])
     row, of_class = entries.row[member], entries.class_index[member]
     found[row] = of_class
     several = np.bincount(row, minlength=len(block)) > 1
     found[several] = block.predicted[several]
-    if block.kept is not None and block.arrays is not None:
-        asked = np.flatnonzero(found[block.kept] == UNSETTLED)
-        found[block.kept[asked]] = find_confident_in_arrays(
-            block.arrays.take(pa.array(asked)), thresholds, prob_format
+    if (kept := block.parts.kept) is not None:
+        asked = np.flatnonzero(found[kept.rows] == UNSETTLED)
+        found[kept.rows[asked]] = find_confident_in_arrays(
+            kept.arrays.take(pa.array(asked)), thresholds, prob_format
         )
     return found
 
 
-def find_confident_in_arrays(
-    arrays: pa.Array, thresholds: NDArray[np.float64], prob_format: ProbFormat
-) -> NDArray[np.int32]:
+def find_confident_in_arrays(arrays: pa.Array, thresholds: Float64s, prob_format: ProbFormat) -> Int32s:
     """The confident class of each row whose array is given."""
     return map_rows(prob_format, arrays, len(thresholds), lambda _, probs: confident_class(probs, thresholds))
 
 
 def count_cells(
-    source: Source, thresholds: NDArray[np.float64], prob_format: ProbFormat, parts: Sequence[str]
+    source: Source, thresholds: Float64s, prob_format: ProbFormat, parts: Sequence[str]
 ) -> DataFrame:
     """How many rows of the evidence there are of each given class, confident class, and whether the row is a suspect."""
     kinds = len(thresholds) - UNSETTLED
 
-    def keys(block: Block) -> NDArray[np.int64]:
+    def keys(block: Block) -> Int64s:
         confident = find_confident_classes(block, thresholds, prob_format).astype(np.int64) - UNSETTLED
         return np.asarray((block.given.astype(np.int64) * kinds + confident) * 2 + block.suspects)
 
     def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-        key, rows = counted(map(keys, blocks))
+        key, rows = count_keys(map(keys, blocks))
         pair, is_suspect = np.divmod(key, 2)
         given, confident = np.divmod(pair, kinds)
         columns = [given, confident + UNSETTLED, is_suspect.astype(bool), rows]
@@ -100,7 +95,7 @@ class ConfidentJoint:
     """
 
     counted: CellTable
-    class_counts: NDArray[np.int64]
+    class_counts: Int64s
     persist: Callable[[DataFrame], DataFrame]
 
     @cached_property
@@ -145,7 +140,7 @@ def _total_and_off(cells: CellTable) -> tuple[int, int]:
     return cells.total(c.COUNT), cells.where(f"{c.GIVEN} != {c.TRUE}").total(c.COUNT)
 
 
-def calibrate_cells(cells: CellTable, class_counts: NDArray[np.int64]) -> CellTable:
+def calibrate_cells(cells: CellTable, class_counts: Int64s) -> CellTable:
     """A joint of counts, calibrated: each given class's cells scaled to its examples and rounded (SEMANTICS 3)."""
     if isinstance(cells.frame, pd.DataFrame) and cells.num_classes <= DENSE_CLASSES:
         frame = cells.frame
@@ -158,7 +153,7 @@ def calibrate_cells(cells: CellTable, class_counts: NDArray[np.int64]) -> CellTa
     return cells.from_counts(partial(calibrated, class_counts=class_counts, total=total), c.COUNT)
 
 
-def from_dense(spark: SparkSession, joint: NDArray[np.integer]) -> CellTable:
+def from_dense(spark: SparkSession, joint: Ints) -> CellTable:
     """A caller's K×K confident joint as cells."""
     given, true = np.nonzero(joint)
     frame = pd.DataFrame({c.GIVEN: given, c.TRUE: true, c.COUNT: joint[given, true].astype(np.int64)})

@@ -7,14 +7,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from cl_spark.evidence.blocks import Block, Source, ddl
-from cl_spark.kernels.key_counts import counted
-from cl_spark.kernels.row_evidence import Bools
-from cl_spark.kernels.score_buckets import BUCKETS, buckets, highest
+from cl_spark.evidence.blocks import Block, Source
+from cl_spark.evidence.packing import ddl
+from cl_spark.kernels.arrays import Bools, Float64s, Int64s
+from cl_spark.kernels.key_counts import count_keys
+from cl_spark.kernels.score_buckets import BUCKETS, bucket_scores, bucket_upper_bounds
 from cl_spark.tables import columns as c
 
 GROUP, QUOTA, BUCKET, SUSPECT = "_group", "_quota", "_bucket", "_suspect"
@@ -24,8 +24,6 @@ _OF_ENTRIES = {GROUP: "bigint", c.SCORE: "double", QUOTA: "bigint", SUSPECT: "bo
 FEW = 1_000_000
 """Up to this many rows, sorting them is quicker than another pass to learn which to sort."""
 
-Int64s = NDArray[np.int64]
-Float64s = NDArray[np.float64]
 
 Candidates = tuple[Int64s, Int64s, Float64s]
 """Of a block: (group, row, score) of each entry that may be chosen. A row may have entries in several groups."""
@@ -117,7 +115,7 @@ class CutFinder:
             for block in blocks:
                 group, row, score = pick(block)
                 more = {GROUP: group, c.SCORE: score, QUOTA: quotas[group], SUSPECT: block.suspects[row]}
-                yield block.frame(row, names, more)
+                yield block.to_batch(row, names, more)
 
         found = source(kernel, ddl({**self.row_types, **_OF_ENTRIES}), ("ids", *parts))
         return self._first(found).select(*names, GROUP, c.SCORE, SUSPECT)
@@ -152,10 +150,10 @@ class CutFinder:
     ) -> Cuts:
         def keys(block: Block) -> Int64s:
             group, _, score = entries(block)
-            return group * BUCKETS + buckets(score) + BUCKETS // 2
+            return group * BUCKETS + bucket_scores(score) + BUCKETS // 2
 
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-            key, times = counted(map(keys, blocks))
+            key, times = count_keys(map(keys, blocks))
             group, place = np.divmod(key, BUCKETS)
             columns = list(map(pa.array, (group, place - BUCKETS // 2, times)))
             yield pa.RecordBatch.from_arrays(columns, names=[GROUP, BUCKET, "_rows"])
@@ -182,7 +180,7 @@ class CutFinder:
         number, within, last = np.zeros_like(quotas), np.zeros_like(quotas), np.full(len(quotas), -np.inf)
         edge[told[GROUP]], number[told[GROUP]] = told[BUCKET], told["_number"]
         within[told[GROUP]] = told["_number"] - told["_before"]
-        last[told[GROUP]] = highest(edge[told[GROUP]])
+        last[told[GROUP]] = bucket_upper_bounds(edge[told[GROUP]])
 
         return Cuts(last, number, partial(self._fetched, source, entries, parts, suspects_only, edge, within))
 
@@ -203,7 +201,7 @@ class CutFinder:
             for block in blocks:
                 group, row, score = entries(block)
                 bucket, wanted = (
-                    buckets(score),
+                    bucket_scores(score),
                     block.suspects if suspects_only else np.ones(len(block), dtype=bool),
                 )
                 sure = np.zeros(len(block), dtype=bool)
@@ -216,7 +214,7 @@ class CutFinder:
                     QUOTA: np.concatenate([np.zeros(size, dtype=np.int64), within[group[at_edge]]]),
                     SUSPECT: np.concatenate([np.ones(size, dtype=bool), (wanted & ~sure)[of_edge]]),
                 }
-                yield block.frame(np.concatenate([before, of_edge]), names, more)
+                yield block.to_batch(np.concatenate([before, of_edge]), names, more)
 
         found = self.persist(source(kernel, ddl({**self.row_types, **_OF_ENTRIES}), ("ids", *parts)))
         at_edge = (

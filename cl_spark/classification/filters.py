@@ -3,49 +3,27 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 
 from cl_spark.classification.cells import CellTable
 from cl_spark.classification.cuts import QUOTA, Candidates, CutFinder
+from cl_spark.classification.thresholds import MarginBounds
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block, Source
 from cl_spark.evidence.prob_formats import DenseProbs, ProbFormat
 from cl_spark.kernels import EPS
+from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s, Ints
 from cl_spark.kernels.removal_counts import removal_counts
-from cl_spark.kernels.row_evidence import Bools
 from cl_spark.tables import columns as c
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST, "off_diagonal")
 ESTIMATES = ("off_diagonal", "off_diagonal_calibrated", "off_diagonal_fraction", "off_diagonal_custom")
-
-
-@dataclass(frozen=True)
-class MarginBounds:
-    """The lowest score that rows of each given class may have for a class they do not list; (K,) each.
-
-    Attributes:
-        suspect: of the suspects without their array.
-        other: of the rows that are no suspects.
-    """
-
-    suspect: NDArray[np.float64]
-    other: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], num_classes: int) -> "MarginBounds":
-        """The bounds in the aggregated rows of accepted examples."""
-        found = np.full((2, num_classes), np.inf)
-        for row in rows:
-            found[:, row[c.GIVEN]] = row["_without_array"], row["_other"]
-        return cls(*found)
 
 
 @dataclass(frozen=True)
@@ -96,7 +74,7 @@ class FilterOptions:
             elif self.num_issues < 0:
                 raise ConfigurationError(f"num_issues={self.num_issues!r} must not be negative")
 
-    def remove_vector(self, num_classes: int) -> NDArray[np.int64] | None:
+    def remove_vector(self, num_classes: int) -> Int64s | None:
         """`num_to_remove_per_class` as an array of K numbers."""
         if self.num_to_remove_per_class is None:
             return None
@@ -113,7 +91,7 @@ class FilterOptions:
         return wanted.astype(np.int64)
 
 
-def removals(calibrated: CellTable, class_counts: NDArray[np.int64], options: FilterOptions) -> CellTable:
+def removals(calibrated: CellTable, class_counts: Int64s, options: FilterOptions) -> CellTable:
     """Removal counts by (given, true): the class's own on the diagonal, the pair's off it."""
     wanted = options.remove_vector(calibrated.num_classes)
     kernel = partial(
@@ -127,7 +105,7 @@ def removals(calibrated: CellTable, class_counts: NDArray[np.int64], options: Fi
 
 
 def lowest_scores(
-    source: Source, chooser: CutFinder, score: Callable[[Block], NDArray[np.float64]], number: int
+    source: Source, chooser: CutFinder, score: Callable[[Block], Float64s], number: int
 ) -> DataFrame:
     """The given number of rows with the lowest score over the whole table."""
 
@@ -138,7 +116,7 @@ def lowest_scores(
     return chooser.lowest(source, entries, np.array([number]))
 
 
-def pruned_by_class(source: Source, chooser: CutFinder, quotas: NDArray[np.int64]) -> DataFrame:
+def pruned_by_class(source: Source, chooser: CutFinder, quotas: Int64s) -> DataFrame:
     """Suspects among the rows with the lowest self-confidence of each given class, as many as the class is to lose.
 
     Non-suspects take their places in the count too: the agreement rule drops them only afterwards.
@@ -188,7 +166,7 @@ def pruned_by_noise_rate(
     Returns:
         The rows, in parts that may overlap.
     """
-    parts = ("listed", "arrays")
+    parts = ("listed", "kept")
     given, quotas = pairs[c.GIVEN].to_numpy(), pairs[QUOTA].to_numpy(dtype=np.int64)
     limit, waiting = np.full(len(pairs), np.inf), np.ones(len(pairs), dtype=bool)
     tiers = [(source, np.minimum(bounds.suspect, np.maximum(bounds.other, -EPS)))]
@@ -216,7 +194,7 @@ def pruned_by_noise_rate(
     return flagged
 
 
-Valued = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]
+Valued = tuple[Int64s, Int64s, Floats]
 """(pair, row, value) each."""
 
 
@@ -236,17 +214,17 @@ class Pairs:
 
     num_classes: int
     prob_format: ProbFormat
-    key: NDArray[np.int64]
-    number: NDArray[np.int64]
-    limit: NDArray[np.float64]
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
+    key: Int64s
+    number: Int64s
+    limit: Float64s
+    starts: Int64s
+    sizes: Int64s
 
     @staticmethod
     def of(
         pairs: pd.DataFrame,
         some: Bools,
-        limit: NDArray[np.float64],
+        limit: Float64s,
         prob_format: ProbFormat,
         num_classes: int,
     ) -> "Pairs":
@@ -264,34 +242,30 @@ class Pairs:
             sizes,
         )
 
-    def among(
-        self, given: NDArray[Any], row: NDArray[Any], of_class: NDArray[Any], value: NDArray[Any]
-    ) -> Valued:
+    def among(self, given: Int32s, row: Int64s, of_class: Ints, value: Floats) -> Valued:
         """Those that are of a pair: which one, row, value."""
         key = given.astype(np.int64) * self.num_classes + of_class
         place = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
         inside = self.key[place] == key
         return place[inside], row[inside], value[inside]
 
-    def all_of(self, block: Block, kept: NDArray[np.int64]) -> Valued:
+    def all_of(self, block: Block, kept: Int64s) -> Valued:
         """All pairs of rows whose arrays are kept: which one, row, value."""
-        assert block.kept is not None
-        given = block.given[block.kept[kept]]
+        given = block.given[block.kept.rows[kept]]
         sizes = self.sizes[given]
         at = np.repeat(kept, sizes)
         of_pair = np.repeat(self.starts[given] - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(at))
         return (
             of_pair,
-            block.kept[at],
-            self.prob_format.values_at(block.arrays, at, self.key[of_pair] % self.num_classes),
+            block.kept.rows[at],
+            self.prob_format.values_at(block.kept.arrays, at, self.key[of_pair] % self.num_classes),
         )
 
-    def above_own(self, prob_format: DenseProbs, block: Block, kept: NDArray[np.int64]) -> Valued:
+    def above_own(self, prob_format: DenseProbs, block: Block, kept: Int64s) -> Valued:
         """The same of classes above the given label."""
-        assert block.kept is not None
-        assert block.arrays is not None
-        rows = block.kept[kept]
-        arrays = block.arrays if len(rows) == len(block.kept) else block.arrays.take(pa.array(kept))
+        rows, arrays = block.kept.rows[kept], block.kept.arrays
+        if len(rows) < len(arrays):
+            arrays = arrays.take(pa.array(kept))
         at, of_class, value = prob_format.above(arrays, block.self_confidence[rows], self.num_classes)
         return self.among(block.given[rows[at]], rows[at], of_class, value)
 
@@ -302,8 +276,6 @@ def entries_of_pairs(block: Block, *, pairs: Pairs, suspects_only: bool) -> Cand
     All pairs of a row whose array is at hand, else those it lists, and its predicted class. Of arrays whose classes above the
     label are all that is asked, one comparison finds them; not of sparse ones, where classes that are absent may be above it.
     """
-    assert block.listed is not None
-    assert block.kept is not None
     wanted = pairs.sizes[block.given] > 0
     if suspects_only:
         wanted &= block.suspects
@@ -312,10 +284,10 @@ def entries_of_pairs(block: Block, *, pairs: Pairs, suspects_only: bool) -> Cand
     listed = np.flatnonzero(asked[block.listed.row])
     row = np.concatenate([max_prob, block.listed.row[listed]])
     of_class = np.concatenate([block.predicted[max_prob], block.listed.class_index[listed]])
-    value = np.concatenate([block.max_prob[max_prob], block.listed.value[listed]])
+    value = np.concatenate([block.max_prob[max_prob], block.listed.prob[listed]])
     told = pairs.among(block.given[row], row, of_class, value)
 
-    kept = np.flatnonzero(wanted[block.kept])
+    kept = np.flatnonzero(wanted[block.kept.rows])
     if suspects_only and isinstance(pairs.prob_format, DenseProbs):
         at_hand = pairs.above_own(pairs.prob_format, block, kept)
     else:

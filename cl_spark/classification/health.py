@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.classification.cells import CellTable
 from cl_spark.evidence.blocks import Block, Source
-from cl_spark.kernels.key_counts import counted
-from cl_spark.kernels.row_evidence import Bools
+from cl_spark.kernels.arrays import Bools, Float64s, Int64s
+from cl_spark.kernels.key_counts import count_keys
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 
@@ -57,9 +56,7 @@ def worst_classes(classes: DataFrame, rows: int = 10) -> list[tuple[object, floa
     return [(row[0], row[1]) for row in worst.collect()]
 
 
-def class_health(
-    joint: CellTable, class_counts: NDArray[np.int64], thresholds: NDArray[np.float64]
-) -> pd.DataFrame:
+def class_health(joint: CellTable, class_counts: Int64s, thresholds: Float64s) -> pd.DataFrame:
     """Health of each class index, from the joint as counts: K rows, worst first.
 
     Shares are taken of whole numbers, so they carry no rounding of sums. A class no row carries has noise 0, quality 1.
@@ -111,14 +108,14 @@ RANGES = 20
 def spread(source: Source, low: float, high: float) -> DataFrame:
     """Examples of each given class by range of self-confidence, of `RANGES` from ``low`` to ``high``."""
 
-    def keys(block: Block) -> NDArray[np.int64]:
+    def keys(block: Block) -> Int64s:
         position = np.floor((block.self_confidence.astype(np.float64) - low) / (high - low) * RANGES).astype(
             np.int64
         )
         return np.asarray(block.given.astype(np.int64) * RANGES + np.minimum(position, RANGES - 1))
 
     def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-        key, rows = counted(map(keys, blocks))
+        key, rows = count_keys(map(keys, blocks))
         given, position = np.divmod(key, RANGES)
         yield pa.RecordBatch.from_arrays(
             list(map(pa.array, (given, position, rows))), names=[c.GIVEN, "_range", c.EXAMPLES]
@@ -176,7 +173,6 @@ def slice_counts(
 
     def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
         for block in blocks:
-            assert block.ids is not None
             flags = pa.array(wrong(block).astype(np.int64))
             for i, name in enumerate(slices):
                 table = pa.table({"value": block.ids.column(name), "wrong": flags})

@@ -16,15 +16,16 @@ from cl_spark.classification import confident_joint as joints
 from cl_spark.classification import filters, health, noise, scores
 from cl_spark.classification.cells import CellTable
 from cl_spark.classification.cuts import FEW, QUOTA, CutFinder
-from cl_spark.classification.filters import FilterOptions, MarginBounds
+from cl_spark.classification.filters import FilterOptions
 from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.noise import NoiseRates
 from cl_spark.classification.ranking import add_rank
 from cl_spark.classification.scan import Scan
 from cl_spark.classification.thresholds import ClassStatistics, final_reasons
 from cl_spark.errors import ConfigurationError, one_line
-from cl_spark.evidence.blocks import Block, Source, ddl
+from cl_spark.evidence.blocks import Block, Source
 from cl_spark.evidence.labels import join_labels
+from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.storage import Storage
 from cl_spark.evidence.validity import REASONS, RejectionReason
@@ -444,7 +445,7 @@ class LabelAudit:
                     [REASONS.get(RejectionReason(code)) for code in range(len(RejectionReason))]
                 ).take(pa.array(codes[refused]))
                 row = batch.column(c.ROW).filter(pa.array(refused))
-                yield found.frame(refused, list(types), {c.REASON: reasons, c.ROW: row})
+                yield found.to_batch(refused, list(types), {c.REASON: reasons, c.ROW: row})
 
         return self.predictions.scan(kernel, ddl(types), self._scan.repeated, source=True).select(*columns)
 
@@ -474,7 +475,7 @@ class LabelAudit:
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
             for block in blocks:
                 some = block.where(block.suspects) if suspects_only else block
-                yield some.frame(np.arange(len(some)), list(types), {c.LABEL_QUALITY: score(some)})
+                yield some.to_batch(np.arange(len(some)), list(types), {c.LABEL_QUALITY: score(some)})
 
         return source(kernel, ddl({**types, c.LABEL_QUALITY: "double"}), ("ids",))
 
@@ -517,7 +518,7 @@ class LabelAudit:
         if key not in self._pruned:
             chooser, bounds = (
                 self._chooser(few=self._scan.few_suspects),
-                MarginBounds.of(self._scan.aggregated[1], self.num_classes),
+                self._scan.aggregated.margin_bounds,
             )
             prob_format, sources = (
                 self.predictions.prob_format,

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from cl_spark.classification.cells import CellTable
 from cl_spark.errors import ConfigurationError
 from cl_spark.kernels import TINY
+from cl_spark.kernels.arrays import Float64s, Int64s
 from cl_spark.kernels.calibration import DENSE_CLASSES
 from cl_spark.tables import columns as c
 
@@ -73,7 +73,7 @@ def _raw(calibrated: CellTable, highest: float = HIGHEST_RATE) -> CellTable:
     return calibrated.per_given_class(kernel, _SCHEMA)
 
 
-def prior(calibrated: CellTable, class_counts: NDArray[np.int64], method: str = "cnt") -> NDArray[np.float64]:
+def prior(calibrated: CellTable, class_counts: Int64s, method: str = "cnt") -> Float64s:
     """(K,) prior of the true classes.
 
     Args:
@@ -113,7 +113,7 @@ def prior(calibrated: CellTable, class_counts: NDArray[np.int64], method: str = 
     return np.asarray(estimate / estimate.sum(), dtype=np.float64)
 
 
-def _solved(rates: CellTable, observed: NDArray[np.float64]) -> NDArray[np.float64]:
+def _solved(rates: CellTable, observed: Float64s) -> Float64s:
     if not isinstance(rates.frame, pd.DataFrame) or rates.num_classes > DENSE_CLASSES:
         raise ConfigurationError(
             f"method='eqn' solves a dense system of {rates.num_classes} classes; the limit is {DENSE_CLASSES}: use 'cnt'"

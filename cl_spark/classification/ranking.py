@@ -29,7 +29,7 @@ def add_rank(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few:
 
 
 def bucket(score: Column) -> Column:
-    """A whole number that never falls as the score rises, as `kernels.buckets` gives it: fine steps near 0.
+    """A whole number that never falls as the score rises, as `score_buckets.bucket_scores` gives it: fine steps near 0.
 
     Any such function makes the ranks exact; this one only decides how few rows are sorted together.
     """

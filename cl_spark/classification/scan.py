@@ -6,20 +6,26 @@ from functools import cached_property, reduce
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 
 from cl_spark.classification import confident_joint as joints
 from cl_spark.classification.cells import DRIVER_CELLS, CellTable
 from cl_spark.classification.confident_joint import ConfidentJoint
 from cl_spark.classification.cuts import FEW
-from cl_spark.classification.thresholds import RANGE, ClassStatistics, class_aggregates, class_statistics
+from cl_spark.classification.thresholds import (
+    ClassAggregates,
+    ClassStatistics,
+    ClassSummary,
+    class_aggregates,
+    class_statistics,
+)
 from cl_spark.errors import ConfigurationError
-from cl_spark.evidence.blocks import SCHEMA, Block, Kernel, Source, ddl, map_blocks, pack_blocks
+from cl_spark.evidence.blocks import Block, KeptArrays, Kernel, Source
 from cl_spark.evidence.ids import find_repeated_ids, ranges_are_disjoint
+from cl_spark.evidence.packing import PACKED_SCHEMA, ddl, map_blocks, pack_blocks
 from cl_spark.evidence.predictions import Predictions
+from cl_spark.kernels.arrays import Bools, Float64s
 from cl_spark.kernels.confident_class import NO_CLASS
-from cl_spark.kernels.row_evidence import Bools
 from cl_spark.tables import columns as c
 
 
@@ -40,7 +46,7 @@ class Scan:
     given_thresholds: Sequence[float] | None
 
     @cached_property
-    def _read(self) -> tuple[DataFrame, list[Row]]:
+    def _read(self) -> tuple[DataFrame, ClassAggregates]:
         """The evidence of the rows each by itself, and what is aggregated of it."""
         packed = self.persist(self.predictions.evidence())
         return packed, class_aggregates(packed, self.predictions.listing)
@@ -48,23 +54,26 @@ class Scan:
     @cached_property
     def repeated(self) -> DataFrame | None:
         """The ids that several rows share; None if there are none."""
-        packed, rows = self._read
-        ranges = [(row["first"], row["last"], row["examples"]) for row in rows if row[c.REJECTION] == RANGE]
-        if not self.check_ids or (ranges and ranges_are_disjoint(ranges)):
+        if not self.check_ids:
+            return None
+        packed, aggregates = self._read
+        if self.predictions.whole_id is not None and ranges_are_disjoint(packed):
             return None
         types = self.predictions.id_types
 
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
             for block in blocks:
-                yield block.frame(np.arange(len(block)), list(types))
+                yield block.to_batch(np.arange(len(block)), list(types))
 
-        few = sum(row.examples for row in rows if row[c.REJECTION] != RANGE) <= FEW
         return find_repeated_ids(
-            map_blocks(packed, kernel, ddl(types), ("ids",)), list(types), self.persist, few=few
+            map_blocks(packed, kernel, ddl(types), ("ids",)),
+            list(types),
+            self.persist,
+            few=aggregates.num_rows <= FEW,
         )
 
     @cached_property
-    def evidence(self) -> tuple[DataFrame, list[Row]]:
+    def evidence(self) -> tuple[DataFrame, ClassAggregates]:
         """The same, rows with the id of others refused."""
         if self.repeated is None:
             return self._read
@@ -72,8 +81,8 @@ class Scan:
         return packed, class_aggregates(packed, self.predictions.listing)
 
     @cached_property
-    def aggregated(self) -> tuple[ClassStatistics, list[Row]]:
-        """The statistics, and what is aggregated of the accepted rows."""
+    def aggregated(self) -> ClassSummary:
+        """Statistics of the classes, and bounds of the margins."""
         may_be_empty = self.given_thresholds is not None
         return class_statistics(self.evidence[1], self.predictions.known_classes, may_be_empty=may_be_empty)
 
@@ -85,10 +94,10 @@ class Scan:
     @property
     def statistics(self) -> ClassStatistics:
         """Counts and exact sums of the self-confidences per class, and rows refused by reason: a value that merges."""
-        return self.aggregated[0]
+        return self.aggregated.statistics
 
     @cached_property
-    def thresholds(self) -> NDArray[np.float64]:
+    def thresholds(self) -> Float64s:
         """(K,) confident thresholds.
 
         Raises:
@@ -131,13 +140,13 @@ class Scan:
     def confident_parts(self) -> Sequence[str]:
         """What of the evidence confident classes are read from: arrays, which are many bytes, only where suspects are open."""
         is_open = f"{c.CONFIDENT} == {joints.UNSETTLED} and _suspect"
-        return ("listed", "arrays") if self._listed_cells.where(is_open).total(c.COUNT) else ("listed",)
+        return ("listed", "kept") if self._listed_cells.where(is_open).total(c.COUNT) else ("listed",)
 
     @cached_property
     def _settled_cells(self) -> CellTable:
         """What the evidence tells of the confident joint, and how many rows it leaves open."""
         parts = self.confident_parts
-        return self._counted_cells(self.blocks, parts) if "arrays" in parts else self._listed_cells
+        return self._counted_cells(self.blocks, parts) if "kept" in parts else self._listed_cells
 
     def _counted_cells(self, source: Source, parts: Sequence[str]) -> CellTable:
         return self._cells(joints.count_cells(source, self.thresholds, self.predictions.prob_format, parts))
@@ -164,21 +173,18 @@ class Scan:
         def examined(blocks: Iterator[Block]) -> Iterator[Block]:
             for block in blocks:
                 rows = (
-                    joints.find_confident_classes(replace(block, arrays=None), thresholds, prob_format)
+                    joints.find_confident_classes(
+                        replace(block, parts=replace(block.parts, kept=None)), thresholds, prob_format
+                    )
                     == joints.UNSETTLED
                 )
-                rows &= ~(block.suspects & listing.keeps(block.self_confidence, block.length))
+                rows &= ~(block.suspects & listing.keeps_array(block.self_confidence, block.num_probs))
                 found = block.where(rows)
-                assert found.arrays is not None
-                confident = joints.find_confident_in_arrays(found.arrays, thresholds, prob_format)
-                yield replace(
-                    found,
-                    confident=confident,
-                    kept=np.zeros(0, dtype=np.int64),
-                    arrays=found.arrays.slice(0, 0),
-                )
+                confident = joints.find_confident_in_arrays(found.kept.arrays, thresholds, prob_format)
+                none = KeptArrays(np.zeros(0, dtype=np.int64), found.kept.arrays.slice(0, 0))
+                yield replace(found, confident=confident, parts=replace(found.parts, kept=none))
 
-        return self.persist(self.arrays()(lambda blocks: pack_blocks(examined(blocks)), SCHEMA, ()))
+        return self.persist(self.arrays()(lambda blocks: pack_blocks(examined(blocks)), PACKED_SCHEMA, ()))
 
     @property
     def settled(self) -> list[Source]:
@@ -220,7 +226,7 @@ class Scan:
 
         def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
             for block in blocks:
-                yield block.frame(chosen(block), list(types))
+                yield block.to_batch(chosen(block), list(types))
 
         return reduce(
             DataFrame.unionByName, [source(kernel, ddl(types), ("ids", *parts)) for source in sources]

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.prob_formats import ProbFormat, map_rows
+from cl_spark.kernels.arrays import Float64s
 from cl_spark.kernels.quality_scores import METHODS, adjusted
 from cl_spark.tables import columns as c
 
-Score = Callable[[Block], NDArray[np.float64]]
+Score = Callable[[Block], Float64s]
 """A label quality score of the rows of a block."""
 
 
@@ -25,7 +25,7 @@ def margin() -> Column:
     return (F.col(c.EVIDENCE_SELF_CONFIDENCE).cast("double") - best_other.cast("double") + 1) / 2
 
 
-def margins(block: Block) -> NDArray[np.float64]:
+def margins(block: Block) -> Float64s:
     """The same of a block."""
     best_other = np.where(block.predicted != block.given, block.max_prob, block.second_max_prob).astype(
         np.float64
@@ -33,7 +33,7 @@ def margins(block: Block) -> NDArray[np.float64]:
     return np.asarray((block.self_confidence.astype(np.float64) - best_other + 1) / 2)
 
 
-def self_confidences(block: Block) -> NDArray[np.float64]:
+def self_confidences(block: Block) -> Float64s:
     """The self-confidence of each row of a block."""
     return block.self_confidence.astype(np.float64)
 
@@ -80,15 +80,15 @@ def add_issue_flag(scores: DataFrame, issues: DataFrame, id_columns: Sequence[st
 
 
 def array_scores(
-    method: str, adjust_pred_probs: bool, thresholds: NDArray[np.float64], prob_format: ProbFormat
+    method: str, adjust_pred_probs: bool, thresholds: Float64s, prob_format: ProbFormat
 ) -> Score:
     """What scores blocks that hold the array of every row."""
     score, classes = METHODS[method], len(thresholds)
 
-    def scored(block: Block) -> NDArray[np.float64]:
-        def kernel(rows: slice, probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    def scored(block: Block) -> Float64s:
+        def kernel(rows: slice, probs: Float64s) -> Float64s:
             return score(block.given[rows], adjusted(probs, thresholds) if adjust_pred_probs else probs)
 
-        return map_rows(prob_format, block.arrays, classes, kernel)
+        return map_rows(prob_format, block.kept.arrays, classes, kernel)
 
     return scored

@@ -3,23 +3,22 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.errors import EmptyTableError, InputError, SingleClassError
-from cl_spark.evidence.blocks import Block, ddl, map_blocks
-from cl_spark.evidence.ids import IdRange
+from cl_spark.evidence.blocks import Block
+from cl_spark.evidence.packing import ddl, map_blocks
 from cl_spark.evidence.validity import REASONS, RejectionReason
 from cl_spark.kernels import EPS
+from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int8s, Int64s
 from cl_spark.kernels.fixed_point import LIMB, exact_mean
-from cl_spark.kernels.row_evidence import Bools, ListingPolicy
-from cl_spark.tables import columns as c
+from cl_spark.kernels.row_evidence import ListingPolicy
 
 Sums = tuple[int, int, int, int]
 """Of one class: examples, and the three limbs of the sum of their self-confidences."""
@@ -67,7 +66,7 @@ class ClassStatistics:
         )
 
     @property
-    def class_counts(self) -> NDArray[np.int64]:
+    def class_counts(self) -> Int64s:
         """(K,) examples per given label."""
         counts = np.zeros(self.num_classes, dtype=np.int64)
         for k, (examples, *_) in self.sums.items():
@@ -89,7 +88,7 @@ class ClassStatistics:
         """Whether every self-confidence is at least 0 and no value is above 1 (plus 1e-6); else they are scores."""
         return self.lowest >= 0 and self.highest <= 1 + EPS
 
-    def thresholds(self) -> NDArray[np.float64]:
+    def thresholds(self) -> Float64s:
         """(K,) confident thresholds: the mean self-confidence of the class's examples.
 
         A class no label carries gets a threshold nothing reaches: 2 for probabilities, infinity for scores. For
@@ -102,137 +101,205 @@ class ClassStatistics:
         return thresholds
 
 
-RANGE = -1
-"""What stands in place of a refusal in rows that tell of the ids of a block: at least `first`, at most `last`."""
+@dataclass(frozen=True)
+class MarginBounds:
+    """Lower bounds on ``p_given - p_other`` over the classes that rows of each given class do not list; (K,) each.
 
-_KEYS = {c.REJECTION: "int", c.LENGTH: "int", c.GIVEN: "int", "first": "bigint"}
+    Attributes:
+        suspect: of the suspects without a kept array.
+        other: of the rows that are no suspects.
+    """
+
+    suspect: Float64s
+    other: Float64s
+
+
+class ClassAggregate(NamedTuple):
+    """Sums over the usable rows of one given class that have the same number of probabilities.
+
+    Attributes:
+        num_probs: how many probabilities each row has.
+        given: given class.
+        examples: how many rows there are.
+        whole: sum of the first limbs of their self-confidences (see `kernels.fixed_point`).
+        high: sum of the second limbs.
+        low: sum of the third limbs.
+        lowest: lowest self-confidence.
+        highest: highest probability of any class.
+        suspect_bound: lower bound on the margins of suspects without a kept array (see `MarginBounds`).
+        other_bound: lower bound on the margins of rows that are no suspects.
+    """
+
+    num_probs: int
+    given: int
+    examples: int
+    whole: int
+    high: int
+    low: int
+    lowest: float
+    highest: float
+    suspect_bound: float
+    other_bound: float
+
+
+class RejectedCount(NamedTuple):
+    """How many rows were rejected for one reason, by their number of probabilities (-1 for null)."""
+
+    rejection: int
+    num_probs: int
+    examples: int
+
+
+class ClassAggregates(NamedTuple):
+    """All that is aggregated of the evidence: sums of usable rows, and counts of rejected ones."""
+
+    classes: list[ClassAggregate]
+    rejected: list[RejectedCount]
+
+    @property
+    def rows_of_length(self) -> Counter[int]:
+        """Rows by their number of probabilities, -1 for null."""
+        counts: Counter[int] = Counter()
+        for part in self.classes:
+            counts[part.num_probs] += part.examples
+        for found in self.rejected:
+            counts[found.num_probs] += found.examples
+        return counts
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the input."""
+        return sum(self.rows_of_length.values())
+
+
+class ClassSummary(NamedTuple):
+    """Aggregates of the accepted rows, once K is known."""
+
+    statistics: ClassStatistics
+    margin_bounds: MarginBounds
+
+
+_KEYS = {"rejection": "int", "num_probs": "int", "given": "int"}
 _SUMS = ("examples", "whole", "high", "low")
-_LEAST = ("lowest", "_without_array", "_other")
-_MOST = {"highest": "double", "last": "bigint"}
+_LEAST = ("lowest", "suspect_bound", "other_bound")
+_AGGREGATE_TYPES = {
+    **_KEYS,
+    **dict.fromkeys(_SUMS, "bigint"),
+    **dict.fromkeys(_LEAST, "double"),
+    "highest": "double",
+}
+_ARROW_TYPES = {"int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 
 
-def class_aggregates(packed: DataFrame, listing: ListingPolicy) -> list[Row]:
-    """What is counted and summed of the evidence in one pass: a row per class, refusal and array length.
-
-    `_without_array` and `_other` are the least scores that suspects without array, and rows that are no suspects, may have for
-    classes they do not list (`Block.least_score`).
+def class_aggregates(packed: DataFrame, listing: ListingPolicy) -> ClassAggregates:
+    """Aggregate the evidence in one pass.
 
     Args:
-        packed: the evidence.
+        packed: packed blocks.
         listing: what the evidence lists.
     """
-    types = {**_KEYS, **dict.fromkeys(_SUMS, "bigint"), **dict.fromkeys(_LEAST, "double"), **_MOST}
-    arrow = {"int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
-
-    def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-        of_length: dict[int, dict[str, NDArray[Any]]] = {}
-        refused: Counter[tuple[int, int]] = Counter()
-        ranges: list[IdRange] = []
-        for block in blocks:
-            usable = block.usable
-            length = np.broadcast_to(np.int32(block.length), len(block))
-            if block.rejection is not None:
-                kinds = np.stack([block.rejection[~usable], length[~usable]])
-                found, counts = np.unique(kinds, axis=1, return_counts=True)
-                refused.update(dict(zip(map(tuple, found.T.tolist()), counts.tolist(), strict=True)))
-            for classes in np.unique(length[usable]).tolist():
-                _add(
-                    of_length.setdefault(classes, _nothing(classes)),
-                    block,
-                    usable & (length == classes),
-                    classes,
-                    listing,
-                )
-            if block.id_range is not None:
-                ranges.append(block.id_range)
-        frames = [
-            pd.DataFrame({c.REJECTION: 0, c.LENGTH: classes, c.GIVEN: np.arange(classes), **sums})[
-                sums["examples"] > 0
-            ]
-            for classes, sums in of_length.items()
-        ]
-        keys = pd.DataFrame(list(refused), columns=[c.REJECTION, c.LENGTH])
-        frames.append(keys.assign(examples=list(refused.values())))
-        frames.append(
-            pd.DataFrame(ranges, columns=["first", "last", "examples"]).assign(**{c.REJECTION: RANGE})
-        )
-        for frame in frames:
-            columns = [
-                pa.array(frame[name].to_numpy(), arrow[kind])
-                if name in frame
-                else pa.nulls(len(frame), arrow[kind])
-                for name, kind in types.items()
-            ]
-            yield pa.RecordBatch.from_arrays(columns, names=list(types))
-
-    return (
-        map_blocks(packed, kernel, ddl(types))
+    rows = (
+        map_blocks(packed, _AggregateKernel(listing), ddl(_AGGREGATE_TYPES))
         .groupBy(*_KEYS)
         .agg(
             *[F.sum(name).alias(name) for name in _SUMS],
             *[F.min(name).alias(name) for name in _LEAST],
-            *[F.max(name).alias(name) for name in _MOST],
+            F.max("highest").alias("highest"),
         )
         .collect()
     )
+    usable = [row for row in rows if row["rejection"] == RejectionReason.NONE]
+    rejected = [row for row in rows if row["rejection"] != RejectionReason.NONE]
+    return ClassAggregates(
+        [ClassAggregate(*(row[name] for name in ClassAggregate._fields)) for row in usable],
+        [RejectedCount(*(row[name] for name in RejectedCount._fields)) for row in rejected],
+    )
 
 
-def _nothing(classes: int) -> dict[str, NDArray[Any]]:
-    sums = {name: np.zeros(classes, dtype=np.int64) for name in _SUMS}
+@dataclass(frozen=True)
+class _AggregateKernel:
+    """Aggregates the blocks of a Spark task by rejection, number of probabilities and given class."""
+
+    listing: ListingPolicy
+
+    def __call__(self, blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        sums: dict[int, dict[str, Floats]] = {}
+        rejected: Counter[tuple[int, int]] = Counter()
+        for block in blocks:
+            usable = block.usable
+            num_probs = np.broadcast_to(np.int32(block.num_probs), len(block))
+            if block.rejection is not None:
+                kinds = np.stack([block.rejection[~usable], num_probs[~usable]])
+                found, counts = np.unique(kinds, axis=1, return_counts=True)
+                rejected.update(dict(zip(map(tuple, found.T.tolist()), counts.tolist(), strict=True)))
+            for classes in np.unique(num_probs[usable]).tolist():
+                of_length = sums.setdefault(classes, _nothing(classes))
+                _add(of_length, block, usable & (num_probs == classes), classes, self.listing)
+        for classes, columns in sums.items():
+            keys = {"rejection": 0, "num_probs": classes, "given": np.arange(classes)}
+            frame = pd.DataFrame({**keys, **columns})
+            yield _to_batch(frame[frame["examples"] > 0])
+        counted = pd.DataFrame(list(rejected), columns=["rejection", "num_probs"])
+        yield _to_batch(counted.assign(examples=list(rejected.values())))
+
+
+def _to_batch(frame: pd.DataFrame) -> pa.RecordBatch:
+    """Convert to a record batch; columns the frame lacks are null."""
+    columns = {
+        name: pa.array(frame[name].to_numpy(), _ARROW_TYPES[kind])
+        if name in frame
+        else pa.nulls(len(frame), _ARROW_TYPES[kind])
+        for name, kind in _AGGREGATE_TYPES.items()
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _nothing(classes: int) -> dict[str, Floats]:
+    sums: dict[str, Floats] = {name: np.zeros(classes, dtype=np.int64) for name in _SUMS}
     return sums | {name: np.full(classes, np.inf) for name in _LEAST} | {"highest": np.full(classes, -np.inf)}
 
 
-def _add(
-    sums: dict[str, NDArray[Any]], block: Block, rows: Bools, classes: int, listing: ListingPolicy
-) -> None:
-    """Some rows of a block to the sums of their given classes."""
+def _add(sums: dict[str, Floats], block: Block, rows: Bools, classes: int, listing: ListingPolicy) -> None:
+    """Add some rows of a block to the sums of their given classes."""
     given, value = block.given[rows], block.self_confidence[rows].astype(np.float64)
     whole = np.floor(value)
     scaled = (value - whole) * LIMB
     high = np.floor(scaled)
     low = np.rint((scaled - high) * LIMB)
     sums["examples"] += np.bincount(given, minlength=classes)
-    for name, limb in (
-        ("whole", whole),
-        ("high", high),
-        ("low", low),
-    ):  # of one block: whole numbers below 2^53, so exact
+    # of one block the sums are whole numbers below 2^53, so exact
+    for name, limb in (("whole", whole), ("high", high), ("low", low)):
         sums[name] += np.bincount(given, limb, minlength=classes).astype(np.int64)
     suspect, least = block.suspects[rows], block.least_score[rows]
-    without = suspect & ~listing.keeps(block.self_confidence[rows], classes)
+    without = suspect & ~listing.keeps_array(block.self_confidence[rows], classes)
     np.minimum.at(sums["lowest"], given, value)
-    np.minimum.at(sums["_without_array"], given[without], least[without])
-    np.minimum.at(sums["_other"], given[~suspect], least[~suspect])
+    np.minimum.at(sums["suspect_bound"], given[without], least[without])
+    np.minimum.at(sums["other_bound"], given[~suspect], least[~suspect])
     np.maximum.at(sums["highest"], given, block.max_prob[rows].astype(np.float64))
 
 
 def class_statistics(
-    rows: Sequence[Row], known_classes: int | None, *, may_be_empty: bool = False
-) -> tuple[ClassStatistics, list[Row]]:
-    """The statistics in the aggregated rows, and which of these are of accepted examples.
+    aggregates: ClassAggregates, known_classes: int | None, *, may_be_empty: bool = False
+) -> ClassSummary:
+    """Summarize the accepted rows: those that can be used and have K probabilities.
 
-    K is `known_classes`, or the length most rows have (the longer on a tie); rows of another length are refused.
+    K is `known_classes`, or the number of probabilities most rows have (the larger on a tie); other rows are rejected.
 
     Raises:
         EmptyTableError: no row is left, unless that may be (where nothing is learnt of the rows).
         SingleClassError: there are fewer than two classes.
     """
-    if not rows and not may_be_empty:
+    if not aggregates.num_rows and not may_be_empty:
         raise EmptyTableError("the input has no rows")
-    lengths: Counter[int] = Counter()
-    rows = [row for row in rows if row[c.REJECTION] != RANGE]
-    for row in rows:
-        if row[c.LENGTH] > 0:
-            lengths[row[c.LENGTH]] += row.examples
+    lengths = {length: rows for length, rows in aggregates.rows_of_length.items() if length > 0}
     classes = known_classes or max(lengths, key=lambda length: (lengths[length], length), default=0)
+    accepted = [part for part in aggregates.classes if part.num_probs == classes]
     rejected: Counter[RejectionReason] = Counter()
-    accepted = []
-    for row in rows:
-        reason = final_reason(row[c.REJECTION], row[c.LENGTH], classes)
-        if reason is RejectionReason.NONE:
-            accepted.append(row)
-        else:
-            rejected[reason] += row.examples
+    for found in aggregates.rejected:
+        rejected[final_reason(found.rejection, found.num_probs, classes)] += found.examples
+    for part in aggregates.classes:
+        if part.num_probs != classes:
+            rejected[RejectionReason.WRONG_LENGTH] += part.examples
     if not accepted and not may_be_empty:
         seen = ", ".join(f"{REASONS[reason]}: {times:,}" for reason, times in rejected.most_common())
         raise EmptyTableError(
@@ -244,12 +311,19 @@ def class_statistics(
         )
     statistics = ClassStatistics(
         classes,
-        {row[c.GIVEN]: (row.examples, row.whole, row.high, row.low) for row in accepted},
-        min((row.lowest for row in accepted), default=0.0),
-        max((row.highest for row in accepted), default=0.0),
+        {part.given: (part.examples, part.whole, part.high, part.low) for part in accepted},
+        min((part.lowest for part in accepted), default=0.0),
+        max((part.highest for part in accepted), default=0.0),
         rejected,
     )
-    return statistics, accepted
+    return ClassSummary(statistics, _margin_bounds(accepted, classes))
+
+
+def _margin_bounds(accepted: Sequence[ClassAggregate], num_classes: int) -> MarginBounds:
+    suspect, other = np.full((2, num_classes), np.inf)
+    for part in accepted:
+        suspect[part.given], other[part.given] = part.suspect_bound, part.other_bound
+    return MarginBounds(suspect, other)
 
 
 LENGTH_FIRST = (
@@ -269,8 +343,8 @@ def final_reason(rejection: int, length: int, num_classes: int) -> RejectionReas
     return RejectionReason(rejection)
 
 
-def final_reasons(block: Block, num_classes: int) -> NDArray[np.int8]:
+def final_reasons(block: Block, num_classes: int) -> Int8s:
     """The same of each row of a block."""
     codes = np.zeros(len(block), dtype=np.int8) if block.rejection is None else block.rejection.copy()
-    codes[np.isin(codes, LENGTH_FIRST) & (block.length != num_classes)] = RejectionReason.WRONG_LENGTH
+    codes[np.isin(codes, LENGTH_FIRST) & (block.num_probs != num_classes)] = RejectionReason.WRONG_LENGTH
     return codes

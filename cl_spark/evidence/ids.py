@@ -1,56 +1,80 @@
-"""Ids that are no ids: those several rows share."""
+"""Ids that several rows share: rows with such an id are rejected."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from cl_spark.evidence.workers import map_in_arrow
 
 _HASH = "_hash"
 
+ID_RANGE_SCHEMA = "first_id bigint, last_id bigint, ids_differ boolean"
+"""Columns of an `IdRange`; null where there is none."""
 
-IdRange = tuple[int, int, int]
-"""Lowest and highest id, and 1 if all differ, 2 if not; 0 of none."""
+
+class IdRange(NamedTuple):
+    """Range of some ids that are whole numbers.
+
+    Attributes:
+        first: lowest id.
+        last: highest id.
+        differ: True if no two of them are equal.
+    """
+
+    first: int
+    last: int
+    differ: bool
 
 
-def id_range(ids: pa.Array) -> IdRange:
-    """Lowest and highest of some integer ids, and 1 if they differ, else 2. Nulls are left aside."""
+def find_id_range(ids: pa.Array) -> IdRange | None:
+    """Find the range of ids that are whole numbers. Nulls are left aside; None if nothing else is there."""
     values = ids.drop_null().to_numpy(zero_copy_only=False).astype(np.int64)
     if len(values) == 0:
-        return np.iinfo(np.int64).max, np.iinfo(np.int64).max, 0
+        return None
     if not (values[1:] > values[:-1]).all():
         values = np.sort(values)
-    return int(values[0]), int(values[-1]), 1 if (values[1:] > values[:-1]).all() else 2
+    return IdRange(int(values[0]), int(values[-1]), bool((values[1:] > values[:-1]).all()))
 
 
-def ranges_are_disjoint(ranges: Sequence[IdRange]) -> bool:
-    """Whether ids are known to differ, by `id_range` of parts of them: within each part they do, and no two parts overlap."""
-    some = sorted(found for found in ranges if found[2])
-    return all(times == 1 for *_, times in some) and all(
-        ours[1] < theirs[0] for ours, theirs in pairwise(some)
+def ranges_are_disjoint(packed: DataFrame) -> bool:
+    """Decide from the ranges of packed blocks alone whether ids are known to differ.
+
+    They are where the ids of each range differ and no two ranges overlap or touch. In the order of their first ids it is
+    enough to compare neighbours: if each range ends before the next begins, so do all. False does not mean that an id is
+    repeated: ranges overlap wherever the input is not sorted by id.
+
+    Args:
+        packed: packed blocks, each with the columns of `ID_RANGE_SCHEMA`; one row for some ten thousand rows of the input.
+    """
+    next_first = F.lead("first_id").over(Window.orderBy("first_id"))
+    ranges = packed.where("first_id IS NOT NULL").select(
+        "last_id", "ids_differ", next_first.alias("next_first")
     )
+    is_apart = F.expr("ids_differ AND (next_first IS NULL OR last_id < next_first)")
+    # of no range the least is null: nothing is repeated
+    return ranges.agg(F.min(is_apart)).collect()[0][0] is not False
 
 
 def find_repeated_ids(
     rows: DataFrame, ids: Sequence[str], persist: Callable[[DataFrame], DataFrame], *, few: bool
 ) -> DataFrame | None:
-    """The ids that several rows share, or None if there are none. Rows with a null in their id are left aside.
+    """Find the ids that several rows share, or None if there are none. Rows with a null in their id are left aside.
 
     Args:
         rows: the rows.
         ids: id columns.
-        keep: keeps a DataFrame that is read several times.
-        few: group the rows by their ids. Else only rows whose 64-bit hash occurs twice are grouped: equal ids have equal hashes,
-            and sorting hashes with numpy takes less than half the time of grouping.
+        persist: persists a DataFrame that is read several times.
+        few: group the rows by their ids. Else only rows whose 64-bit hash occurs twice are grouped: equal ids have equal
+            hashes, and sorting hashes with numpy takes less than half the time of grouping.
     """
     rows = rows.select(*ids).dropna()
     if not few:
         hashed = rows.select(F.xxhash64(*ids).alias(_HASH))
-        hashes = persist(map_in_arrow(hashed.repartition(_HASH), _repeated_values, f"{_HASH} long"))
+        hashes = persist(map_in_arrow(hashed.repartition(_HASH), _find_repeated_values, f"{_HASH} long"))
         if hashes.isEmpty():
             return None
         rows = rows.join(hashes, F.xxhash64(*ids) == F.col(_HASH), "left_semi")
@@ -60,7 +84,7 @@ def find_repeated_ids(
     return None if repeated.isEmpty() else repeated
 
 
-def _repeated_values(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _find_repeated_values(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     parts = [batch.column(0).to_numpy() for batch in batches]
     if parts:
         values = np.sort(np.concatenate(parts))

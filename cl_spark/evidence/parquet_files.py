@@ -30,7 +30,7 @@ MOST_FILES = 10_000
 SPLIT_BYTES = 2**28
 """Bytes a task reads, of as many files as that takes, where there are enough for two tasks a core of this machine."""
 
-VALUES_AT_ONCE = 2**20
+BATCH_VALUES = 2**20
 """Values a batch holds about."""
 
 _ARROW: dict[type[DataType], pa.DataType] = {
@@ -114,7 +114,7 @@ class Files:
                 before += group.total_byte_size
         tasks = tuple(tuple(split.items()) for split in splits.values())
         return Files(
-            tasks, dict(columns), {**types, **cast}, rows, min(max(VALUES_AT_ONCE // values, 64), 2**16)
+            tasks, dict(columns), {**types, **cast}, rows, min(max(BATCH_VALUES // values, 64), 2**16)
         )
 
     def scanned(self, spark: SparkSession, kernel: ArrowFunction, schema: str) -> DataFrame:

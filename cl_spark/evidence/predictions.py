@@ -23,13 +23,15 @@ from pyspark.sql.types import (
 )
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
-from cl_spark.evidence.blocks import SCHEMA, Block, pack_blocks
+from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.labels import UNMATCHED
+from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
 from cl_spark.evidence.parquet_files import Files
 from cl_spark.evidence.prob_formats import DenseProbs, ProbFormat, SparseProbs
 from cl_spark.evidence.validity import block_of
 from cl_spark.evidence.workers import ArrowFunction, map_in_arrow
-from cl_spark.kernels.row_evidence import Bools, ListingPolicy
+from cl_spark.kernels.arrays import Bools
+from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 
@@ -258,7 +260,7 @@ class Predictions:
         def kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield from pack_blocks((block(batch) for batch in batches), whole_id)
 
-        return self.scan(kernel, SCHEMA, repeated)
+        return self.scan(kernel, PACKED_SCHEMA, repeated)
 
     def block(
         self, *, every_array: bool = False, of_classes: Bools | None = None
@@ -324,7 +326,7 @@ class Predictions:
 
     @property
     def row_types(self) -> dict[str, str]:
-        """The columns `Block.frame` has of a row, and their types."""
+        """The columns `Block.to_batch` has of a row, and their types."""
         element = self.prob_format.element
         return {
             **self.id_types,

@@ -6,24 +6,19 @@ Both say of an Arrow array of such rows what the evidence and the kernels ask of
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from cl_spark.kernels import CACHED_VALUES
+from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s
 from cl_spark.kernels.row_evidence import (
-    Bools,
-    Evidence,
-    Int32s,
     ListingPolicy,
+    RowEvidence,
     extract_dense,
     extract_sparse,
-    places,
+    find_entries,
 )
-
-VALUES_AT_ONCE = 2**17
-"""Probabilities a kernel of doubles is given at once: 1 MiB, which stays in the processor's cache from step to step."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +34,9 @@ class LengthGroup:
         flat: whether one lists no class above the value of absent ones.
     """
 
-    rows: NDArray[np.int64]
+    rows: Int64s
     length: int
-    evidence: Evidence
+    evidence: RowEvidence
     has_null: Bools
     bad_classes: Bools
     none_above_absent: Bools
@@ -51,18 +46,18 @@ class LengthGroup:
 class ProbLists:
     """A column of lists taken apart: their values one after the other, and where each begins."""
 
-    lengths: NDArray[np.int64]
+    lengths: Int64s
     has_null: Bools
-    values: NDArray[Any]
+    values: Floats
     classes: Int32s | None = None
 
     @cached_property
-    def starts(self) -> NDArray[np.int64]:
+    def starts(self) -> Int64s:
         """Where each list begins."""
         return np.asarray(np.cumsum(np.maximum(self.lengths, 0)) - np.maximum(self.lengths, 0))
 
-    def of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The places of the values of some rows, one after the other."""
+    def of(self, rows: Int64s) -> Int64s:
+        """The find_entries of the values of some rows, one after the other."""
         lengths = self.lengths[rows]
         firsts = np.cumsum(lengths) - lengths
         return np.asarray(np.repeat(self.starts[rows] - firsts, lengths) + np.arange(int(lengths.sum())))
@@ -124,20 +119,16 @@ class DenseProbs:
             evidence = extract_dense(given[rows], matrix, listing, with_totals=with_totals)
             yield LengthGroup(rows, length, evidence, lists.has_null[rows], none, none)
 
-    def matrix(self, column: pa.Array, num_classes: int) -> NDArray[Any]:
+    def matrix(self, column: pa.Array, num_classes: int) -> Floats:
         """(n, K) values of accepted rows."""
         return self.lists(column).values.reshape(len(column), num_classes)
 
-    def values_at(
-        self, column: pa.Array, row: NDArray[np.int64], class_index: NDArray[np.int64]
-    ) -> NDArray[Any]:
+    def values_at(self, column: pa.Array, row: Int64s, class_index: Int64s) -> Floats:
         """The values of some classes of some accepted rows, in the order of the rows."""
         lists = self.lists(column)
         return np.asarray(lists.values[lists.starts[row] + class_index])
 
-    def above(
-        self, column: pa.Array, value: NDArray[Any], num_classes: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+    def above(self, column: pa.Array, value: Floats, num_classes: int) -> tuple[Int64s, Int64s, Floats]:
         """(row, class, value) of all of accepted rows above a value for each row."""
         matrix = self.matrix(column, num_classes)
         row, class_index = np.divmod(np.flatnonzero(matrix > value[:, None]), num_classes)
@@ -172,21 +163,19 @@ class SparseProbs:
                 rows, self.num_classes, evidence, lists.has_null[rows], bad_classes, none_above_absent
             )
 
-    def matrix(self, column: pa.Array, num_classes: int) -> NDArray[Any]:
+    def matrix(self, column: pa.Array, num_classes: int) -> Floats:
         """(n, K) values of accepted rows."""
         lists = self.lists(column)
         matrix = np.full((len(column), num_classes), self.absent, dtype=lists.values.dtype)
         matrix[np.repeat(np.arange(len(column)), lists.lengths), lists.classes] = lists.values
         return matrix
 
-    def values_at(
-        self, column: pa.Array, row: NDArray[np.int64], class_index: NDArray[np.int64]
-    ) -> NDArray[Any]:
+    def values_at(self, column: pa.Array, row: Int64s, class_index: Int64s) -> Floats:
         """The values of some classes of some accepted rows, in the order of the rows."""
         lists = self.lists(column)
         assert lists.classes is not None
         rows = np.repeat(np.arange(len(column)), lists.lengths)
-        place = places(rows, lists.classes, row, class_index, self.num_classes)
+        place = find_entries(rows, lists.classes, row, class_index, self.num_classes)
         return np.where(place >= 0, lists.values[place], lists.values.dtype.type(self.absent))
 
 
@@ -197,10 +186,10 @@ def map_rows(
     prob_format: ProbFormat,
     column: pa.Array,
     num_classes: int,
-    kernel: Callable[[slice, NDArray[np.float64]], NDArray[Any]],
-) -> NDArray[Any]:
+    kernel: Callable[[slice, Float64s], Floats],
+) -> Floats:
     """What a kernel makes of accepted rows, given which they are and their (n, K) doubles, so many at a time as fit in memory."""
-    step = max(VALUES_AT_ONCE // num_classes, 1)
+    step = max(CACHED_VALUES // num_classes, 1)
     parts = [slice(start, start + step) for start in range(0, max(len(column), 1), step)]
     return np.concatenate(
         [kernel(rows, prob_format.matrix(column[rows], num_classes).astype(np.float64)) for rows in parts]

@@ -6,13 +6,13 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from cl_spark.evidence.blocks import Block
+from cl_spark.evidence.blocks import Block, BlockParts, KeptArrays
 from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.prob_formats import ProbFormat
+from cl_spark.kernels.arrays import Bools, Int64s
 from cl_spark.kernels.fixed_point import LIMB
-from cl_spark.kernels.row_evidence import Bools, ListedProbs, ListingPolicy, suspects
+from cl_spark.kernels.row_evidence import ListedProbs, ListingPolicy, find_suspects
 from cl_spark.tables import columns as c
 
 
@@ -123,7 +123,7 @@ def block_of(
                 evidence.second_max_prob,
                 evidence.unlisted_max_prob,
             )
-            rows: slice | NDArray[np.int64] = slice(None)
+            rows: slice | Int64s = slice(None)
             listed.append(evidence.listed)
         else:
             rows = found.rows
@@ -175,8 +175,8 @@ def block_of(
         if every_array
         else np.flatnonzero(
             usable
-            & suspects(given, predicted, self_confidence, max_prob)
-            & listing.keeps(self_confidence, length)
+            & find_suspects(given, predicted, self_confidence, max_prob)
+            & listing.keeps_array(self_confidence, length)
         )
     )
     entries = (
@@ -195,10 +195,11 @@ def block_of(
         unlisted_max_prob,
         None if usable.all() else rejection,
         int(length[0]) if size and (length == length[0]).all() else length,
-        ids=batch.select(others),
-        listed=entries,
-        kept=kept,
-        arrays=column if every_array else column.take(pa.array(kept)),
+        parts=BlockParts(
+            ids=batch.select(others),
+            listed=entries,
+            kept=KeptArrays(kept, column if every_array else column.take(pa.array(kept))),
+        ),
     )
 
 

@@ -7,14 +7,12 @@ given class on its own, so it may be called with all classes at once or with any
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cl_spark.kernels import TINY
+from cl_spark.kernels.arrays import Float64s, Int64s
 
-Int64s = NDArray[np.int64]
 
-
-def round_preserving_sum(values: NDArray[np.float64]) -> Int64s:
+def round_preserving_sum(values: Float64s) -> Int64s:
     """Round half to even, then move the entries with the largest remainders until the rounded sum is met.
 
     Where the sum must rise, the largest ``value - rounded`` are raised (ties: highest index first); where it must fall,
@@ -61,7 +59,7 @@ its non-zero cells are, so that the work grows with the cells."""
 
 def rows_of(
     given: Int64s, true: Int64s, count: Int64s, classes: int
-) -> Iterator[tuple[int, Int64s, NDArray[np.float64]]]:
+) -> Iterator[tuple[int, Int64s, Float64s]]:
     """Each given class with its columns and their counts; its diagonal is among them, sorted by column."""
     for cells in classes_of(given):
         k, columns, counts = int(given[cells.start]), true[cells], count[cells].astype(np.float64)

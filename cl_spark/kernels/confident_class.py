@@ -1,15 +1,15 @@
 """Which class a row is confidently of (JAIR 2021, equation 1)."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cl_spark.kernels import EPS
+from cl_spark.kernels.arrays import Float64s, Floats, Int32s
 
 NO_CLASS = -1
 """Confident class of a row that no class is confident of: it is not counted."""
 
 
-def confident_class(pred_probs: NDArray[np.floating], thresholds: NDArray[np.float64]) -> NDArray[np.int32]:
+def confident_class(pred_probs: Floats, thresholds: Float64s) -> Int32s:
     """The confident class of each row, or `NO_CLASS`.
 
     A row's confident set holds the classes whose probability reaches their confident threshold, less a slack of 1e-6.

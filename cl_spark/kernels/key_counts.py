@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Int64s = NDArray[np.int64]
+from cl_spark.kernels.arrays import Int64s
 
 Counts = tuple[Int64s, Int64s]
 """Keys in order, and how often each occurs."""
@@ -14,11 +13,11 @@ AT_ONCE = 2**20
 """Keys counted together. As many lie so near each other, or fewer, are counted in an array of them all."""
 
 
-def counted(parts: Iterable[Int64s]) -> Counts:
+def count_keys(parts: Iterable[Int64s]) -> Counts:
     """How often each key occurs in arrays that come one after the other; keys may be negative.
 
     Example:
-        >>> [part.tolist() for part in counted([np.array([7, 3]), np.array([7, -4])])]
+        >>> [part.tolist() for part in count_keys([np.array([7, 3]), np.array([7, -4])])]
         [[-4, 3, 7], [1, 1, 2]]
     """
     counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)

@@ -6,12 +6,11 @@ All take ``labels`` (n,) class indices and ``pred_probs`` (n, K), and return (n,
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float64s = NDArray[np.float64]
+from cl_spark.kernels.arrays import Float64s, Ints
 
 
-def self_confidence(labels: NDArray[np.integer], pred_probs: Float64s) -> Float64s:
+def self_confidence(labels: Ints, pred_probs: Float64s) -> Float64s:
     """The probability of the given label: ``p[label]``.
 
     Example:
@@ -21,7 +20,7 @@ def self_confidence(labels: NDArray[np.integer], pred_probs: Float64s) -> Float6
     return np.asarray(pred_probs[np.arange(len(labels)), labels])
 
 
-def normalized_margin(labels: NDArray[np.integer], pred_probs: Float64s) -> Float64s:
+def normalized_margin(labels: Ints, pred_probs: Float64s) -> Float64s:
     """``(p[label] - max over the other classes of p + 1) / 2``.
 
     Example:
@@ -34,7 +33,7 @@ def normalized_margin(labels: NDArray[np.integer], pred_probs: Float64s) -> Floa
     return np.asarray((pred_probs[rows, labels] - others.max(axis=1) + 1) / 2)
 
 
-def confidence_weighted_entropy(labels: NDArray[np.integer], pred_probs: Float64s) -> Float64s:
+def confidence_weighted_entropy(labels: Ints, pred_probs: Float64s) -> Float64s:
     """Normalised entropy of the row over the probability of its label, squeezed into [0, 1].
 
     With ``H = -sum p log p / log K`` (``0 log 0 = 0``) and ``s = H / max(p[label], 1e-6)`` the score is
@@ -58,7 +57,7 @@ def confidence_weighted_entropy(labels: NDArray[np.integer], pred_probs: Float64
     return np.asarray(np.log1p(weighted) / np.maximum(weighted, 1e-6))
 
 
-def adjusted(pred_probs: Float64s, thresholds: NDArray[np.float64]) -> Float64s:
+def adjusted(pred_probs: Float64s, thresholds: Float64s) -> Float64s:
     """Probabilities with the model's confidence in each class taken out: ``p - t + max(t)``, rows summing to 1 again.
 
     A class no label carries has threshold 2, which squeezes all adjusted scores towards each other; kept for parity.
@@ -71,7 +70,7 @@ def adjusted(pred_probs: Float64s, thresholds: NDArray[np.float64]) -> Float64s:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-METHODS: dict[str, Callable[[NDArray[np.integer], Float64s], Float64s]] = {
+METHODS: dict[str, Callable[[Ints, Float64s], Float64s]] = {
     "self_confidence": self_confidence,
     "normalized_margin": normalized_margin,
     "confidence_weighted_entropy": confidence_weighted_entropy,

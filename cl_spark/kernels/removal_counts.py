@@ -1,9 +1,9 @@
 """How many examples of each given class to remove towards each other class: the removal counts behind pruning."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cl_spark.kernels.calibration import Int64s, round_preserving_sum, rows_of
+from cl_spark.kernels.arrays import Int64s
+from cl_spark.kernels.calibration import round_preserving_sum, rows_of
 
 
 def removal_counts(
@@ -14,7 +14,7 @@ def removal_counts(
     *,
     min_examples_per_class: int,
     frac_noise: float,
-    num_to_remove_per_class: NDArray[np.int64] | None,
+    num_to_remove_per_class: Int64s | None,
 ) -> tuple[Int64s, Int64s, Int64s]:
     """Removal counts of every off-diagonal cell, and per class in all (its diagonal cell), from the calibrated joint.
 

@@ -4,21 +4,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cl_spark.kernels import EPS
+from cl_spark.kernels import CACHED_VALUES, EPS
+from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s, Ints
 
-Int32s = NDArray[np.int32]
-Floats = NDArray[Any]
-Bools = NDArray[np.bool_]
-
-VALUES_AT_ONCE = 2**17
-"""Probabilities looked at together: they stay in the processor's cache through the passes over them."""
-
-TABLE = 2**21
+LOOKUP_SIZE = 2**21
 """Places a table of some rows × K holds: 16 MiB."""
 
-SHORT = 64
+SHORT_ARRAY = 64
 """Arrays up to this length are as cheap to keep as to list."""
 
 
@@ -29,18 +22,18 @@ class ListingPolicy:
     Attributes:
         runner_up: classes are listed from this probability up, or from half the highest if that is lower. Suspects without array
             list those from half their self-confidence up too: all that beat the label, and more.
-        most: a row where more classes than this would be listed lists none.
+        max_listed: a row where more classes than this would be listed lists none.
         surely_wrong: suspects with a self-confidence below this keep their array: where a quota outlasts the classes that beat
             the label, they are who it takes. Suspects with short arrays keep them in any case.
     """
 
     min_listed_prob: float = 0.2
-    most: int = 64
+    max_listed: int = 64
     keep_array_below: float = 0.05
 
-    def keeps(self, self_confidence: Floats, length: Int32s | int) -> Bools:
+    def keeps_array(self, self_confidence: Floats, length: Int32s | int) -> Bools:
         """Whether the evidence holds the array of each row, if that is a suspect."""
-        return np.asarray((self_confidence < self.keep_array_below) | (np.asarray(length) <= SHORT))
+        return np.asarray((self_confidence < self.keep_array_below) | (np.asarray(length) <= SHORT_ARRAY))
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class ListedProbs:
 
     row: Int32s
     class_index: Int32s
-    value: Floats
+    prob: Floats
 
     @staticmethod
     def concat(parts: "list[ListedProbs]") -> "ListedProbs":
@@ -60,11 +53,11 @@ class ListedProbs:
 
     def where(self, chosen: Bools) -> "ListedProbs":
         """Some of the entries."""
-        return ListedProbs(self.row[chosen], self.class_index[chosen], self.value[chosen])
+        return ListedProbs(self.row[chosen], self.class_index[chosen], self.prob[chosen])
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RowEvidence:
     """Of n rows, (n,) each but for the entries.
 
     Attributes:
@@ -85,10 +78,10 @@ class Evidence:
     min_prob: Floats
     unlisted_max_prob: Floats
     listed: ListedProbs
-    total: NDArray[np.float64] | None
+    total: Float64s | None
 
 
-def suspects(given: Int32s, predicted: Int32s, self_confidence: Floats, max_prob: Floats) -> Bools:
+def find_suspects(given: Int32s, predicted: Int32s, self_confidence: Floats, max_prob: Floats) -> Bools:
     """Whether each row could be an issue at all: another class beats the given label by more than the slack.
 
     This is ``argmax(p + 1e-6 at the label) != label`` from scalars alone. Only the label's entry changes, so the argmax is
@@ -96,7 +89,7 @@ def suspects(given: Int32s, predicted: Int32s, self_confidence: Floats, max_prob
     label comes first.
 
     Example:
-        >>> suspects(np.array([0, 0]), np.array([1, 1]), np.array([0.4, 0.5]), np.array([0.6, 0.5])).tolist()
+        >>> find_suspects(np.array([0, 0]), np.array([1, 1]), np.array([0.4, 0.5]), np.array([0.6, 0.5])).tolist()
         [True, False]
     """
     handicapped, highest = self_confidence.astype(np.float64) + EPS, max_prob.astype(np.float64)
@@ -115,12 +108,14 @@ def listing_floors(
     """From which value on other classes are listed."""
     half = max_prob.dtype.type(0.5)
     unlisted_max_prob = np.minimum(max_prob.dtype.type(listing.min_listed_prob), max_prob * half)
-    lower = suspects(given, predicted, self_confidence, max_prob) & ~listing.keeps(self_confidence, length)
+    lower = find_suspects(given, predicted, self_confidence, max_prob) & ~listing.keeps_array(
+        self_confidence, length
+    )
     unlisted_max_prob = np.where(lower, np.fmin(unlisted_max_prob, self_confidence * half), unlisted_max_prob)
     return np.where(max_prob <= 0, max_prob, unlisted_max_prob)
 
 
-def extract_dense(given: Int32s, probs: Floats, listing: ListingPolicy, *, with_totals: bool) -> Evidence:
+def extract_dense(given: Int32s, probs: Floats, listing: ListingPolicy, *, with_totals: bool) -> RowEvidence:
     """The evidence of arrays of one length.
 
     Args:
@@ -135,7 +130,7 @@ def extract_dense(given: Int32s, probs: Floats, listing: ListingPolicy, *, with_
         ([2], [0.3], [0.3], [1])
     """
     size, classes = probs.shape
-    step = max(VALUES_AT_ONCE // classes, 1)
+    step = max(CACHED_VALUES // classes, 1)
     parts = [
         _of_chunk(given[start : start + step], probs[start : start + step], start, listing, with_totals)
         for start in range(0, max(size, 1), step)
@@ -145,13 +140,13 @@ def extract_dense(given: Int32s, probs: Floats, listing: ListingPolicy, *, with_
 
 def _of_chunk(
     given: Int32s, probs: Floats, start: int, listing: ListingPolicy, with_totals: bool
-) -> Evidence:
+) -> RowEvidence:
     (size, classes), kind = probs.shape, probs.dtype
     rows = np.arange(size)
     total = probs.sum(axis=1, dtype=np.float64) if with_totals else None
     inside = (given >= 0) & (given < classes)
     self_confidence = np.where(inside, probs[rows, np.where(inside, given, 0)], kind.type(np.nan))
-    if classes <= SHORT:  # numpy is slow along short rows, so these are turned
+    if classes <= SHORT_ARRAY:  # numpy is slow along short rows, so these are turned
         columns = np.array(probs.T, order="C")
         max_prob, min_prob = columns.max(axis=0), columns.min(axis=0)
         predicted = columns.argmax(axis=0)
@@ -164,7 +159,7 @@ def _of_chunk(
         others[rows, predicted] = -np.inf
         second_max_prob = others.max(axis=1)
     unlisted_max_prob = listing_floors(given, predicted, self_confidence, max_prob, classes, listing)
-    if classes <= SHORT:
+    if classes <= SHORT_ARRAY:
         class_index, row = (
             np.divmod(np.flatnonzero(others >= unlisted_max_prob), size) if size else (rows, rows)
         )
@@ -173,11 +168,11 @@ def _of_chunk(
         row, class_index = np.divmod(np.flatnonzero(others >= unlisted_max_prob[:, None]), classes)
         value = others[row, class_index]
     listed = ListedProbs((row + start).astype(np.int32), class_index.astype(np.int32), value)
-    crowded = np.bincount(row, minlength=size) > listing.most
+    crowded = np.bincount(row, minlength=size) > listing.max_listed
     if crowded.any():
         unlisted_max_prob = np.where(crowded, max_prob, unlisted_max_prob)
         listed = listed.where(~crowded[row])
-    return Evidence(
+    return RowEvidence(
         predicted.astype(np.int32),
         self_confidence,
         max_prob,
@@ -191,7 +186,7 @@ def _of_chunk(
 
 def extract_sparse(
     given: Int32s,
-    lengths: NDArray[np.int64],
+    lengths: Int64s,
     classes: Int32s,
     values: Floats,
     num_classes: int,
@@ -199,7 +194,7 @@ def extract_sparse(
     listing: ListingPolicy,
     *,
     with_totals: bool,
-) -> tuple[Evidence, Bools, Bools]:
+) -> tuple[RowEvidence, Bools, Bools]:
     """The evidence of rows that list some classes; every class a row leaves out has the value ``absent``.
 
     Args:
@@ -228,7 +223,7 @@ def extract_sparse(
     outside = (classes < 0) | (classes >= num_classes)
     odd = np.zeros(size, dtype=bool)
     odd[row[outside]] = True
-    place = places(row, np.where(outside, 0, classes), row, np.where(outside, 0, classes), num_classes)
+    place = find_entries(row, np.where(outside, 0, classes), row, np.where(outside, 0, classes), num_classes)
     odd[row[place != np.arange(len(row))]] = True  # another entry stands in its place
     some_absent = lengths < num_classes
 
@@ -253,7 +248,7 @@ def extract_sparse(
     if with_totals:
         total = np.add.reduceat(values.astype(np.float64), starts) + (num_classes - lengths) * absent
     return (
-        Evidence(
+        RowEvidence(
             predicted, self_confidence, max_prob, second_max_prob, min_prob, unlisted_max_prob, listed, total
         ),
         odd,
@@ -261,9 +256,7 @@ def extract_sparse(
     )
 
 
-def places(
-    row: NDArray[Any], class_index: NDArray[Any], rows: NDArray[Any], classes: NDArray[Any], num_classes: int
-) -> NDArray[np.int64]:
+def find_entries(row: Ints, class_index: Ints, rows: Ints, classes: Ints, num_classes: int) -> Int64s:
     """Where (rows, classes) stand among the entries (row, of_class), both in the order of the rows; -1 where they do not.
 
     A table of rows × K places is written and read without ever being cleared: what stands there by chance is seen to be wrong.
@@ -271,7 +264,7 @@ def places(
     found = np.full(len(rows), -1, dtype=np.int64)
     if not len(row) or not len(rows):
         return found
-    step = max(TABLE // num_classes, 1)
+    step = max(LOOKUP_SIZE // num_classes, 1)
     table = np.empty(step * num_classes, dtype=np.int64)
     starts = np.arange(0, int(max(row[-1], rows[-1])) + 1 + step, step)
     ours, theirs = np.searchsorted(row, starts), np.searchsorted(rows, starts)
@@ -287,7 +280,7 @@ def places(
     return found
 
 
-def _joined(parts: list[Evidence]) -> Evidence:
+def _joined(parts: list[RowEvidence]) -> RowEvidence:
     def whole(name: str) -> Any:
         values = [getattr(part, name) for part in parts]
         return (
@@ -298,4 +291,4 @@ def _joined(parts: list[Evidence]) -> Evidence:
             else np.concatenate(values)
         )
 
-    return Evidence(*(whole(field.name) for field in fields(Evidence)))
+    return RowEvidence(*(whole(field.name) for field in fields(RowEvidence)))

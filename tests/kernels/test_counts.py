@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cl_spark.kernels import key_counts as counts
-from cl_spark.kernels.score_buckets import BUCKETS, buckets, highest
+from cl_spark.kernels.score_buckets import BUCKETS, bucket_scores, bucket_upper_bounds
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 2**20])
@@ -15,11 +15,11 @@ def test_counts_are_those_of_all_keys_together(
     monkeypatch.setattr(counts, "AT_ONCE", at_once)
     rng = np.random.default_rng(1)
     parts = [rng.integers(-spread, spread, size) for size in (4, 0, 7, 1, 30)]
-    keys, times = counts.counted(parts)
+    keys, times = counts.count_keys(parts)
     expected = np.unique(np.concatenate(parts), return_counts=True)
     assert np.array_equal(keys, expected[0])
     assert np.array_equal(times, expected[1])
-    assert [part.tolist() for part in counts.counted([])] == [[], []]
+    assert [part.tolist() for part in counts.count_keys([])] == [[], []]
 
 
 def test_buckets_never_fall_and_end_where_they_are_said_to() -> None:
@@ -27,9 +27,11 @@ def test_buckets_never_fall_and_end_where_they_are_said_to() -> None:
     edges = (np.arange(-3000, 3001) / 2048) ** 8 * np.sign(np.arange(-3000, 3001))
     near = np.concatenate([edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf)])
     scores = np.sort(np.concatenate([sizes, -sizes, near]))
-    found = buckets(scores)
+    found = bucket_scores(scores)
     assert (np.diff(found) >= 0).all()
     assert np.abs(found).max() < BUCKETS // 2
-    assert (scores <= highest(found)).all()
+    assert (scores <= bucket_upper_bounds(found)).all()
     later = found[1:] > found[:-1] + 1
-    assert (highest(found[:-1])[later] <= scores[1:][later]).all(), "nor is it beyond the next bucket"
+    assert (bucket_upper_bounds(found[:-1])[later] <= scores[1:][later]).all(), (
+        "nor is it beyond the next bucket"
+    )
