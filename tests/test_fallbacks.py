@@ -10,9 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, LabelAudit
-from cl_spark.classification import cells, noise, scan
+from cl_spark.classification import cells, cuts, noise, scan
 from cl_spark.classification import confident_joint as joint
-from cl_spark.classification import label_audit as audit
 from cl_spark.classification.filters import FILTERS
 from cl_spark.classification.scan import Scan
 from cl_spark.evidence import predictions
@@ -31,13 +30,13 @@ pytestmark = pytest.mark.slow
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Counts the further scans an audit asks for."""
     asked: list[str] = []
-    original = Scan.arrays
+    original = Scan.read_arrays
 
     def counting(self: Scan, *classes: Bools) -> Source:
         asked.append("scan")
         return original(self, *classes)
 
-    monkeypatch.setattr(Scan, "arrays", counting)
+    monkeypatch.setattr(Scan, "read_arrays", counting)
     return asked
 
 
@@ -109,8 +108,7 @@ def test_pairs_whose_cut_may_lie_among_other_rows_are_decided_by_another_scan(
 
 
 def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (audit, scan):
-        monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr(cuts, "FEW", 0)
     data = dataset(33, 300, 5, digits=2)
     for other in (data, flat(), crossed()):
         same_issues(spark, other)

@@ -159,11 +159,11 @@ def test_no_array_column_follows_the_evidence_projection(
     with LabelAudit(spark.read.parquet(str(tmp_path / "predictions"))) as audit:
         kept = sum(
             len(block.kept.rows)
-            for block in unpack_blocks(audit._scan.evidence[0].select("rows", *PARTS).toArrow().to_batches())
+            for block in unpack_blocks(audit._scan.evidence.packed.select("rows", *PARTS).toArrow().to_batches())
         )
         assert 0 < kept < audit.num_examples / 2
         answers = {
-            "statistics": audit._scan.evidence[0],
+            "statistics": audit._scan.evidence.packed,
             "scores": audit.label_quality_scores(),
             "joint": count_cells(
                 audit._scan.blocks, audit._scan.thresholds, audit.predictions.prob_format, ("listed",)

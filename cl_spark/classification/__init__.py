@@ -1,0 +1,1 @@
+"""Confident learning for classification, in the order of the paper."""

@@ -1,7 +1,8 @@
-"""A sparse table over (given class, true class), small enough for the driver or spread over the cluster."""
+"""A sparse K×K table of cells (given class, true class), on the driver or spread over the cluster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,116 +13,137 @@ from cl_spark.kernels.arrays import Float64s, Int64s
 from cl_spark.tables import columns as c
 
 DRIVER_CELLS = 4_000_000
-"""Up to so many non-zero cells a table lives on the driver, whatever K is; larger ones stay on the cluster."""
+"""Non-zero cells up to which a table lives on the driver, whatever K is; else it stays on the cluster."""
 
 PART_CELLS = 4_000_000
-"""So many cells of a larger table are worked on at a time."""
+"""Cells of a table on the cluster that are brought to the driver at a time."""
 
-TASK_CELLS = 500_000
-"""Cells from the driver that one task takes: of few, grouping and sorting shuffle nothing, and one file is written."""
+CELLS_PER_PARTITION = 500_000
+"""Cells from the driver per partition: few cells make one, which is grouped and sorted without a shuffle."""
 
-GROUPS = 256
-"""Into how many groups of whole given classes a table on the cluster is cut for a kernel."""
+GIVEN_CLASS_GROUPS = 256
+"""Groups of whole given classes into which a table on the cluster is cut for a kernel."""
 
 CellKernel = Callable[[pd.DataFrame], pd.DataFrame]
-
+"""Cells of whole given classes, sorted by (given, true) -> the cells made of them."""
 
 CountKernel = Callable[[Int64s, Int64s, Int64s], tuple[Int64s, Int64s, Int64s]]
-"""(given, true, count) of the cells of whole given classes -> (given, true, value) of the cells that come of them."""
+"""(given, true, count) of cells of whole given classes -> (given, true, value) of the cells made of them."""
 
 
 @dataclass(frozen=True)
 class CellTable:
     """Cells of a K×K table, one row per cell: given class, true class, and value columns.
 
-    A kernel is a function of pandas frames and is the same wherever the cells are.
+    A kernel is a function of pandas frames, and the same one wherever the cells are.
+
+    Attributes:
+        spark: the session.
+        num_classes: K.
+        frame: the cells: a pandas frame on the driver, or a Spark DataFrame on the cluster.
     """
 
     spark: SparkSession
     num_classes: int
     frame: pd.DataFrame | DataFrame
 
-    def per_given_class(self, kernel: CellKernel, schema: str) -> "CellTable":
-        """The cells the kernel makes of all cells of whole given classes, sorted by (given, true)."""
+    def map_given_classes(self, kernel: CellKernel, schema: str) -> "CellTable":
+        """Apply a kernel to all cells, whole given classes at a time.
 
-        def sorted_kernel(cells: pd.DataFrame) -> pd.DataFrame:
-            return kernel(cells.sort_values([c.GIVEN, c.TRUE], kind="stable", ignore_index=True))
-
+        Args:
+            kernel: makes cells of cells.
+            schema: the columns it makes, as Spark reads them.
+        """
         frame = self.frame
         if isinstance(frame, pd.DataFrame):
-            return replace(self, frame=sorted_kernel(frame))
-        return replace(
-            self, frame=frame.groupBy(F.pmod(c.GIVEN, F.lit(GROUPS))).applyInPandas(sorted_kernel, schema)
-        )
+            return replace(self, frame=apply_to_sorted(frame, kernel=kernel))
+        # a partial, because Spark counts the arguments of what it is given: one is the cells, two are (key,
+        # cells)
+        sorted_kernel = partial(apply_to_sorted, kernel=kernel)
+        groups = frame.groupBy(F.pmod(c.GIVEN, F.lit(GIVEN_CLASS_GROUPS)))
+        return replace(self, frame=groups.applyInPandas(sorted_kernel, schema))
 
-    def from_counts(self, kernel: CountKernel, value: str) -> "CellTable":
-        """The cells, with a value, that a kernel of arrays makes of the counts."""
+    def map_counts(self, kernel: CountKernel, value: str) -> "CellTable":
+        """Apply a kernel of arrays to the counts of all cells; `value` names the column that it makes."""
+        schema = f"{c.GIVEN} long, {c.TRUE} long, {value} long"
+        return self.map_given_classes(partial(apply_to_counts, kernel=kernel, value=value), schema)
 
-        def frames(cells: pd.DataFrame) -> pd.DataFrame:
-            given, true, made = kernel(
-                *[cells[name].to_numpy(dtype=np.int64) for name in (c.GIVEN, c.TRUE, c.COUNT)]
-            )
-            return pd.DataFrame({c.GIVEN: given, c.TRUE: true, value: made})
+    def merge(self, other: "CellTable", keys: Sequence[str], value: str, how: str = "sum") -> "CellTable":
+        """Merge the cells of two tables into one per key.
 
-        return self.per_given_class(frames, f"{c.GIVEN} long, {c.TRUE} long, {value} long")
-
-    def merged(self, others: "CellTable", keys: Sequence[str], value: str, how: str = "sum") -> "CellTable":
-        """The cells of both tables, one per key, their values added up (or the largest taken)."""
-        ours, theirs = self.frame, others.frame
+        Args:
+            other: a table with the same columns.
+            keys: columns that tell cells apart.
+            value: the column whose values are merged.
+            how: "sum" or "max".
+        """
+        ours, theirs = self.frame, other.frame
         if isinstance(ours, pd.DataFrame) and isinstance(theirs, pd.DataFrame):
-            both = pd.concat([part for part in (ours, theirs) if len(part)] or [ours], ignore_index=True)
-            return replace(self, frame=pd.DataFrame(both.groupby(list(keys), as_index=False)[value].agg(how)))
-        both_frames = self.dataframe().unionByName(others.dataframe().select(*self.dataframe().columns))
-        return replace(self, frame=both_frames.groupBy(*keys).agg(F.expr(f"{how}({value})").alias(value)))
+            parts = [part for part in (ours, theirs) if len(part)] or [ours]
+            cells = pd.concat(parts, ignore_index=True)
+            return replace(
+                self, frame=pd.DataFrame(cells.groupby(list(keys), as_index=False)[value].agg(how))
+            )
+        first, second = self.to_spark(), other.to_spark()
+        merged = first.unionByName(second.select(*first.columns)).groupBy(*keys)
+        return replace(self, frame=merged.agg(F.expr(f"{how}({value})").alias(value)))
 
-    def with_columns_of(self, others: "CellTable", keys: Sequence[str]) -> "CellTable":
-        """The cells with the columns another table has for them, null where it lacks the cell."""
-        ours, theirs = self.frame, others.frame
+    def join_columns(self, other: "CellTable", keys: Sequence[str]) -> "CellTable":
+        """Add the value columns of another table, null where it lacks the cell."""
+        ours, theirs = self.frame, other.frame
         if isinstance(ours, pd.DataFrame) and isinstance(theirs, pd.DataFrame):
             return replace(self, frame=ours.merge(theirs, "left", list(keys)))
-        return replace(self, frame=self.dataframe().join(others.dataframe(), list(keys), "left"))
+        return replace(self, frame=self.to_spark().join(other.to_spark(), list(keys), "left"))
 
     def where(self, condition: str) -> "CellTable":
-        """The cells that meet a condition, in the words pandas and SQL share."""
+        """Select the cells that meet a condition, in the words that pandas' `query` and SQL share."""
         frame = self.frame
-        return replace(
-            self, frame=frame.query(condition) if isinstance(frame, pd.DataFrame) else frame.where(condition)
-        )
-
-    def persisted(self, persist: Callable[[DataFrame], DataFrame]) -> "CellTable":
-        """The table, computed once: where it is on the cluster, what it was made of is not asked for again."""
-        return self if isinstance(self.frame, pd.DataFrame) else replace(self, frame=persist(self.frame))
-
-    def frames(self) -> Iterator[pd.DataFrame]:
-        """The cells on the driver, sorted by (given, true), in parts of whole given classes that fit there."""
-        frame, keys = self.frame, [c.GIVEN, c.TRUE]
         if isinstance(frame, pd.DataFrame):
-            yield frame.sort_values(keys, ignore_index=True)
-            return
-        parts = -(-frame.count() // PART_CELLS)
-        for part in range(parts):
-            yield (
-                frame.where(F.pmod(c.GIVEN, F.lit(parts)) == part)
-                .toPandas()
-                .sort_values(keys, ignore_index=True)
-            )
+            return replace(self, frame=frame.query(condition))
+        return replace(self, frame=frame.where(condition))
 
-    def renamed(self, old: str, new: str) -> "CellTable":
-        """The table with a column renamed."""
+    def rename(self, old: str, new: str) -> "CellTable":
+        """Rename a column."""
         frame = self.frame
         if isinstance(frame, pd.DataFrame):
             return replace(self, frame=frame.rename(columns={old: new}))
         return replace(self, frame=frame.withColumnRenamed(old, new))
 
-    def total(self, value: str) -> int:
-        """The sum of a value column of whole numbers over all cells."""
+    def persist(self, persist: Callable[[DataFrame], DataFrame]) -> "CellTable":
+        """Persist a table on the cluster, so that what it is made of is computed once."""
+        if isinstance(self.frame, pd.DataFrame):
+            return self
+        return replace(self, frame=persist(self.frame))
+
+    def iter_frames(self) -> Iterator[pd.DataFrame]:
+        """Bring the cells to the driver, sorted by (given, true), in parts of whole given classes."""
+        frame, keys = self.frame, [c.GIVEN, c.TRUE]
+        if isinstance(frame, pd.DataFrame):
+            yield frame.sort_values(keys, ignore_index=True)
+            return
+        num_parts = -(-frame.count() // PART_CELLS)
+        for part in range(num_parts):
+            cells = frame.where(F.pmod(c.GIVEN, F.lit(num_parts)) == part).toPandas()
+            yield cells.sort_values(keys, ignore_index=True)
+
+    def sum_values(self, value: str) -> int:
+        """Sum a value column of whole numbers over all cells."""
         frame = self.frame
         if isinstance(frame, pd.DataFrame):
             return int(frame[value].sum())
         return int(frame.agg(F.coalesce(F.sum(value), F.lit(0))).collect()[0][0])
 
-    def totals(self, by: str, value: str, *, diagonal: bool = False) -> Float64s:
-        """(K,) sums of a value column by given or true class, over all cells or the diagonal only."""
+    def sum_by_class(self, by: str, value: str, *, diagonal: bool = False) -> Float64s:
+        """Sum a value column by class.
+
+        Args:
+            by: the column of the class: given or true.
+            value: the column to sum.
+            diagonal: sum the diagonal cells only.
+
+        Returns:
+            (K,) sums, 0 for a class without cells.
+        """
         frame = self.where(f"{c.GIVEN} == {c.TRUE}").frame if diagonal else self.frame
         if isinstance(frame, pd.DataFrame):
             sums = frame.groupby(by)[value].sum()
@@ -131,11 +153,26 @@ class CellTable:
         totals[sums.index.to_numpy(dtype=np.int64)] = sums.to_numpy(dtype=np.float64)
         return totals
 
-    def dataframe(self) -> DataFrame:
-        """The cells as a Spark DataFrame."""
+    def to_spark(self) -> DataFrame:
+        """Convert the cells to a Spark DataFrame."""
         frame = self.frame
         if not isinstance(frame, pd.DataFrame):
             return frame
-        kinds = {"f": "double", "b": "boolean"}
-        ddl = ", ".join(f"`{name}` {kinds.get(dtype.kind, 'long')}" for name, dtype in frame.dtypes.items())
-        return self.spark.createDataFrame(frame, ddl).coalesce(1 + len(frame) // TASK_CELLS)
+        types = {"f": "double", "b": "boolean"}
+        schema = ", ".join(
+            f"`{name}` {types.get(dtype.kind, 'long')}" for name, dtype in frame.dtypes.items()
+        )
+        return self.spark.createDataFrame(frame, schema).coalesce(1 + len(frame) // CELLS_PER_PARTITION)
+
+
+def apply_to_sorted(cells: pd.DataFrame, *, kernel: CellKernel) -> pd.DataFrame:
+    """Apply a kernel to cells sorted by (given, true): its sums must not depend on the order of the cells."""
+    return kernel(cells.sort_values([c.GIVEN, c.TRUE], kind="stable", ignore_index=True))
+
+
+def apply_to_counts(cells: pd.DataFrame, *, kernel: CountKernel, value: str) -> pd.DataFrame:
+    """Apply a kernel of arrays to cells with counts; `value` names the column that it makes."""
+    given, true, values = kernel(
+        *(cells[name].to_numpy(dtype=np.int64) for name in (c.GIVEN, c.TRUE, c.COUNT))
+    )
+    return pd.DataFrame({c.GIVEN: given, c.TRUE: true, value: values})

@@ -1,4 +1,4 @@
-"""Stage 3: which rows are label issues. Each filter is a function from rows to the rows it flags (JAIR 2021, section 3.2)."""
+"""Filters: which examples are label issues (JAIR 2021, section 3.2)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,29 +6,42 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from cl_spark.classification.cells import CellTable
-from cl_spark.classification.cuts import QUOTA, Candidates, CutFinder
+from cl_spark.classification.confident_joint import ESTIMATION_METHODS
+from cl_spark.classification.cuts import QUOTA, Candidates, CutFinder, Selection
+from cl_spark.classification.noise_rate_pairs import PAIR_PARTS, PairCandidates, Pairs
+from cl_spark.classification.scores import Score
 from cl_spark.classification.thresholds import MarginBounds
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block, Source
-from cl_spark.evidence.prob_formats import DenseProbs, ProbFormat
+from cl_spark.evidence.prob_formats import ProbFormat
 from cl_spark.kernels import EPS
-from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s, Ints
-from cl_spark.kernels.removal_counts import removal_counts
+from cl_spark.kernels.arrays import Bools, Float64s, Int64s
+from cl_spark.kernels.removal_counts import count_removals
 from cl_spark.tables import columns as c
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST, "off_diagonal")
-ESTIMATES = ("off_diagonal", "off_diagonal_calibrated", "off_diagonal_fraction", "off_diagonal_custom")
+
+NUM_ISSUES_METHODS = tuple(method for method in ESTIMATION_METHODS if method != "off_diagonal_custom")
+"""Estimates that `num_issues` may name: all that need no joint of the caller."""
 
 
 @dataclass(frozen=True)
 class FilterOptions:
     """How issues are chosen; checked when made.
+
+    Attributes:
+        filter_by: one of `FILTERS`.
+        frac_noise: share of the estimated noise to prune, in [0, 1]; with the pruning filters.
+        num_to_remove_per_class: K numbers, how many examples of each given class to prune; with the pruning
+            filters.
+        min_examples_per_class: examples every class keeps; with the pruning filters.
+        num_issues: how many issues the filters of lowest scores take: a number, or one of
+            `NUM_ISSUES_METHODS`.
 
     Raises:
         ConfigurationError: an option is out of range, unknown, or does not go with the filter.
@@ -52,247 +65,212 @@ class FilterOptions:
                 f"min_examples_per_class={self.min_examples_per_class!r} must not be negative"
             )
         if self.filter_by not in PRUNING:
-            for option, default in (
-                ("frac_noise", 1.0),
-                ("num_to_remove_per_class", None),
-                ("min_examples_per_class", 1),
-            ):
-                if getattr(self, option) != default:
-                    raise ConfigurationError(
-                        f"{option} has no effect with filter_by={self.filter_by!r}; it goes with {', '.join(PRUNING)}"
-                    )
+            self._check_no_pruning_options()
         if self.num_issues is not None:
-            if self.filter_by not in LOWEST:
-                raise ConfigurationError(
-                    f"num_issues has no effect with filter_by={self.filter_by!r}; it goes with {', '.join(LOWEST)}"
-                )
-            if isinstance(self.num_issues, str):
-                if self.num_issues not in ESTIMATES[:3]:
-                    raise ConfigurationError(
-                        f"num_issues={self.num_issues!r} is neither a number nor one of {', '.join(ESTIMATES[:3])}"
-                    )
-            elif self.num_issues < 0:
-                raise ConfigurationError(f"num_issues={self.num_issues!r} must not be negative")
+            self._check_num_issues(self.num_issues)
 
-    def remove_vector(self, num_classes: int) -> Int64s | None:
-        """`num_to_remove_per_class` as an array of K numbers."""
+    def _check_no_pruning_options(self) -> None:
+        defaults = {"frac_noise": 1.0, "num_to_remove_per_class": None, "min_examples_per_class": 1}
+        for option, default in defaults.items():
+            if getattr(self, option) != default:
+                raise ConfigurationError(
+                    f"{option} has no effect with filter_by={self.filter_by!r}; "
+                    f"it goes with {', '.join(PRUNING)}"
+                )
+
+    def _check_num_issues(self, num_issues: int | str) -> None:
+        if self.filter_by not in LOWEST:
+            raise ConfigurationError(
+                f"num_issues has no effect with filter_by={self.filter_by!r}; "
+                f"it goes with {', '.join(LOWEST)}"
+            )
+        if isinstance(num_issues, str):
+            if num_issues not in NUM_ISSUES_METHODS:
+                raise ConfigurationError(
+                    f"num_issues={num_issues!r} is neither a number nor one of "
+                    f"{', '.join(NUM_ISSUES_METHODS)}"
+                )
+        elif num_issues < 0:
+            raise ConfigurationError(f"num_issues={num_issues!r} must not be negative")
+
+    def read_num_to_remove(self, num_classes: int) -> Int64s | None:
+        """Convert `num_to_remove_per_class` to an array.
+
+        Returns:
+            (K,) numbers, or None where the option is not given.
+
+        Raises:
+            ConfigurationError: it does not hold K whole numbers, none negative.
+        """
         if self.num_to_remove_per_class is None:
             return None
-        wanted = np.asarray(self.num_to_remove_per_class)
-        if (
-            wanted.shape != (num_classes,)
-            or not np.issubdtype(wanted.dtype, np.integer)
-            or (wanted < 0).any()
-        ):
+        numbers = np.asarray(self.num_to_remove_per_class)
+        is_whole = np.issubdtype(numbers.dtype, np.integer)
+        if numbers.shape != (num_classes,) or not is_whole or (numbers < 0).any():
             raise ConfigurationError(
                 f"num_to_remove_per_class must be {num_classes} whole numbers, one per class, none negative; "
                 f"got {list(self.num_to_remove_per_class)!r}"
             )
-        return wanted.astype(np.int64)
+        return numbers.astype(np.int64)
 
 
-def removals(calibrated: CellTable, class_counts: Int64s, options: FilterOptions) -> CellTable:
-    """Removal counts by (given, true): the class's own on the diagonal, the pair's off it."""
-    wanted = options.remove_vector(calibrated.num_classes)
+def compute_removals(calibrated: CellTable, class_counts: Int64s, options: FilterOptions) -> CellTable:
+    """Compute how many examples pruning removes (specification, section 4.4).
+
+    Args:
+        calibrated: the calibrated confident joint.
+        class_counts: (K,) examples per given label.
+        options: how issues are chosen.
+
+    Returns:
+        Removal counts, all above 0, in the column `QUOTA`: of the given class on the diagonal, of the pair
+        (given, other class) off it.
+    """
     kernel = partial(
-        removal_counts,
+        count_removals,
         class_counts=class_counts,
         min_examples_per_class=options.min_examples_per_class,
         frac_noise=options.frac_noise,
-        num_to_remove_per_class=wanted,
+        num_to_remove_per_class=options.read_num_to_remove(calibrated.num_classes),
     )
-    return calibrated.from_counts(kernel, QUOTA)
+    return calibrated.map_counts(kernel, QUOTA)
 
 
-def lowest_scores(
-    source: Source, chooser: CutFinder, score: Callable[[Block], Float64s], number: int
-) -> DataFrame:
-    """The given number of rows with the lowest score over the whole table."""
+@dataclass(frozen=True)
+class ScoredRows:
+    """Candidate kernel: all rows of a block as one group, by a score."""
 
-    def entries(block: Block) -> Candidates:
-        rows = np.arange(len(block) if number else 0)
-        return np.zeros(len(rows), dtype=np.int64), rows, score(block)[rows]
+    score: Score
+    is_empty: bool
 
-    return chooser.lowest(source, entries, np.array([number]))
+    def __call__(self, block: Block) -> Candidates:
+        """Find the candidates of a block."""
+        rows = np.arange(0 if self.is_empty else len(block))
+        return Candidates(np.zeros(len(rows), dtype=np.int64), rows, self.score(block)[rows])
 
 
-def pruned_by_class(source: Source, chooser: CutFinder, quotas: Int64s) -> DataFrame:
-    """Suspects among the rows with the lowest self-confidence of each given class, as many as the class is to lose.
+def select_lowest_scores(source: Source, cut_finder: CutFinder, score: Score, num_rows: int) -> DataFrame:
+    """Select the rows with the lowest score over the whole table, ties by id, as many as are asked for."""
+    candidates = ScoredRows(score, is_empty=num_rows == 0)
+    return cut_finder.select_lowest(Selection(source, candidates, np.array([num_rows])))
 
-    Non-suspects take their places in the count too: the agreement rule drops them only afterwards.
 
-    Args:
-        source: the evidence.
-        chooser: what chooses.
-        quotas: (K,) how many each class is to lose.
+@dataclass(frozen=True)
+class RowsOfPrunedClasses:
+    """Candidate kernel: the rows of each given class with a quota, by self-confidence.
+
+    Attributes:
+        quotas: (K,) how many examples each class is to lose.
     """
 
-    def entries(block: Block) -> Candidates:
-        rows = np.flatnonzero(quotas[block.given] > 0)
-        return block.given[rows].astype(np.int64), rows, block.self_confidence[rows].astype(np.float64)
+    quotas: Int64s
 
-    return chooser.lowest(source, entries, quotas, suspects_only=True)
+    def __call__(self, block: Block) -> Candidates:
+        """Find the candidates of a block."""
+        rows = np.flatnonzero(self.quotas[block.given] > 0)
+        return Candidates(
+            block.given[rows].astype(np.int64), rows, block.self_confidence[rows].astype(np.float64)
+        )
 
 
-def pruned_by_noise_rate(
-    source: Source,
-    suspects: Source,
-    arrays: Callable[[Bools], Source],
-    chooser: CutFinder,
-    prob_format: ProbFormat,
-    pairs: pd.DataFrame,
-    bounds: MarginBounds,
-) -> list[DataFrame]:
-    """Suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``, as many as the pair is to lose.
+def prune_by_class(source: Source, cut_finder: CutFinder, quotas: Int64s) -> DataFrame:
+    """Select the suspects among the rows with the lowest self-confidence of each given class.
 
-    Each pair's rows are chosen where that is cheap, and the choice stands if no row that was not looked at could come before
-    its last:
-
-    1. of many rows, among the suspects' entries with ``p_j > p_k``: from the array where it is at hand, else of the classes
-       listed. Any other class of a row has at most the row's bar. A row that is no suspect has ``p_j - p_k <= 1e-6``.
-    2. among all that the evidence tells of any row of the class; others have at most their bars, and the same holds.
-    3. among all rows of the class, each with its array, in another scan: the fallback. What was the last of a full choice
-       before can only move up, so nothing after it is looked at.
+    Rows that are no suspects fill the quotas too, and are dropped only afterwards.
 
     Args:
-        source: the evidence.
-        suspects: that of suspects.
-        arrays: the same of some given classes, with the array of every row: another scan.
-        chooser: what chooses.
-        layout: of the arrays.
-        pairs: given, true and quota, sorted by both.
-        bounds: lowest scores of what the evidence does not tell.
+        source: the accepted rows.
+        cut_finder: finds the lowest rows.
+        quotas: (K,) how many examples each class is to lose.
+    """
+    selection = Selection(source, RowsOfPrunedClasses(quotas), quotas, suspects_only=True)
+    return cut_finder.select_lowest(selection)
+
+
+@dataclass(frozen=True)
+class PruningSources:
+    """Where pruning by noise rate finds its candidates.
+
+    Attributes:
+        examples: the accepted rows.
+        suspects: the suspects among them.
+        read_arrays: makes a source of the accepted rows of some given classes, (K,) booleans, all with their
+            arrays, by another scan.
+    """
+
+    examples: Source
+    suspects: Source
+    read_arrays: Callable[[Bools], Source]
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One attempt to find the cuts of pairs from what the evidence holds.
+
+    Attributes:
+        source: the rows whose evidence is read.
+        bound: (K,) no row of the given class that is not looked at has a lower score.
+        suspects_only: only suspects, and only scores below 0, are looked at.
+    """
+
+    source: Source
+    bound: Float64s
+    suspects_only: bool
+
+
+def prune_by_noise_rate(
+    sources: PruningSources,
+    cut_finder: CutFinder,
+    prob_format: ProbFormat,
+    quotas: pd.DataFrame,
+    bounds: MarginBounds,
+) -> list[DataFrame]:
+    """Select the suspects among the rows of each pair (given k, other j) with the largest ``p_j - p_k``.
+
+    Rows are scored by ``p_k - p_j``, so that the lowest are chosen. The rows of each pair are chosen where
+    that is cheap, and the choice is final if no row that was not looked at can come before its last one:
+
+    1. Of many rows, among the suspects, and only where ``p_j > p_k``: from the array where it is kept, else
+       from the listed classes. Every other class of a row has at most the row's `unlisted_max_prob`. A row
+       that is no suspect has ``p_j - p_k <= 1e-6``.
+    2. Among all rows of the class, from all that their evidence holds. The same bounds hold for the rest.
+    3. Among all rows of the class, each with its array, in another scan: the fallback. Where a choice of an
+       earlier tier filled the quota, further candidates can only lower the score of its last row, so
+       candidates with a higher score are not looked at.
+
+    Args:
+        sources: where to find candidates.
+        cut_finder: finds the lowest candidates.
+        prob_format: of kept arrays.
+        quotas: given class, true class and quota of P pairs, sorted by both classes.
+        bounds: lowest scores of classes that are not listed.
 
     Returns:
         The rows, in parts that may overlap.
     """
-    parts = ("listed", "kept")
-    given, quotas = pairs[c.GIVEN].to_numpy(), pairs[QUOTA].to_numpy(dtype=np.int64)
-    limit, waiting = np.full(len(pairs), np.inf), np.ones(len(pairs), dtype=bool)
-    tiers = [(source, np.minimum(bounds.suspect, np.maximum(bounds.other, -EPS)))]
-    if not chooser.few:
-        tiers.insert(0, (suspects, np.minimum(bounds.suspect, -EPS)))
+    quota, given = (quotas[name].to_numpy(dtype=np.int64) for name in (QUOTA, c.GIVEN))
+    num_classes = len(bounds.other)
+    limit, is_open = np.full(len(quotas), np.inf), np.ones(len(quotas), dtype=bool)
+    of_all = Tier(sources.examples, np.minimum(bounds.suspect, np.maximum(bounds.other, -EPS)), False)
+    of_suspects = Tier(sources.suspects, np.minimum(bounds.suspect, -EPS), True)
     flagged: list[DataFrame] = []
-
-    def asked() -> Pairs:
-        return Pairs.of(pairs, waiting, limit, prob_format, len(bounds.other))
-
-    for blocks, bound in tiers:
-        if waiting.any():
-            entries = partial(entries_of_pairs, pairs=asked(), suspects_only=blocks is suspects)
-            choice = chooser.choice(blocks, entries, quotas, parts, suspects_only=True)
-            full = waiting & (choice.number == quotas)
-            stands = full & (choice.last < bound[given])
-            limit[full] = choice.last[full]
-            waiting &= ~stands
-            if stands.any():
-                flagged.append(choice.rows(stands))
-    if waiting.any():
-        rest = asked()
-        entries = partial(entries_of_pairs, pairs=rest, suspects_only=False)
-        flagged.append(chooser.lowest(arrays(rest.sizes > 0), entries, quotas, suspects_only=True))
+    for tier in [of_all] if cut_finder.few else [of_suspects, of_all]:
+        if not is_open.any():
+            break
+        pairs = Pairs.select(quotas, is_open, limit, num_classes)
+        candidates = PairCandidates(pairs, prob_format, tier.suspects_only)
+        selection = Selection(tier.source, candidates, quota, PAIR_PARTS, suspects_only=True)
+        cuts = cut_finder.find_cuts(selection)
+        is_full = is_open & (cuts.num_chosen == quota)
+        is_final = is_full & (cuts.last_score < tier.bound[given])
+        limit[is_full] = cuts.last_score[is_full]
+        is_open &= ~is_final
+        if is_final.any():
+            flagged.append(cuts.rows(is_final))
+    if is_open.any():
+        pairs = Pairs.select(quotas, is_open, limit, num_classes)
+        candidates = PairCandidates(pairs, prob_format, suspects_only=False)
+        source = sources.read_arrays(pairs.size > 0)
+        selection = Selection(source, candidates, quota, PAIR_PARTS, suspects_only=True)
+        flagged.append(cut_finder.select_lowest(selection))
     return flagged
-
-
-Valued = tuple[Int64s, Int64s, Floats]
-"""(pair, row, value) each."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of classes to find entries for.
-
-    Attributes:
-        num_classes: K.
-        layout: of the arrays.
-        key: given class times K plus the other, ascending.
-        number: which pair that is.
-        limit: scores beyond are not asked for.
-        starts: (K,) where the pairs of a given class begin.
-        sizes: (K,) how many it has.
-    """
-
-    num_classes: int
-    prob_format: ProbFormat
-    key: Int64s
-    number: Int64s
-    limit: Float64s
-    starts: Int64s
-    sizes: Int64s
-
-    @staticmethod
-    def of(
-        pairs: pd.DataFrame,
-        some: Bools,
-        limit: Float64s,
-        prob_format: ProbFormat,
-        num_classes: int,
-    ) -> "Pairs":
-        """Some of the pairs of a frame that is sorted by (given, true)."""
-        number = np.flatnonzero(some)
-        given, true = (pairs[name].to_numpy(dtype=np.int64)[number] for name in (c.GIVEN, c.TRUE))
-        sizes = np.bincount(given, minlength=num_classes)
-        return Pairs(
-            num_classes,
-            prob_format,
-            given * num_classes + true,
-            number,
-            limit[number],
-            np.cumsum(sizes) - sizes,
-            sizes,
-        )
-
-    def among(self, given: Int32s, row: Int64s, of_class: Ints, value: Floats) -> Valued:
-        """Those that are of a pair: which one, row, value."""
-        key = given.astype(np.int64) * self.num_classes + of_class
-        place = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
-        inside = self.key[place] == key
-        return place[inside], row[inside], value[inside]
-
-    def all_of(self, block: Block, kept: Int64s) -> Valued:
-        """All pairs of rows whose arrays are kept: which one, row, value."""
-        given = block.given[block.kept.rows[kept]]
-        sizes = self.sizes[given]
-        at = np.repeat(kept, sizes)
-        of_pair = np.repeat(self.starts[given] - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(at))
-        return (
-            of_pair,
-            block.kept.rows[at],
-            self.prob_format.values_at(block.kept.arrays, at, self.key[of_pair] % self.num_classes),
-        )
-
-    def above_own(self, prob_format: DenseProbs, block: Block, kept: Int64s) -> Valued:
-        """The same of classes above the given label."""
-        rows, arrays = block.kept.rows[kept], block.kept.arrays
-        if len(rows) < len(arrays):
-            arrays = arrays.take(pa.array(kept))
-        at, of_class, value = prob_format.above(arrays, block.self_confidence[rows], self.num_classes)
-        return self.among(block.given[rows[at]], rows[at], of_class, value)
-
-
-def entries_of_pairs(block: Block, *, pairs: Pairs, suspects_only: bool) -> Candidates:
-    """What the evidence tells of the pairs: (pair, row, ``p_k - p_j``) each; of suspects only what is below 0.
-
-    All pairs of a row whose array is at hand, else those it lists, and its predicted class. Of arrays whose classes above the
-    label are all that is asked, one comparison finds them; not of sparse ones, where classes that are absent may be above it.
-    """
-    wanted = pairs.sizes[block.given] > 0
-    if suspects_only:
-        wanted &= block.suspects
-    asked = wanted & block.without_array
-    max_prob = np.flatnonzero(asked)
-    listed = np.flatnonzero(asked[block.listed.row])
-    row = np.concatenate([max_prob, block.listed.row[listed]])
-    of_class = np.concatenate([block.predicted[max_prob], block.listed.class_index[listed]])
-    value = np.concatenate([block.max_prob[max_prob], block.listed.prob[listed]])
-    told = pairs.among(block.given[row], row, of_class, value)
-
-    kept = np.flatnonzero(wanted[block.kept.rows])
-    if suspects_only and isinstance(pairs.prob_format, DenseProbs):
-        at_hand = pairs.above_own(pairs.prob_format, block, kept)
-    else:
-        at_hand = pairs.all_of(block, kept)
-    pair, row, value = (np.concatenate(both) for both in zip(at_hand, told, strict=True))
-    score = block.self_confidence[row].astype(np.float64) - value.astype(np.float64)
-    kept = (score < 0 if suspects_only else True) & (score <= pairs.limit[pair])
-    return pairs.number[pair[kept]], row[kept], score[kept]

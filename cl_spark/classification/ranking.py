@@ -1,4 +1,4 @@
-"""A total order of rows without one task that sorts them all."""
+"""Ranks in a total order of rows, without a single Spark task that sorts them all."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,19 @@ from cl_spark.kernels.score_buckets import STEPS
 
 
 def add_rank(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: bool) -> DataFrame:
-    """The rows with their place in the order of (score, ids), from 1, whatever their partitioning.
+    """Add the place of each row in the ascending order of (score, ids), from 1, whatever their partitioning.
 
-    Few rows are sorted together. Many are sorted within buckets of the score, and the counts of the lower buckets added.
+    Args:
+        rows: the rows.
+        score: the column that orders them.
+        ids: id columns, which order tied scores.
+        rank: name of the new column.
+        few: sort all rows together. Else they are sorted within buckets of the score, and the number of rows
+            in lower buckets is added to the place within the bucket. The ranks are the same.
     """
     if few:
         return rows.withColumn(rank, F.row_number().over(Window.orderBy(score, *ids)).cast("long"))
-    rows = rows.withColumn("_bucket", bucket(F.col(score)))
+    rows = rows.withColumn("_bucket", bucket_column(F.col(score)))
     counts = rows.groupBy("_bucket").agg(F.count(F.lit(1)).alias("_rows"))
     below = counts.select(
         "_bucket", (F.sum("_rows").over(Window.orderBy("_bucket")) - F.col("_rows")).alias("_below")
@@ -28,8 +34,8 @@ def add_rank(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few:
     )
 
 
-def bucket(score: Column) -> Column:
-    """A whole number that never falls as the score rises, as `score_buckets.bucket_scores` gives it: fine steps near 0.
+def bucket_column(score: Column) -> Column:
+    """Bucket number of a score, as `score_buckets.bucket_scores` has it: it never falls as the score rises.
 
     Any such function makes the ranks exact; this one only decides how few rows are sorted together.
     """

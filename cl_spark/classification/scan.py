@@ -1,107 +1,179 @@
 """One scan of a table: the evidence it keeps, and the confident joint counted from that."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
-from cl_spark.classification import confident_joint as joints
 from cl_spark.classification.cells import DRIVER_CELLS, CellTable
-from cl_spark.classification.confident_joint import ConfidentJoint
-from cl_spark.classification.cuts import FEW
-from cl_spark.classification.thresholds import (
-    ClassAggregates,
-    ClassStatistics,
-    ClassSummary,
-    class_aggregates,
-    class_statistics,
+from cl_spark.classification.class_aggregates import ClassAggregates, aggregate_classes
+from cl_spark.classification.confident_joint import (
+    SUSPECT,
+    UNSETTLED,
+    ConfidentJoint,
+    OffDiagonal,
+    count_cells,
+    find_confident_classes,
+    find_confident_in_arrays,
 )
+from cl_spark.classification.cuts import is_few
+from cl_spark.classification.scores import (
+    ArrayScores,
+    Score,
+    needs_arrays,
+    normalized_margins,
+    score_rows,
+    self_confidences,
+)
+from cl_spark.classification.sources import ArraySource, BlockSource, Condition, SelectedRows
+from cl_spark.classification.thresholds import ClassStatistics, ClassSummary, MarginBounds, summarize_classes
 from cl_spark.errors import ConfigurationError
-from cl_spark.evidence.blocks import Block, KeptArrays, Kernel, Source
+from cl_spark.evidence.blocks import Block, KeptArrays, Source
 from cl_spark.evidence.ids import find_repeated_ids, ranges_are_disjoint
 from cl_spark.evidence.packing import PACKED_SCHEMA, ddl, map_blocks, pack_blocks
 from cl_spark.evidence.predictions import Predictions
+from cl_spark.evidence.prob_formats import ProbFormat
 from cl_spark.kernels.arrays import Bools, Float64s
 from cl_spark.kernels.confident_class import NO_CLASS
+from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
+
+Answer = Literal["statistics", "joint"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence of all rows, and what is aggregated of it.
+
+    Attributes:
+        packed: packed blocks, persisted.
+        aggregates: sums by given class.
+    """
+
+    packed: DataFrame
+    aggregates: ClassAggregates
+
+
+@dataclass(frozen=True)
+class SettledRows:
+    """Kernel: packed blocks of the rows that the evidence leaves unsettled, with their confident class.
+
+    Attributes:
+        thresholds: (K,) confident thresholds.
+        prob_format: of the arrays.
+        listing: what the evidence lists.
+    """
+
+    thresholds: Float64s
+    prob_format: ProbFormat
+    listing: ListingPolicy
+
+    def __call__(self, blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        """Settle the blocks of a Spark task."""
+        return pack_blocks(map(self._settle, blocks))
+
+    def _settle(self, block: Block) -> Block:
+        without_arrays = replace(block, parts=replace(block.parts, kept=None))
+        confident = find_confident_classes(without_arrays, self.thresholds, self.prob_format)
+        # suspects whose arrays the evidence keeps are settled by these
+        is_kept = block.suspects & self.listing.keeps_array(block.self_confidence, block.num_probs)
+        unsettled = block.where((confident == UNSETTLED) & ~is_kept)
+        arrays = unsettled.kept.arrays
+        no_arrays = KeptArrays(np.zeros(0, dtype=np.int64), arrays.slice(0, 0))
+        return replace(
+            unsettled,
+            confident=find_confident_in_arrays(arrays, self.thresholds, self.prob_format),
+            parts=replace(unsettled.parts, kept=no_arrays),
+        )
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A table that is scanned when the first question comes; each answer is found once.
+    """A table that is scanned when the first question comes; each answer is computed once.
 
     Attributes:
         predictions: the table.
         persist: persists what several queries read.
-        check_ids: refuse rows that share an id.
+        check_ids: reject rows that share an id.
         given_thresholds: K confident thresholds to use instead of the rows' own.
+        answered: what is known so far, and can be shown without a scan.
     """
 
     predictions: Predictions
     persist: Callable[[DataFrame], DataFrame]
     check_ids: bool
     given_thresholds: Sequence[float] | None
+    answered: set[Answer] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session."""
+        return self.predictions.df.sparkSession
+
+    # Evidence -----------------------------------------------------------------------------------------------
 
     @cached_property
-    def _read(self) -> tuple[DataFrame, ClassAggregates]:
-        """The evidence of the rows each by itself, and what is aggregated of it."""
-        packed = self.persist(self.predictions.evidence())
-        return packed, class_aggregates(packed, self.predictions.listing)
+    def _evidence_by_row(self) -> Evidence:
+        """Evidence of each row by itself: ids of several rows are not known yet."""
+        return self._read_evidence(None)
+
+    def _read_evidence(self, repeated_ids: DataFrame | None) -> Evidence:
+        packed = self.persist(self.predictions.extract_evidence(repeated_ids))
+        return Evidence(packed, aggregate_classes(packed, self.predictions.listing))
 
     @cached_property
-    def repeated(self) -> DataFrame | None:
-        """The ids that several rows share; None if there are none."""
+    def repeated_ids(self) -> DataFrame | None:
+        """Ids of several rows; None if there are none, or they are not looked for."""
         if not self.check_ids:
             return None
-        packed, aggregates = self._read
-        if self.predictions.whole_id is not None and ranges_are_disjoint(packed):
+        evidence = self._evidence_by_row
+        if self.predictions.whole_id is not None and ranges_are_disjoint(evidence.packed):
             return None
         types = self.predictions.id_types
-
-        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-            for block in blocks:
-                yield block.to_batch(np.arange(len(block)), list(types))
-
-        return find_repeated_ids(
-            map_blocks(packed, kernel, ddl(types), ("ids",)),
-            list(types),
-            self.persist,
-            few=aggregates.num_rows <= FEW,
-        )
+        rows = map_blocks(evidence.packed, SelectedRows(list(types)), ddl(types), ("ids",))
+        return find_repeated_ids(rows, list(types), self.persist, few=is_few(evidence.aggregates.num_rows))
 
     @cached_property
-    def evidence(self) -> tuple[DataFrame, ClassAggregates]:
-        """The same, rows with the id of others refused."""
-        if self.repeated is None:
-            return self._read
-        packed = self.persist(self.predictions.evidence(self.repeated))
-        return packed, class_aggregates(packed, self.predictions.listing)
+    def evidence(self) -> Evidence:
+        """Evidence of all rows; those with an id of several rows are rejected."""
+        if self.repeated_ids is None:
+            return self._evidence_by_row
+        return self._read_evidence(self.repeated_ids)
 
     @cached_property
-    def aggregated(self) -> ClassSummary:
-        """Statistics of the classes, and bounds of the margins."""
+    def _summary(self) -> ClassSummary:
+        # With given thresholds nothing is learnt of the rows, so there may be none, as in an empty batch.
         may_be_empty = self.given_thresholds is not None
-        return class_statistics(self.evidence[1], self.predictions.known_classes, may_be_empty=may_be_empty)
+        known_classes = self.predictions.known_classes
+        summary = summarize_classes(self.evidence.aggregates, known_classes, may_be_empty=may_be_empty)
+        self.answered.add("statistics")
+        return summary
+
+    @property
+    def statistics(self) -> ClassStatistics:
+        """Counts and exact sums of the self-confidences per class, and rejected rows: a value that merges."""
+        return self._summary.statistics
+
+    @property
+    def margin_bounds(self) -> MarginBounds:
+        """Bounds on the margins of classes that the evidence does not list."""
+        return self._summary.margin_bounds
 
     @property
     def num_classes(self) -> int:
         """K."""
         return self.statistics.num_classes
 
-    @property
-    def statistics(self) -> ClassStatistics:
-        """Counts and exact sums of the self-confidences per class, and rows refused by reason: a value that merges."""
-        return self.aggregated.statistics
-
     @cached_property
     def thresholds(self) -> Float64s:
         """(K,) confident thresholds.
 
         Raises:
-            ConfigurationError: as many as there are classes were not given.
+            ConfigurationError: thresholds were given, but not as many as there are classes.
         """
         if self.given_thresholds is None:
             return self.statistics.thresholds()
@@ -111,133 +183,137 @@ class Scan:
             )
         return np.asarray(self.given_thresholds, dtype=np.float64)
 
-    def blocks(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
-        """What a kernel makes of the accepted rows of the evidence."""
-        return map_blocks(self.evidence[0], kernel, schema, parts, self.num_classes)
+    # Sources of rows ----------------------------------------------------------------------------------------
 
-    def suspect_blocks(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
-        """What a kernel makes of the suspects."""
-        return map_blocks(self.evidence[0].where("of_suspects = 1"), kernel, schema, parts, self.num_classes)
+    @property
+    def blocks(self) -> Source:
+        """The accepted rows, from the evidence."""
+        return BlockSource(self.evidence.packed, self.num_classes)
 
-    def arrays(self, of_classes: Bools | None = None) -> Source:
-        """The accepted rows (of some given classes), all with their arrays: another scan of the data."""
-        block, classes = self.predictions.block(every_array=True, of_classes=of_classes), self.num_classes
+    @property
+    def suspect_blocks(self) -> Source:
+        """The suspects, from the evidence."""
+        return BlockSource(self.evidence.packed.where("of_suspects = 1"), self.num_classes)
 
-        def source(kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
-            def batches(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-                yield from kernel(block(batch).accepted(classes) for batch in rows)
+    def read_arrays(self, of_classes: Bools | None = None) -> Source:
+        """Read the accepted rows with the array of every row, by another scan of the data.
 
-            return self.predictions.scan(batches, schema, self.repeated)
+        Args:
+            of_classes: (K,) given classes whose rows are wanted; None for all.
+        """
+        return ArraySource(self.predictions, self.repeated_ids, self.num_classes, of_classes)
 
-        return source
+    def select_rows(
+        self, condition: Condition, sources: Sequence[Source], parts: Sequence[str] = ()
+    ) -> DataFrame:
+        """Select the rows that meet a condition.
+
+        Args:
+            condition: tells which rows of a block are wanted.
+            sources: where to look for them.
+            parts: parts of blocks that the condition reads.
+
+        Returns:
+            Columns of `Predictions.row_types`.
+        """
+        types = self.predictions.row_types
+        kernel = SelectedRows(list(types), condition)
+        rows = [source(kernel, ddl(types), ("ids", *parts)) for source in sources]
+        return reduce(DataFrame.unionByName, rows)
+
+    def score_rows(
+        self, method: str, adjust_pred_probs: bool, columns: Sequence[str], *, suspects_only: bool = False
+    ) -> DataFrame:
+        """Score the labels of the accepted rows; another scan reads their arrays where the score needs them.
+
+        Args:
+            method: name of the label quality score.
+            adjust_pred_probs: score adjusted probabilities.
+            columns: columns of `Predictions.row_types` wanted of each row.
+            suspects_only: leave out rows that are no suspects.
+
+        Returns:
+            These columns, and `label_quality`.
+        """
+        types = {name: kind for name, kind in self.predictions.row_types.items() if name in columns}
+        if needs_arrays(method, adjust_pred_probs):
+            prob_format = self.predictions.prob_format
+            score: Score = ArrayScores(method, adjust_pred_probs, self.thresholds, prob_format)
+            source = self.read_arrays()
+        else:
+            score = normalized_margins if method == "normalized_margin" else self_confidences
+            source = self.blocks
+        return score_rows(source, score, types, suspects_only=suspects_only)
+
+    # Confident classes --------------------------------------------------------------------------------------
 
     @cached_property
-    def _listed_cells(self) -> CellTable:
-        """What the listed classes tell of the confident joint, and how many rows they leave open."""
-        return self._counted_cells(self.blocks, ("listed",))
+    def _cells_by_listed(self) -> CellTable:
+        """Cells of the confident joint from listed classes, and how many rows these leave unsettled."""
+        return self._count_cells(self.blocks, ("listed",))
 
     @cached_property
     def confident_parts(self) -> Sequence[str]:
-        """What of the evidence confident classes are read from: arrays, which are many bytes, only where suspects are open."""
-        is_open = f"{c.CONFIDENT} == {joints.UNSETTLED} and _suspect"
-        return ("listed", "kept") if self._listed_cells.where(is_open).total(c.COUNT) else ("listed",)
+        """Parts of blocks that confident classes are read from.
+
+        Kept arrays are many bytes, and only suspects have them, so they are read only where suspects are
+        unsettled.
+        """
+        unsettled_suspects = self._cells_by_listed.where(f"{c.CONFIDENT} == {UNSETTLED} and {SUSPECT}")
+        return ("listed", "kept") if unsettled_suspects.sum_values(c.COUNT) else ("listed",)
 
     @cached_property
-    def _settled_cells(self) -> CellTable:
-        """What the evidence tells of the confident joint, and how many rows it leaves open."""
+    def _cells_by_evidence(self) -> CellTable:
+        """Cells of the confident joint from all evidence, and how many rows it leaves unsettled."""
         parts = self.confident_parts
-        return self._counted_cells(self.blocks, parts) if "kept" in parts else self._listed_cells
+        return self._count_cells(self.blocks, parts) if "kept" in parts else self._cells_by_listed
 
-    def _counted_cells(self, source: Source, parts: Sequence[str]) -> CellTable:
-        return self._cells(joints.count_cells(source, self.thresholds, self.predictions.prob_format, parts))
-
-    def _cells(self, cells: DataFrame) -> CellTable:
-        """Cells, computed once: on the driver unless there are too many."""
-        if min(self.num_classes**2, self.statistics.num_examples) > DRIVER_CELLS:  # else there cannot be
+    def _count_cells(self, source: Source, parts: Sequence[str]) -> CellTable:
+        """Count cells once: on the driver unless there are too many."""
+        cells = count_cells(source, self.thresholds, self.predictions.prob_format, parts)
+        most_cells = min(self.num_classes**2, self.statistics.num_examples)
+        if most_cells > DRIVER_CELLS:
             cells = self.persist(cells)
             if cells.count() > DRIVER_CELLS:
-                return CellTable(self.predictions.df.sparkSession, self.num_classes, cells)
-        return CellTable(self.predictions.df.sparkSession, self.num_classes, cells.toPandas())
+                return CellTable(self.spark, self.num_classes, cells)
+        return CellTable(self.spark, self.num_classes, cells.toPandas())
 
     @cached_property
-    def _examined(self) -> DataFrame | None:
-        """Blocks of the rows that the evidence leaves open, their confident class read from the arrays. None if none are."""
-        if not self._settled_cells.where(f"{c.CONFIDENT} == {joints.UNSETTLED}").total(c.COUNT):
+    def _settled_by_arrays(self) -> DataFrame | None:
+        """Packed blocks of the rows that only their arrays settle; None if there are none."""
+        unsettled = self._cells_by_evidence.where(f"{c.CONFIDENT} == {UNSETTLED}")
+        if not unsettled.sum_values(c.COUNT):
             return None
-        thresholds, prob_format, listing = (
-            self.thresholds,
-            self.predictions.prob_format,
-            self.predictions.listing,
-        )
-
-        def examined(blocks: Iterator[Block]) -> Iterator[Block]:
-            for block in blocks:
-                rows = (
-                    joints.find_confident_classes(
-                        replace(block, parts=replace(block.parts, kept=None)), thresholds, prob_format
-                    )
-                    == joints.UNSETTLED
-                )
-                rows &= ~(block.suspects & listing.keeps_array(block.self_confidence, block.num_probs))
-                found = block.where(rows)
-                confident = joints.find_confident_in_arrays(found.kept.arrays, thresholds, prob_format)
-                none = KeptArrays(np.zeros(0, dtype=np.int64), found.kept.arrays.slice(0, 0))
-                yield replace(found, confident=confident, parts=replace(found.parts, kept=none))
-
-        return self.persist(self.arrays()(lambda blocks: pack_blocks(examined(blocks)), PACKED_SCHEMA, ()))
+        kernel = SettledRows(self.thresholds, self.predictions.prob_format, self.predictions.listing)
+        return self.persist(self.read_arrays()(kernel, PACKED_SCHEMA, ()))
 
     @property
     def settled(self) -> list[Source]:
-        """Blocks whose confident classes are known, but for rows that are in a later one."""
-        sources: list[Source] = [self.blocks]
-        if (examined := self._examined) is not None:
-            sources.append(
-                lambda kernel, schema, parts: map_blocks(examined, kernel, schema, parts, self.num_classes)
-            )
-        return sources
+        """Blocks that tell confident classes: of all rows, then of those that only their arrays settle."""
+        if self._settled_by_arrays is None:
+            return [self.blocks]
+        return [self.blocks, BlockSource(self._settled_by_arrays, self.num_classes)]
 
     @cached_property
     def joint(self) -> ConfidentJoint:
-        """The confident joint."""
-        counted = self._settled_cells.where(f"{c.CONFIDENT} >= {NO_CLASS}")
-        for later in self.settled[1:]:
-            cells = self._counted_cells(later, ("listed",))
-            counted = counted.merged(cells, [c.GIVEN, c.CONFIDENT, "_suspect"], c.COUNT).persisted(
-                self.persist
-            )
+        """Confident joint of the accepted rows."""
+        counted = self._cells_by_evidence.where(f"{c.CONFIDENT} >= {NO_CLASS}")
+        for source in self.settled[1:]:
+            cells = self._count_cells(source, ("listed",))
+            counted = counted.merge(cells, [c.GIVEN, c.CONFIDENT, SUSPECT], c.COUNT).persist(self.persist)
+        self.answered.add("joint")
         return ConfidentJoint(counted, self.statistics.class_counts, self.persist)
 
-    def confidently_wrong(self, *, suspects_only: bool) -> Callable[[Block], Bools]:
-        """Tells which rows of a block are confidently of another class than their given label."""
-        thresholds, prob_format = self.thresholds, self.predictions.prob_format
-
-        def wrong(block: Block) -> Bools:
-            confident = joints.find_confident_classes(block, thresholds, prob_format)
-            found = (confident >= 0) & (confident != block.given)
-            return np.asarray(found & block.suspects if suspects_only else found)
-
-        return wrong
-
-    def rows_where(
-        self, chosen: Callable[[Block], Bools], sources: Sequence[Source], parts: Sequence[str] = ()
-    ) -> DataFrame:
-        """The rows that a condition on blocks chooses, which asks for some parts of them."""
-        types = self.predictions.row_types
-
-        def kernel(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
-            for block in blocks:
-                yield block.to_batch(chosen(block), list(types))
-
-        return reduce(
-            DataFrame.unionByName, [source(kernel, ddl(types), ("ids", *parts)) for source in sources]
-        )
-
-    @cached_property
-    def num_suspects(self) -> int:
-        """How many rows could be an issue at all."""
-        return self._settled_cells.where("_suspect").total(c.COUNT)
+    def off_diagonal(self, *, suspects_only: bool) -> OffDiagonal:
+        """Condition that a row is off the diagonal, and a suspect if only these are wanted."""
+        return OffDiagonal(self.thresholds, self.predictions.prob_format, suspects_only)
 
     @property
+    def few_examples(self) -> bool:
+        """True if the accepted rows are few enough to be sorted together."""
+        return is_few(self.statistics.num_examples)
+
+    @cached_property
     def few_suspects(self) -> bool:
-        """Whether suspects, and so issues, are few enough to be sorted together."""
-        return self.num_suspects <= FEW
+        """True if the suspects, and so the issues of most filters, are few enough to be sorted together."""
+        return is_few(self._cells_by_evidence.where(SUSPECT).sum_values(c.COUNT))

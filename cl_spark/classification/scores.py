@@ -1,53 +1,64 @@
-"""Label quality scores of rows: native expressions where scalars suffice, kernels over arrays where they do not."""
+"""Label quality scores of rows, from the numbers of the evidence or from whole arrays."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError
-from cl_spark.evidence.blocks import Block
+from cl_spark.evidence.blocks import Block, Source
+from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.prob_formats import ProbFormat, map_rows
-from cl_spark.kernels.arrays import Float64s
-from cl_spark.kernels.quality_scores import METHODS, adjusted
+from cl_spark.kernels.arrays import Float64s, Int32s
+from cl_spark.kernels.quality_scores import METHODS, adjust_probs
 from cl_spark.tables import columns as c
 
 Score = Callable[[Block], Float64s]
-"""A label quality score of the rows of a block."""
+"""A block -> (n,) label quality scores of its rows."""
 
 
-def margin() -> Column:
-    """Normalized margin: the best other class is the predicted one, or where that is the given label, the second."""
+def normalized_margin_column() -> Column:
+    """Normalized margin as a column of the evidence's numbers, as `normalized_margins` computes it."""
     best_other = F.when(F.col(c.PREDICTED) != F.col(c.GIVEN), F.col(c.MAX_PROB)).otherwise(
         F.col(c.SECOND_MAX_PROB)
     )
     return (F.col(c.EVIDENCE_SELF_CONFIDENCE).cast("double") - best_other.cast("double") + 1) / 2
 
 
-def margins(block: Block) -> Float64s:
-    """The same of a block."""
-    best_other = np.where(block.predicted != block.given, block.max_prob, block.second_max_prob).astype(
-        np.float64
-    )
+def normalized_margins(block: Block) -> Float64s:
+    """Normalized margin of each row (specification, section 5).
+
+    The highest probability of another class than the given one is that of the predicted class, or where that
+    is the given class, the second highest.
+    """
+    is_other = block.predicted != block.given
+    best_other = np.where(is_other, block.max_prob, block.second_max_prob).astype(np.float64)
     return np.asarray((block.self_confidence.astype(np.float64) - best_other + 1) / 2)
 
 
 def self_confidences(block: Block) -> Float64s:
-    """The self-confidence of each row of a block."""
+    """Self-confidence of each row of a block."""
     return block.self_confidence.astype(np.float64)
 
 
 def needs_arrays(method: str, adjust_pred_probs: bool) -> bool:
-    """Whether the score of every row, suspects too, is a function of its whole array."""
+    """Tell whether a score is a function of the whole array of a row, which the evidence may lack."""
     return adjust_pred_probs or method == "confidence_weighted_entropy"
 
 
 def check_method(method: str, adjust_pred_probs: bool, option: str) -> None:
-    """Refuse a ranking that does not exist, or one that cannot be adjusted.
+    """Check that a label quality score exists, and that it can be adjusted if it is to be.
+
+    Args:
+        method: name of the score.
+        adjust_pred_probs: score adjusted probabilities.
+        option: the option that holds `method`, for the message.
 
     Raises:
-        ConfigurationError: naming the option.
+        ConfigurationError: unknown method, or one that cannot be adjusted.
     """
     if method not in METHODS:
         raise ConfigurationError(
@@ -56,39 +67,108 @@ def check_method(method: str, adjust_pred_probs: bool, option: str) -> None:
     if adjust_pred_probs and method == "confidence_weighted_entropy":
         raise ConfigurationError(
             f"adjust_pred_probs does not go with {option}='confidence_weighted_entropy': "
-            "the entropy of adjusted probabilities has no meaning; choose another score or leave them unadjusted"
+            "the entropy of adjusted probabilities has no meaning; "
+            "choose another score or leave them unadjusted"
         )
 
 
-def check_probabilities(are_probabilities: bool, lowest: float, highest: float, what: str) -> None:
-    """Refuse a score that needs probabilities where the input holds scores or logits.
+def check_probabilities(are_probabilities: bool, lowest: float, highest: float, option: str) -> None:
+    """Check that the input holds probabilities, for an option that needs them.
+
+    Args:
+        are_probabilities: what the statistics say of the input.
+        lowest: lowest self-confidence of any row.
+        highest: highest value of any row and class.
+        option: the option that needs probabilities, for the message.
 
     Raises:
-        ConfigurationError: with the values seen.
+        ConfigurationError: it holds scores or logits.
     """
     if not are_probabilities:
         raise ConfigurationError(
-            f"{what} needs probabilities, but pred_probs range from {lowest:g} or less to {highest:g}: "
+            f"{option} needs probabilities, but pred_probs range from {lowest:g} or less to {highest:g}: "
             "normalise them (softmax), or use self_confidence or normalized_margin without adjustment"
         )
 
 
 def add_issue_flag(scores: DataFrame, issues: DataFrame, id_columns: Sequence[str]) -> DataFrame:
-    """Scored examples, each with whether its id is among the issues."""
+    """Add `is_issue` to scored examples: true where the id is among the issues."""
     flags = issues.select(*map(c.quoted, id_columns)).withColumn(c.IS_ISSUE, F.lit(True))
     return scores.join(flags, list(id_columns), "left").fillna(False, [c.IS_ISSUE])
 
 
-def array_scores(
-    method: str, adjust_pred_probs: bool, thresholds: Float64s, prob_format: ProbFormat
-) -> Score:
-    """What scores blocks that hold the array of every row."""
-    score, classes = METHODS[method], len(thresholds)
+@dataclass(frozen=True)
+class ArrayScores:
+    """Score of blocks that hold the array of every row.
 
-    def scored(block: Block) -> Float64s:
-        def kernel(rows: slice, probs: Float64s) -> Float64s:
-            return score(block.given[rows], adjusted(probs, thresholds) if adjust_pred_probs else probs)
+    Attributes:
+        method: name of the score.
+        adjust_pred_probs: score adjusted probabilities.
+        thresholds: (K,) confident thresholds.
+        prob_format: of the arrays.
+    """
 
-        return map_rows(prob_format, block.kept.arrays, classes, kernel)
+    method: str
+    adjust_pred_probs: bool
+    thresholds: Float64s
+    prob_format: ProbFormat
 
-    return scored
+    def __call__(self, block: Block) -> Float64s:
+        """Score the rows of a block."""
+        thresholds = self.thresholds if self.adjust_pred_probs else None
+        score = ScoresOfRows(self.method, block.given, thresholds)
+        return map_rows(self.prob_format, block.kept.arrays, len(self.thresholds), score)
+
+
+@dataclass(frozen=True)
+class ScoresOfRows:
+    """Kernel of `map_rows`: scores of rows of probabilities, adjusted where thresholds are given."""
+
+    method: str
+    given: Int32s
+    thresholds: Float64s | None
+
+    def __call__(self, rows: slice, probs: Float64s) -> Float64s:
+        """Score (m, K) probabilities."""
+        if self.thresholds is not None:
+            probs = adjust_probs(probs, self.thresholds)
+        return METHODS[self.method](self.given[rows], probs)
+
+
+@dataclass(frozen=True)
+class ScoredColumns:
+    """Kernel: columns of rows with their label quality score.
+
+    Attributes:
+        score: the score.
+        columns: columns of each row.
+        suspects_only: leave out rows that are no suspects.
+    """
+
+    score: Score
+    columns: Sequence[str]
+    suspects_only: bool
+
+    def __call__(self, blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+        """Score the rows of a Spark task."""
+        for block in blocks:
+            rows = block.where(block.suspects) if self.suspects_only else block
+            yield rows.to_batch(np.arange(len(rows)), self.columns, {c.LABEL_QUALITY: self.score(rows)})
+
+
+def score_rows(
+    source: Source, score: Score, column_types: Mapping[str, str], *, suspects_only: bool = False
+) -> DataFrame:
+    """Score rows of the evidence.
+
+    Args:
+        source: the blocks.
+        score: the score.
+        column_types: columns wanted of each row, and their types.
+        suspects_only: leave out rows that are no suspects.
+
+    Returns:
+        These columns and `label_quality`.
+    """
+    schema = ddl({**column_types, c.LABEL_QUALITY: "double"})
+    return source(ScoredColumns(score, list(column_types), suspects_only), schema, ("ids",))

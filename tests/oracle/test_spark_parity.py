@@ -84,11 +84,11 @@ def _same_noise(audit: LabelAudit, labels: np.ndarray, probs: np.ndarray) -> Non
 def _same_health(audit: LabelAudit, labels: np.ndarray, probs: np.ndarray) -> None:
     health, theirs = audit.health_summary(), oracle.class_health(labels, probs)
     for ours, column in {
-        "label_issues": "Label Issues",
-        "inverse_label_issues": "Inverse Label Issues",
+        "estimated_label_issues": "Label Issues",
+        "estimated_inverse_label_issues": "Inverse Label Issues",
         "label_noise": "Label Noise",
         "inverse_label_noise": "Inverse Label Noise",
-        "label_quality": "Label Quality Score",
+        "class_quality": "Label Quality Score",
     }.items():
         np.testing.assert_allclose(
             by_class(health.class_health, ours), theirs[column], atol=1e-9, err_msg=column

@@ -1,0 +1,92 @@
+"""Rejected rows, and the final reasons for their rejection, which need K (specification, section 7)."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from cl_spark.evidence.blocks import Block
+from cl_spark.evidence.packing import ddl
+from cl_spark.evidence.predictions import Predictions
+from cl_spark.evidence.validity import REASONS, RejectionReason
+from cl_spark.kernels.arrays import Int8s
+from cl_spark.tables import columns as c
+
+EXPLAINED_BY_LENGTH = (
+    RejectionReason.NONE,
+    RejectionReason.LABEL_OUT_OF_RANGE,
+    RejectionReason.TOO_LARGE,
+    RejectionReason.NEGATIVE,
+    RejectionReason.NO_DISTRIBUTION,
+)
+"""Reasons that give way to `WRONG_LENGTH`: an array of another length than K explains them."""
+
+
+def find_final_reason(rejection: int, num_probs: int, num_classes: int) -> RejectionReason:
+    """Find why a row is rejected once K is known.
+
+    Args:
+        rejection: code of the reason found in the row by itself.
+        num_probs: how many probabilities it has.
+        num_classes: K.
+    """
+    if rejection in EXPLAINED_BY_LENGTH and num_probs != num_classes:
+        return RejectionReason.WRONG_LENGTH
+    return RejectionReason(rejection)
+
+
+def find_final_reasons(block: Block, num_classes: int) -> Int8s:
+    """Find why each row of a block is rejected once K is known: (n,) codes, 0 for an accepted row."""
+    codes = np.zeros(len(block), dtype=np.int8) if block.rejection is None else block.rejection.copy()
+    has_wrong_length = np.isin(codes, EXPLAINED_BY_LENGTH) & (block.num_probs != num_classes)
+    codes[has_wrong_length] = RejectionReason.WRONG_LENGTH
+    return codes
+
+
+@dataclass(frozen=True)
+class RejectedRows:
+    """Function of batches of input rows: those that are rejected, with the reason and the row as JSON.
+
+    Attributes:
+        make_block: makes a block of a batch.
+        num_classes: K.
+        columns: id columns, reason and row.
+    """
+
+    make_block: Callable[[pa.RecordBatch], Block]
+    num_classes: int
+    columns: Sequence[str]
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Find the rejected rows of a Spark task."""
+        texts = pa.array([REASONS.get(RejectionReason(code)) for code in range(len(RejectionReason))])
+        for batch in batches:
+            block = self.make_block(batch)
+            codes = find_final_reasons(block, self.num_classes)
+            is_rejected = codes > 0
+            further = {
+                c.REASON: texts.take(pa.array(codes[is_rejected])),
+                c.ROW: batch.column(c.ROW).filter(pa.array(is_rejected)),
+            }
+            yield block.to_batch(is_rejected, self.columns, further)
+
+
+def read_rejected_rows(
+    predictions: Predictions, num_classes: int, repeated_ids: DataFrame | None
+) -> DataFrame:
+    """Read the rejected rows of a table, by a scan.
+
+    Args:
+        predictions: the table.
+        num_classes: K.
+        repeated_ids: ids of several rows; None if there are none.
+
+    Returns:
+        Id columns, reason, and the row as JSON.
+    """
+    types = {**predictions.id_types, c.REASON: "string", c.ROW: "string"}
+    kernel = RejectedRows(predictions.make_block_builder(), num_classes, list(types))
+    rows = predictions.scan(kernel, ddl(types), repeated_ids, with_json=True)
+    return rows.select(*predictions.restore_ids(), c.REASON, c.ROW)
