@@ -129,7 +129,14 @@ class CandidateTrimmer:
 
 @dataclass(frozen=True)
 class LowestCandidates:
-    """Kernel: the candidates that a Spark task cannot rule out, each with columns of its row."""
+    """Kernel: the candidates that a Spark task cannot rule out, each with columns of its row.
+
+    Attributes:
+        candidates: finds the candidates of a block.
+        quotas: (G,) how many candidates each group takes.
+        columns: columns wanted of each row.
+        suspects_only: rows that are no suspects are not eligible; they still fill the quotas.
+    """
 
     candidates: CandidateKernel
     quotas: Int64s
@@ -175,6 +182,12 @@ class RowsUpToCuts:
 
     The former are chosen for sure, and come once, with group `BELOW_CUT`. Of the latter, which come once for
     each group, as many are chosen as the bucket's quota says.
+
+    Attributes:
+        candidates: finds the candidates of a block.
+        cuts: the bucket of each group's cut.
+        columns: columns wanted of each row.
+        suspects_only: leave out rows that are no suspects; they still fill the quota of a bucket.
     """
 
     candidates: CandidateKernel
@@ -252,6 +265,7 @@ class CutFinder:
         return self._take_quotas(found).select(*columns, GROUP, c.SCORE, ELIGIBLE)
 
     def _cut_sorted(self, selection: Selection) -> Cuts:
+        """Find the cuts among sorted candidates, which are persisted with their rows."""
         chosen = self.persist(self._sort_candidates(selection))
         by_group = chosen.groupBy(GROUP).agg(
             F.max(c.SCORE).alias("_last_score"), F.count(F.lit(1)).alias("_num_chosen")
@@ -271,6 +285,11 @@ class CutFinder:
         return rows.select(*self.row_types)
 
     def _cut_by_histogram(self, selection: Selection) -> Cuts:
+        """Find the bucket that holds each cut, from the number of candidates in each bucket.
+
+        The bucket number never falls as the score rises. So all candidates of lower buckets are chosen, and
+        only those of the bucket of the cut have to be sorted.
+        """
         quotas = selection.quotas
         schema = f"{GROUP} bigint, {BUCKET} bigint, _rows bigint"
         counts = selection.source(BucketCounts(selection.candidates), schema, selection.parts)

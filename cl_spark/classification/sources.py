@@ -51,9 +51,7 @@ class ArraySource:
 
     def __call__(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
         """Map a kernel over the rows; see `Source`."""
-        make_block = self.predictions.make_block_builder(
-            keeps_all_arrays=True, given_classes=self.of_classes
-        )
+        make_block = self.predictions.make_block_builder(keeps_all_arrays=True, given_classes=self.of_classes)
         on_batches = KernelOnBatches(make_block, kernel, self.num_classes)
         return self.predictions.scan(on_batches, schema, self.repeated_ids)
 

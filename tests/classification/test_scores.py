@@ -1,0 +1,78 @@
+"""Scores from the evidence equal those of whole arrays; ranges of scores include their lower ends."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cl_spark import ConfigurationError
+from cl_spark.classification.score_distribution import ConfidenceCounts, ScoreRanges
+from cl_spark.classification.scores import (
+    ArrayScores,
+    check_method,
+    check_probabilities,
+    normalized_margins,
+    self_confidences,
+)
+from cl_spark.classification.thresholds import ClassStatistics
+from cl_spark.evidence.blocks import Block, BlockParts, KeptArrays
+from cl_spark.evidence.prob_formats import DenseProbs
+from cl_spark.kernels.quality_scores import METHODS, adjust_probs
+from cl_spark.kernels.row_evidence import ListingPolicy, extract_dense
+from cl_spark.tables import columns as c
+
+RNG = np.random.default_rng(3)
+PROBS, GIVEN = RNG.dirichlet(np.ones(4), 200), RNG.integers(0, 4, 200).astype(np.int32)
+
+
+def block(given: np.ndarray = GIVEN, probs: np.ndarray = PROBS) -> Block:
+    found = extract_dense(given, probs, ListingPolicy(), with_sums=False)
+    return Block(
+        given=given,
+        predicted=found.predicted,
+        self_confidence=found.self_confidence,
+        max_prob=found.max_prob,
+        second_max_prob=found.second_max_prob,
+        unlisted_max_prob=found.unlisted_max_prob,
+        num_probs=probs.shape[1],
+        parts=BlockParts(kept=KeptArrays(np.arange(len(given)), pa.array(probs.tolist()))),
+    )
+
+
+def test_scores_of_the_evidence_are_those_of_arrays() -> None:
+    assert self_confidences(block()).tolist() == METHODS["self_confidence"](GIVEN, PROBS).tolist()
+    assert normalized_margins(block()).tolist() == METHODS["normalized_margin"](GIVEN, PROBS).tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("adjust", [True, False])
+def test_kept_arrays_are_scored_by_any_method(method: str, adjust: bool) -> None:
+    thresholds = np.array([0.3, 0.4, 0.5, 0.2])
+    score = ArrayScores(method, adjust, thresholds, DenseProbs("double"))
+    probs = adjust_probs(PROBS, thresholds) if adjust else PROBS
+    assert score(block()).tolist() == METHODS[method](GIVEN, probs).tolist()
+
+
+def test_methods_and_their_options_are_checked() -> None:
+    check_method("confidence_weighted_entropy", False, "rank_by")
+    with pytest.raises(ConfigurationError, match="rank_by='margin' is not a label quality score"):
+        check_method("margin", False, "rank_by")
+    with pytest.raises(ConfigurationError, match="adjust_pred_probs does not go with method="):
+        check_method("confidence_weighted_entropy", True, "method")
+    with pytest.raises(ConfigurationError, match="range from -3 or less to 7"):
+        check_probabilities(False, -3.0, 7.0, "adjust_pred_probs")
+
+
+def test_ranges_hold_their_lower_end_and_the_last_its_upper_end() -> None:
+    probs = np.array([[0.0, 1.0], [0.05, 0.95], [0.049, 0.951], [1.0, 0.0], [0.99, 0.01]])
+    found = block(np.array([0, 0, 0, 0, 1], dtype=np.int32), probs)
+    ranges = ScoreRanges.cover(ClassStatistics(2, {}, 0.0, 1.0))
+    assert ranges.find(found).tolist() == [0, 1, 0, 19, 0]
+    (batch,) = ConfidenceCounts(ranges)(iter([found, found]))
+    counts = {(row[c.GIVEN], row["_range"]): row[c.EXAMPLES] for row in batch.to_pylist()}
+    assert counts == {(0, 0): 4, (0, 1): 2, (0, 19): 2, (1, 0): 2}
+
+
+def test_ranges_cover_scores_of_any_scale() -> None:
+    assert ScoreRanges.cover(ClassStatistics(2, {}, -4.0, 6.0)) == ScoreRanges(-4.0, 6.0)
+    flat = ScoreRanges.cover(ClassStatistics(2, {}, -1.0, -1.0))
+    assert flat.low < flat.high
