@@ -10,12 +10,15 @@ from typing import Any
 
 import click
 
-from cl_spark.tables.columns import SCORES_OF_NEW_ROWS, TABLES
+from cl_spark.tables.schema import REJECTED, runs_table
 from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, TABLES
 from cl_spark.terminal.command_line import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+
+RESULT_TABLES = (*TABLES, REJECTED, runs_table(NUMBERS), SCORED, SCORED_REJECTED)
 
 TABLES_INTRODUCTION = """\
 # Tables
@@ -57,11 +60,11 @@ NAMES_OF_TYPES = {
 def render_tables() -> str:
     """Return the page of result tables: one line per table, then every column of each."""
     parts = [TABLES_INTRODUCTION, "| table | one row per | columns |\n|---|---|---|"]
-    for table in (*TABLES, *SCORES_OF_NEW_ROWS):
+    for table in RESULT_TABLES:
         names = ", ".join(f"`{column.name}`" for column in table.columns)
         parts.append(f"| [`{table.name}`](#{table.name}) | {table.row} | {names} |")
     parts.append("")
-    for table in (*TABLES, *SCORES_OF_NEW_ROWS):
+    for table in RESULT_TABLES:
         parts.append(f"## {table.name}\n\nOne row per {table.row}.\n")
         parts.append("| column | type | meaning |\n|---|---|---|")
         for column in table.columns:
