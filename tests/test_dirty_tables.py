@@ -1,9 +1,10 @@
-"""Random dirty tables: every row is accepted or rejected for a reason, and nothing but this package's errors comes out."""
+"""Random dirty tables: every row is accepted or rejected for a reason, and nothing but this package's errors
+comes out.
+"""
 
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,9 +12,6 @@ from pyspark.sql import SparkSession
 
 from cl_spark import ClSparkError, LabelAudit
 from cl_spark.evidence.validity import SUM_TOLERANCE
-from cl_spark.kernels.calibration import calibrated, scaled_total
-from cl_spark.kernels.confident_class import NO_CLASS, confident_class
-from cl_spark.kernels.quality_scores import METHODS
 
 CLASSES = 3
 NUMBERS = st.one_of(
@@ -74,48 +72,3 @@ def test_every_row_of_a_dirty_table_is_accounted_for(
         assert audit.num_examples + audit.statistics.num_rejected == len(rows)
         assert len(refused) == audit.statistics.num_rejected == len(rows) - len(usable)
         assert all(row.reason for row in refused)
-
-
-@settings(max_examples=2000, deadline=None, database=None, derandomize=True)
-@given(
-    data=st.integers(1, 6).flatmap(
-        lambda k: st.tuples(
-            st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=k, max_size=k), max_size=6),
-            st.lists(st.floats(-1e6, 1e6), min_size=k, max_size=k),
-        )
-    ),
-    seed=st.integers(0, 2**16),
-)
-def test_kernels_take_any_finite_rows(data: Any, seed: int) -> None:
-    rows, thresholds = data
-    k = len(thresholds)
-    probs = np.asarray(rows, dtype=np.float64).reshape(-1, k)
-    labels = np.random.default_rng(seed).integers(0, k, len(probs)).astype(np.int32)
-    confident = confident_class(probs, np.asarray(thresholds))
-    assert confident.shape == (len(probs),)
-    for row, found in zip(probs, confident, strict=True):
-        above = [j for j in range(k) if row[j] >= thresholds[j] - 1e-6]
-        best = above[0] if len(above) == 1 else int(row.argmax())
-        assert found == (best if above else NO_CLASS)
-    if k > 1:
-        for name in ("self_confidence", "normalized_margin"):
-            found = METHODS[name](labels, probs)
-            assert found.shape == (len(probs),)
-            assert np.isfinite(found).all()
-
-
-@settings(max_examples=300, deadline=None, database=None, derandomize=True)
-@given(
-    st.integers(2, 6).flatmap(
-        lambda k: st.lists(st.lists(st.integers(0, 50), min_size=k, max_size=k), min_size=k, max_size=k)
-    )
-)
-def test_calibrated_counts_sum_to_the_examples(counts: list[list[int]]) -> None:
-    joint = np.asarray(counts, dtype=np.int64) + np.eye(len(counts), dtype=np.int64)
-    examples = joint.sum(axis=1) * 3 + 1
-    given_class, true_class = np.nonzero(joint)
-    cells = given_class, true_class, joint[given_class, true_class]
-    found, _, calibrated_counts = calibrated(*cells, examples, scaled_total(*cells, examples))
-    assert calibrated_counts.sum() == examples.sum()
-    assert (calibrated_counts >= 0).all()
-    assert set(found) == set(given_class)

@@ -101,7 +101,7 @@ class Shell:
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
-    """The code blocks of a page, fenced or indented, with their language; indented ones are shell commands."""
+    """The code blocks of a page with their language; indented ones are shell commands."""
     text = path.read_text(encoding="utf-8")
     found = [
         (match.start(), match[1], match[2])
@@ -240,6 +240,8 @@ def test_the_example_configuration_explains_every_key() -> None:
         "key_counts",
         "removal_counts",
         "quality_scores",
+        "score_buckets",
+        "sparse_evidence",
     ],
 )
 def test_examples_of_the_kernels_run(name: str) -> None:

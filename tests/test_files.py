@@ -1,4 +1,6 @@
-"""Files that tasks read themselves hold for them what Spark reads there; where they might not, Spark reads them."""
+"""Files that tasks read themselves hold for them what Spark reads there; where they might not, Spark reads
+them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -110,7 +112,7 @@ def test_splits_are_of_whole_row_groups_and_tell_how_many_rows_there_are(
     with LabelAudit(spark.read.parquet(str(path)), read_files=True) as audit:
         files = audit.predictions.files
         assert files is not None
-        assert files.rows == 240
+        assert files.num_rows == 240
         read = [group for split in files.splits for _, groups in split for group in groups]
         assert read == list(range(pq.read_metadata(path).num_row_groups))
         assert len(files.splits) > 1
@@ -143,7 +145,7 @@ def test_of_delta_tables_files_are_read_where_they_are_the_rows(spark: SparkSess
     assert source.is_of_plain_files()
     with LabelAudit(source.df, read_files=True) as audit:
         assert audit.predictions.files is not None
-        assert audit.predictions.files.rows == 220 == audit.num_examples
+        assert audit.predictions.files.num_rows == 220 == audit.num_examples
     with LabelAudit(read_source(spark, path, "predictions", version=0).df, read_files=True) as audit:
         assert audit.num_examples == 200
     spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")

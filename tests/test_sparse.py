@@ -1,17 +1,17 @@
-"""Lists of the classes worth listing mean what the whole array means; and long arrays, of which the evidence keeps few."""
+"""Lists of the classes worth listing mean what the whole array means; and long arrays, of which the evidence
+keeps few.
+"""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, LabelAudit
 from cl_spark.evidence import predictions
-from cl_spark.evidence.prob_formats import DenseProbs, SparseProbs
 from cl_spark.kernels.row_evidence import ListingPolicy
 from tests.frames import ids
 from tests.frames import predictions as table
@@ -27,7 +27,9 @@ FORMS = {
 
 
 def peaked(seed: int, rows: int, classes: int, listed: int) -> Data:
-    """Rows with a few classes above 0; labels drawn from them, so some are wrong. Values are rounded, so some tie."""
+    """Rows with a few classes above 0; labels drawn from them, so some are wrong. Values are rounded, so some
+    tie.
+    """
     rng = np.random.default_rng(seed)
     probs = np.zeros((rows, classes))
     for row in probs:
@@ -134,29 +136,3 @@ def test_sparse_lists_need_the_number_of_classes(spark: SparkSession) -> None:
         LabelAudit(df, num_classes=3, class_names=["a", "b"])
     with pytest.raises(ConfigurationError, match="absent_prob goes with sparse"):
         LabelAudit(table(spark, [0, 1], [[0.5, 0.5]] * 2), absent_prob=0.1)
-
-
-def test_parts_of_a_batch_are_read_from_their_own_place() -> None:
-    rows = [[(1, 0.5)], None, [(2, 0.75), (0, 0.25)], [(2, 1.0)]]
-    prob_format = SparseProbs("float", 3, 0.125)
-    for kind in (
-        pa.list_(pa.struct([("k", pa.int32()), ("p", pa.float32())])),
-        pa.map_(pa.int32(), pa.float32()),
-    ):
-        column = pa.array(
-            [
-                row if row is None or pa.types.is_map(kind) else [{"k": k, "p": p} for k, p in row]
-                for row in rows
-            ],
-            kind,
-        )
-        assert prob_format.lists(column.slice(1)).lengths.tolist() == [-1, 2, 1]
-        assert prob_format.matrix(column.slice(2), 3).tolist() == [[0.25, 0.125, 0.75], [0.125, 0.125, 1.0]]
-        assert prob_format.values_at(column.slice(2), np.array([0, 0, 1]), np.array([2, 1, 0])).tolist() == [
-            0.75,
-            0.125,
-            0.125,
-        ]
-    dense = DenseProbs("double")
-    column = pa.array([[0.5, 0.5], None, [0.25, 0.75]], pa.list_(pa.float64())).slice(2)
-    assert dense.values_at(column, np.array([0]), np.array([1])).tolist() == [0.75]

@@ -1,0 +1,1 @@
+"""From an input row to packed blocks of evidence."""

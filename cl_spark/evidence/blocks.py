@@ -20,7 +20,7 @@ NUMBERS = ("given", "predicted", "self_confidence", "max_prob", "second_max_prob
 
 
 class PartNotReadError(RuntimeError):
-    """A kernel uses a part of a block that it did not ask for: a mistake in this package, not in the input."""
+    """A kernel uses a part of a block that it did not ask for: a mistake in this package, not the input."""
 
     def __init__(self, part: str) -> None:
         super().__init__(f"the part {part!r} of this block was not read: name it among the kernel's parts")
@@ -148,7 +148,7 @@ class Block:
 
     @property
     def least_score(self) -> Float64s:
-        """(n,) lower bound on ``p_given - p_other`` over all classes that are neither predicted nor listed."""
+        """(n,) lower bound on ``p_given - p_other`` over all classes neither predicted nor listed."""
         return np.asarray(self.self_confidence.astype(np.float64) - self.unlisted_max_prob.astype(np.float64))
 
     def accepted(self, num_classes: int) -> "Block":
@@ -259,7 +259,7 @@ class Kernel(Protocol):
 
 
 class Source(Protocol):
-    """A set of blocks that kernels can be mapped over, such as all accepted rows of a scan, or its suspects."""
+    """A set of blocks to map kernels over, such as all accepted rows of a scan, or its suspects."""
 
     def __call__(self, kernel: Kernel, schema: str, parts: Sequence[str], /) -> DataFrame:
         """Map a kernel over all blocks.

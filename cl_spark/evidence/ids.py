@@ -43,12 +43,14 @@ def find_id_range(ids: pa.Array) -> IdRange | None:
 def ranges_are_disjoint(packed: DataFrame) -> bool:
     """Decide from the ranges of packed blocks alone whether ids are known to differ.
 
-    They are where the ids of each range differ and no two ranges overlap or touch. In the order of their first ids it is
-    enough to compare neighbours: if each range ends before the next begins, so do all. False does not mean that an id is
+    They are where the ids of each range differ and no two ranges overlap or touch. In the order of their
+    first ids it is enough to compare neighbours: if each range ends before the next begins, so do all. False
+    does not mean that an id is
     repeated: ranges overlap wherever the input is not sorted by id.
 
     Args:
-        packed: packed blocks, each with the columns of `ID_RANGE_SCHEMA`; one row for some ten thousand rows of the input.
+        packed: packed blocks, each with the columns of `ID_RANGE_SCHEMA`; one row for some ten thousand rows
+            of the input.
     """
     next_first = F.lead("first_id").over(Window.orderBy("first_id"))
     ranges = packed.where("first_id IS NOT NULL").select(
@@ -62,14 +64,16 @@ def ranges_are_disjoint(packed: DataFrame) -> bool:
 def find_repeated_ids(
     rows: DataFrame, ids: Sequence[str], persist: Callable[[DataFrame], DataFrame], *, few: bool
 ) -> DataFrame | None:
-    """Find the ids that several rows share, or None if there are none. Rows with a null in their id are left aside.
+    """Find the ids that several rows share, or None if there are none.
+
+    Rows with a null in their id are left aside: they are rejected for that.
 
     Args:
         rows: the rows.
         ids: id columns.
         persist: persists a DataFrame that is read several times.
-        few: group the rows by their ids. Else only rows whose 64-bit hash occurs twice are grouped: equal ids have equal
-            hashes, and sorting hashes with numpy takes less than half the time of grouping.
+        few: group the rows by their ids. Else only rows whose 64-bit hash occurs twice are grouped: equal ids
+            have equal hashes, and sorting hashes with numpy takes less than half the time of grouping.
     """
     rows = rows.select(*ids).dropna()
     if not few:

@@ -15,9 +15,10 @@ from cl_spark.kernels.arrays import Int32s, Ints
 from cl_spark.kernels.row_evidence import ListedProbs
 
 PACKED_SCHEMA = f"of_suspects int, {ID_RANGE_SCHEMA}, rows binary, ids binary, listed binary, kept binary"
-"""A packed block. It holds suspects (``of_suspects`` 1) or others (0): Spark's cache knows the least and greatest number of
-each of its batches, so that a query of suspects reads hardly any others. The ids of some blocks are told by their range.
-``rows`` holds the numbers of each row, the other columns `blocks.PARTS`; each column is read only where it is asked for."""
+"""A packed block. It holds suspects (``of_suspects`` 1) or others (0): Spark's cache knows the least and
+greatest number of each of its batches, so that a query of suspects reads hardly any others. The ids of some
+blocks are told by their range. ``rows`` holds the numbers of each row, the other columns `blocks.PARTS`; each
+column is read only where it is asked for."""
 
 _SCALARS = (*NUMBERS, "rejection", "confident")
 _CLASSES = ("given", "predicted", "confident", "num_probs")
@@ -83,7 +84,9 @@ def unpack(packed: Mapping[str, pa.Buffer]) -> Block:
 
 
 def pack_blocks(blocks: Iterable[Block], whole_id: str | None = None) -> Iterator[pa.RecordBatch]:
-    """Pack the blocks of a Spark task as rows of `PACKED_SCHEMA`: small ones joined, suspects apart from others.
+    """Pack the blocks of a Spark task as rows of `PACKED_SCHEMA`.
+
+    Small blocks are joined, and suspects are packed apart from others.
 
     Args:
         blocks: blocks that hold all their parts.
@@ -130,15 +133,16 @@ class _Packer:
             yield self._pack(self._suspects.take(), of_suspects=True)
 
     def _pack(self, block: Block, *, of_suspects: bool) -> pa.RecordBatch:
-        # The range told with a block is that of all ids since the last one told, so that a run of ids whose rows are
-        # suspects and others in turn stays one range.
+        # The range told with a block is that of all ids since the last one told, so that a run of ids whose
+        # rows are suspects and others in turn stays one range.
         id_range = find_id_range(pa.concat_arrays(self._untold_ids)) if self._untold_ids else None
         self._untold_ids.clear()
         batch = pack(block, of_suspects=of_suspects, id_range=id_range)
         self._num_bytes += batch.nbytes
         if self._num_bytes > TASK_BYTES:
             raise ValueError(
-                "a partition of the input has more rows than fit a task (evidence of 2 GiB): repartition the input"
+                "a partition of the input has more rows than fit a task (evidence of 2 GiB): "
+                "repartition the input"
             )
         return batch
 

@@ -1,196 +1,280 @@
-"""How a row holds its probabilities: an array with a value per class, or the list of the classes worth listing.
+"""Formats of probabilities: an array with a value per class (dense), or a list of some classes (sparse).
 
-Both say of an Arrow array of such rows what the evidence and the kernels ask of it, at the speed of numpy.
+Both formats answer the same questions about an Arrow column of such rows, at the speed of numpy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from cl_spark.kernels import CACHED_VALUES
 from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s
-from cl_spark.kernels.row_evidence import (
-    ListingPolicy,
-    RowEvidence,
-    extract_dense,
-    extract_sparse,
-    find_entries,
-)
+from cl_spark.kernels.row_evidence import ListingPolicy, RowEvidence, extract_dense
+from cl_spark.kernels.sparse_evidence import SparseRows, extract_sparse, find_entries
 
 
 @dataclass(frozen=True)
 class LengthGroup:
-    """The evidence of some rows of one length, and what is wrong with any.
+    """The evidence of those rows of a column that have the same number of probabilities; (m,) each.
 
     Attributes:
         rows: which rows of the column.
-        length: how many classes each tells of.
-        evidence: of these rows.
-        lacking: whether one holds a null.
-        odd: whether one lists a class twice or outside 0..K-1.
-        flat: whether one lists no class above the value of absent ones.
+        num_probs: how many probabilities each has, absent classes included.
+        evidence: evidence of these rows.
+        has_null: True where a probability, or a listed class, is null.
+        has_bad_classes: True where the row lists a class twice, or one outside 0..K-1.
+        none_above_absent: True where the row lists no class above the probability of absent ones.
     """
 
     rows: Int64s
-    length: int
+    num_probs: int
     evidence: RowEvidence
     has_null: Bools
-    bad_classes: Bools
+    has_bad_classes: Bools
     none_above_absent: Bools
 
 
 @dataclass(frozen=True)
 class ProbLists:
-    """A column of lists taken apart: their values one after the other, and where each begins."""
+    """A column of arrays taken apart.
+
+    Attributes:
+        lengths: (n,) length of each array; -1 of a null one.
+        has_null: (n,) True where a value of the array is null.
+        probs: (m,) all values, one array after the other; nulls are 0.
+    """
 
     lengths: Int64s
     has_null: Bools
-    values: Floats
-    classes: Int32s | None = None
+    probs: Floats
 
     @cached_property
     def starts(self) -> Int64s:
-        """Where each list begins."""
-        return np.asarray(np.cumsum(np.maximum(self.lengths, 0)) - np.maximum(self.lengths, 0))
+        """(n,) position of the first value of each array."""
+        lengths = np.maximum(self.lengths, 0)
+        return np.asarray(np.cumsum(lengths) - lengths)
 
-    def of(self, rows: Int64s) -> Int64s:
-        """The find_entries of the values of some rows, one after the other."""
+    def find_positions(self, rows: Int64s) -> Int64s:
+        """Find the positions of the values of some rows, one row after the other."""
         lengths = self.lengths[rows]
         firsts = np.cumsum(lengths) - lengths
         return np.asarray(np.repeat(self.starts[rows] - firsts, lengths) + np.arange(int(lengths.sum())))
 
-    @staticmethod
-    def taken(column: pa.Array, element: str, *, sparse: bool) -> "ProbLists":
-        """The lists of a column, their values as floats or doubles; a null one has length -1."""
-        kind = pa.float32() if element == "float" else pa.float64()
-        if pa.types.is_map(column.type):
-            column = column.cast(
-                pa.list_(pa.struct([("key", column.type.key_type), ("value", column.type.item_type)]))
-            )
-        lengths = column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        flat, classes = column.flatten(), None
-        nulls = np.zeros(len(flat), dtype=bool) if not flat.null_count else _nulls(flat)
-        if sparse:
-            parts = flat.flatten()
-            if not pa.types.is_integer(parts[0].type):
-                parts.reverse()
-            for part in parts:
-                nulls |= _nulls(part) if part.null_count else False
-            flat = parts[1]
-            classes = parts[0].fill_null(-1).cast(pa.int64()).to_numpy(zero_copy_only=False)
-            classes = np.where((classes >= 0) & (classes < 2**31), classes, -1).astype(np.int32)
-        if flat.type != kind:
-            flat = flat.cast(kind)
-        if flat.null_count:
-            flat = flat.fill_null(0)
-        has_null = np.zeros(len(column), dtype=bool)
-        if nulls.any():
-            has_null[np.repeat(np.arange(len(column)), np.maximum(lengths, 0))[nulls]] = True
-        return ProbLists(lengths, has_null, flat.to_numpy(zero_copy_only=False), classes)
 
+@dataclass(frozen=True)
+class SparseProbLists(ProbLists):
+    """A column of lists of classes taken apart.
 
-def _nulls(values: pa.Array) -> Bools:
-    return np.asarray(values.is_null().to_numpy(zero_copy_only=False))
+    Attributes:
+        classes: (m,) class of each value; -1 where it is null or does not fit.
+    """
+
+    classes: Int32s
 
 
 @dataclass(frozen=True)
 class DenseProbs:
-    """array<element> of length K; the class is the position."""
+    """Arrays of floats or doubles, a value per class.
+
+    Attributes:
+        element: "float" or "double".
+    """
 
     element: str
 
-    def lists(self, column: pa.Array) -> ProbLists:
-        """The column taken apart."""
-        return ProbLists.taken(column, self.element, sparse=False)
+    def take_apart(self, column: pa.Array) -> ProbLists:
+        """Take a column of arrays apart."""
+        lengths, values = _flatten(column)
+        nulls = _find_nulls(values)
+        return ProbLists(lengths, _mark_rows(lengths, nulls), _to_numbers(values, self.element))
 
-    def found(
-        self, column: pa.Array, given: Int32s, listing: ListingPolicy, *, with_totals: bool
+    def extract_evidence(
+        self, column: pa.Array, given: Int32s, policy: ListingPolicy, *, with_sums: bool
     ) -> Iterator[LengthGroup]:
-        """The evidence of all rows that hold a value, by length."""
-        lists = self.lists(column)
-        for length in np.unique(lists.lengths[lists.lengths > 0]).tolist():
+        """Extract the evidence of all rows whose array is neither null nor empty.
+
+        Args:
+            column: (n,) arrays.
+            given: (n,) given classes; any number that is no class is none.
+            policy: what to list.
+            with_sums: sum the probabilities of each row too.
+        """
+        lists = self.take_apart(column)
+        lengths = np.unique(lists.lengths)
+        for length in lengths[lengths > 0].tolist():
             rows = np.flatnonzero(lists.lengths == length)
-            every = len(rows) == len(lists.lengths)
-            matrix = (lists.values if every else lists.values[lists.of(rows)]).reshape(-1, length)
+            if len(rows) == len(column):  # most batches: their values are a matrix already
+                probs = lists.probs.reshape(-1, length)
+            else:
+                probs = lists.probs[lists.find_positions(rows)].reshape(-1, length)
+            evidence = extract_dense(given[rows], probs, policy, with_sums=with_sums)
             none = np.zeros(len(rows), dtype=bool)
-            evidence = extract_dense(given[rows], matrix, listing, with_totals=with_totals)
             yield LengthGroup(rows, length, evidence, lists.has_null[rows], none, none)
 
-    def matrix(self, column: pa.Array, num_classes: int) -> Floats:
-        """(n, K) values of accepted rows."""
-        return self.lists(column).values.reshape(len(column), num_classes)
+    def to_matrix(self, column: pa.Array, num_classes: int) -> Floats:
+        """(n, K) probabilities of accepted rows."""
+        return self.take_apart(column).probs.reshape(len(column), num_classes)
 
-    def values_at(self, column: pa.Array, row: Int64s, class_index: Int64s) -> Floats:
-        """The values of some classes of some accepted rows, in the order of the rows."""
-        lists = self.lists(column)
-        return np.asarray(lists.values[lists.starts[row] + class_index])
+    def take_probs(self, column: pa.Array, row: Int64s, class_index: Int64s) -> Floats:
+        """Take the probabilities of some classes of accepted rows.
 
-    def above(self, column: pa.Array, value: Floats, num_classes: int) -> tuple[Int64s, Int64s, Floats]:
-        """(row, class, value) of all of accepted rows above a value for each row."""
-        matrix = self.matrix(column, num_classes)
-        row, class_index = np.divmod(np.flatnonzero(matrix > value[:, None]), num_classes)
+        Args:
+            column: arrays of K values.
+            row: (q,) rows, ascending.
+            class_index: (q,) classes.
+
+        Returns:
+            (q,) probabilities.
+        """
+        lists = self.take_apart(column)
+        return np.asarray(lists.probs[lists.starts[row] + class_index])
+
+    def find_above(self, column: pa.Array, prob: Floats, num_classes: int) -> tuple[Int64s, Int64s, Floats]:
+        """Find all classes of accepted rows that lie above a probability of each row.
+
+        Args:
+            column: (n,) arrays of K values.
+            prob: (n,) probabilities.
+            num_classes: K.
+
+        Returns:
+            (row, class, probability) of each class found, ordered by row.
+        """
+        matrix = self.to_matrix(column, num_classes)
+        row, class_index = np.divmod(np.flatnonzero(matrix > prob[:, None]), num_classes)
         return row, class_index, matrix[row, class_index]
 
 
 @dataclass(frozen=True)
 class SparseProbs:
-    """map<class, element>, or an array of structs of both: some classes; every absent one has the same value."""
+    """Maps of class to probability, or arrays of structs of both.
+
+    All classes that a row leaves out have the same probability.
+
+    Attributes:
+        element: "float" or "double".
+        num_classes: K.
+        absent_prob: probability of the classes a row leaves out.
+    """
 
     element: str
     num_classes: int
-    absent: float
+    absent_prob: float
 
-    def lists(self, column: pa.Array) -> ProbLists:
-        """The column taken apart."""
-        return ProbLists.taken(column, self.element, sparse=True)
+    def take_apart(self, column: pa.Array) -> SparseProbLists:
+        """Take a column of lists apart."""
+        if pa.types.is_map(column.type):
+            entry = pa.struct([("key", column.type.key_type), ("value", column.type.item_type)])
+            column = column.cast(pa.list_(entry))
+        lengths, entries = _flatten(column)
+        # flatten() of a struct array carries the nulls of the struct into its parts
+        classes, values = entries.flatten()
+        if not pa.types.is_integer(classes.type):
+            classes, values = values, classes
+        nulls = _find_nulls(entries) | _find_nulls(classes) | _find_nulls(values)
+        index = classes.fill_null(-1).cast(pa.int64()).to_numpy(zero_copy_only=False)
+        index = np.where((index >= 0) & (index < 2**31), index, -1).astype(np.int32)
+        return SparseProbLists(lengths, _mark_rows(lengths, nulls), _to_numbers(values, self.element), index)
 
-    def found(
-        self, column: pa.Array, given: Int32s, listing: ListingPolicy, *, with_totals: bool
+    def extract_evidence(
+        self, column: pa.Array, given: Int32s, policy: ListingPolicy, *, with_sums: bool
     ) -> Iterator[LengthGroup]:
-        """The evidence of all rows that list a class."""
-        lists = self.lists(column)
+        """Extract the evidence of all rows that list a class; see `DenseProbs.extract_evidence`."""
+        lists = self.take_apart(column)
         rows = np.flatnonzero(lists.lengths > 0)
-        if len(rows):
-            assert lists.classes is not None
-            parts = lists.lengths[rows], lists.classes, lists.values
-            evidence, bad_classes, none_above_absent = extract_sparse(
-                given[rows], *parts, self.num_classes, self.absent, listing, with_totals=with_totals
-            )
-            yield LengthGroup(
-                rows, self.num_classes, evidence, lists.has_null[rows], bad_classes, none_above_absent
-            )
+        if not len(rows):
+            return
+        # rows without entries have no place in the flat arrays, so these hold the entries of `rows` alone
+        sparse = SparseRows(
+            lists.lengths[rows], lists.classes, lists.probs, self.num_classes, self.absent_prob
+        )
+        found = extract_sparse(given[rows], sparse, policy, with_sums=with_sums)
+        yield LengthGroup(
+            rows,
+            self.num_classes,
+            found.evidence,
+            lists.has_null[rows],
+            found.has_bad_classes,
+            found.none_above_absent,
+        )
 
-    def matrix(self, column: pa.Array, num_classes: int) -> Floats:
-        """(n, K) values of accepted rows."""
-        lists = self.lists(column)
-        matrix = np.full((len(column), num_classes), self.absent, dtype=lists.values.dtype)
-        matrix[np.repeat(np.arange(len(column)), lists.lengths), lists.classes] = lists.values
+    def to_matrix(self, column: pa.Array, num_classes: int) -> Floats:
+        """(n, K) probabilities of accepted rows."""
+        lists = self.take_apart(column)
+        matrix = np.full((len(column), num_classes), self.absent_prob, dtype=lists.probs.dtype)
+        matrix[np.repeat(np.arange(len(column)), lists.lengths), lists.classes] = lists.probs
         return matrix
 
-    def values_at(self, column: pa.Array, row: Int64s, class_index: Int64s) -> Floats:
-        """The values of some classes of some accepted rows, in the order of the rows."""
-        lists = self.lists(column)
-        assert lists.classes is not None
+    def take_probs(self, column: pa.Array, row: Int64s, class_index: Int64s) -> Floats:
+        """Take the probabilities of some classes of accepted rows; see `DenseProbs.take_probs`."""
+        lists = self.take_apart(column)
         rows = np.repeat(np.arange(len(column)), lists.lengths)
-        place = find_entries(rows, lists.classes, row, class_index, self.num_classes)
-        return np.where(place >= 0, lists.values[place], lists.values.dtype.type(self.absent))
+        position = find_entries(rows, lists.classes, row, class_index, self.num_classes)
+        absent_prob = lists.probs.dtype.type(self.absent_prob)
+        return np.where(position >= 0, lists.probs[position], absent_prob)
 
 
 ProbFormat = DenseProbs | SparseProbs
 
 
-def map_rows(
-    prob_format: ProbFormat,
-    column: pa.Array,
-    num_classes: int,
-    kernel: Callable[[slice, Float64s], Floats],
-) -> Floats:
-    """What a kernel makes of accepted rows, given which they are and their (n, K) doubles, so many at a time as fit in memory."""
+class MatrixKernel(Protocol):
+    """A function of some rows and their (m, K) probabilities as doubles."""
+
+    def __call__(self, rows: slice, probs: Float64s, /) -> Floats | Int32s:
+        """Compute (m,) values, one for each row."""
+        ...
+
+
+def map_rows(prob_format: ProbFormat, column: pa.Array, num_classes: int, kernel: MatrixKernel) -> Floats:
+    """Compute a value for each accepted row from its probabilities.
+
+    The kernel gets so many rows at a time as stay in the processor's cache.
+
+    Args:
+        prob_format: format of the column.
+        column: (n,) rows.
+        num_classes: K.
+        kernel: what to compute.
+
+    Returns:
+        (n,) values.
+    """
     step = max(CACHED_VALUES // num_classes, 1)
     parts = [slice(start, start + step) for start in range(0, max(len(column), 1), step)]
     return np.concatenate(
-        [kernel(rows, prob_format.matrix(column[rows], num_classes).astype(np.float64)) for rows in parts]
+        [kernel(rows, prob_format.to_matrix(column[rows], num_classes).astype(np.float64)) for rows in parts]
     )
+
+
+def _flatten(column: pa.Array) -> tuple[Int64s, pa.Array]:
+    """Flatten a column of lists: their lengths, -1 of a null one, and all their values."""
+    lengths = column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return lengths, column.flatten()
+
+
+def _find_nulls(values: pa.Array) -> Bools:
+    if not values.null_count:
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(values.is_null().to_numpy(zero_copy_only=False))
+
+
+def _mark_rows(lengths: Int64s, flags: Bools) -> Bools:
+    """Mark the rows that have a marked value."""
+    marked = np.zeros(len(lengths), dtype=bool)
+    if flags.any():
+        marked[np.repeat(np.arange(len(lengths)), np.maximum(lengths, 0))[flags]] = True
+    return marked
+
+
+def _to_numbers(values: pa.Array, element: str) -> Floats:
+    """Convert to floats or doubles; nulls become 0."""
+    kind = pa.float32() if element == "float" else pa.float64()
+    if values.type != kind:
+        values = values.cast(kind)
+    if values.null_count:
+        values = values.fill_null(0)
+    return np.asarray(values.to_numpy(zero_copy_only=False))

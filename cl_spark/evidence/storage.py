@@ -1,4 +1,4 @@
-"""Keeping what several queries read: cached where the session allows it, else in a directory the user names, else not."""
+"""Persisting what several queries read: in Spark's cache, or in a directory that the user names."""
 
 import shutil
 import uuid
@@ -9,14 +9,14 @@ from pyspark.sql import DataFrame
 
 
 class Storage:
-    """Keeps DataFrames until `release`.
+    """Persists DataFrames until `release`.
 
-    Serverless sessions refuse to cache. There a DataFrame is written below ``path`` and read back, or, without a path,
-    computed again for each query: slower, the same result.
+    Serverless sessions refuse to cache. There a DataFrame is written below ``path`` and read back, or,
+    without a path, computed again for each query: slower, with the same result.
 
     Args:
-        path: directory for what is kept, as Parquet; None caches. What this object wrote there is removed by `release`, where
-            it is a directory of this machine (as volumes are); elsewhere it stays.
+        path: directory for what is persisted, as Parquet; None uses Spark's cache. `release` removes what was
+            written to a directory that this machine sees (as it sees volumes); elsewhere it stays.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -25,7 +25,11 @@ class Storage:
         self._written: list[str] = []
 
     def persist(self, df: DataFrame) -> DataFrame:
-        """The same rows, computed once if the session allows it."""
+        """Persist a DataFrame if the session allows it.
+
+        Returns:
+            A DataFrame with the same rows, which are computed once where they could be persisted.
+        """
         if self._path is not None:
             target = f"{self._path.rstrip('/')}/{uuid.uuid4().hex}"
             self._written.append(target)
@@ -39,7 +43,7 @@ class Storage:
         return cached
 
     def release(self) -> None:
-        """Free the caches, and remove what was written."""
+        """Free the cache, and remove what was written."""
         while self._cached:
             self._cached.pop().unpersist()
         while self._written:

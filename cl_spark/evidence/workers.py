@@ -1,44 +1,61 @@
-"""What runs within Spark's Python workers, and keeps them quick."""
+"""Functions that run in Spark's Python workers."""
 
 import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from zipimport import zipimporter
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
 ArrowFunction = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-"""Batches -> batches."""
+"""Record batches of a partition -> record batches."""
 
+SETTLING_TASKS = 3
+"""After so many Spark tasks a worker has imported all it needs."""
 
-SETTLING = 3
-"""After so many tasks a worker has imported what it needs."""
-
-_tasks = 0
-"""How many tasks this process has begun."""
+_num_tasks = 0
+"""Spark tasks that this process has begun."""
 
 
 def map_in_arrow(rows: DataFrame, function: ArrowFunction, schema: str) -> DataFrame:
-    """`DataFrame.mapInArrow`, without most of what a reused worker spends on each task whatever it does (0.17 s to 0.01 s).
+    """Call `DataFrame.mapInArrow` with less of the time that each Spark task costs (0.17 s -> 0.01 s).
 
-    Before a task Spark has Python look at its path anew, and Python then reads the directories of all archives on it again,
-    Spark's jar among them: importers dropped here are made anew where something is imported from them. After a task it collects
-    garbage among all that was ever imported: what the first few tasks find there is left aside for good.
+    Before a Spark task, Spark has Python look at its path anew, and Python then reads the directories of all
+    archives on it again, Spark's own among them. After a Spark task, Python collects garbage among all that
+    was ever imported. See `begin_task`.
+
+    Args:
+        rows: the input.
+        function: what to run; it is sent to the workers.
+        schema: columns of the record batches it makes, as Spark reads them.
     """
+    return rows.mapInArrow(_TaskFunction(function), schema)
 
-    def quick(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+
+@dataclass(frozen=True)
+class _TaskFunction:
+    """A function whose Spark tasks begin with `begin_task`."""
+
+    function: ArrowFunction
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         begin_task()
-        return function(batches)
-
-    return rows.mapInArrow(quick, schema)
+        return self.function(batches)
 
 
 def begin_task() -> None:
-    """Sees to what `map_in_arrow` says of its tasks."""
-    global _tasks
-    for path in [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)]:
+    """Prepare this process for a Spark task.
+
+    Importers of archives are dropped: they are made again only where something is imported from them. In the
+    first few Spark tasks, all objects that exist are moved out of the garbage collector's sight: they are
+    modules and classes, which stay.
+    """
+    global _num_tasks
+    archives = [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)]
+    for path in archives:
         del sys.path_importer_cache[path]
-    if _tasks < SETTLING:
+    if _num_tasks < SETTLING_TASKS:
         gc.freeze()
-    _tasks += 1
+    _num_tasks += 1

@@ -1,22 +1,36 @@
-"""Calibration of the confident joint: rows scaled to the label counts, then rounded to integers (JAIR 2021, section 3.1).
+"""Calibration of the confident joint: rows scaled to the label counts, then rounded (JAIR 2021, equation 3).
 
-The joint is sparse: three parallel arrays ``given, true, count`` of its non-zero cells. Every function here treats each
-given class on its own, so it may be called with all classes at once or with any complete classes of a large joint.
+The joint is sparse: three parallel arrays ``given, true, count`` of its non-zero cells. Every function treats
+each given class on its own, so it may be called with all classes at once or with any complete classes of a
+large joint.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from cl_spark.kernels import TINY
 from cl_spark.kernels.arrays import Float64s, Int64s
 
+DENSE_CLASSES = 2000
+"""Up to this K, sums are taken over whole rows of the joint, zeros included, so that they equal those of a
+dense matrix to the last digit (specification, section 3). Beyond it only non-zero cells are read, so that the
+work grows with the cells."""
+
 
 def round_preserving_sum(values: Float64s) -> Int64s:
-    """Round half to even, then move the entries with the largest remainders until the rounded sum is met.
+    """Round to whole numbers with the same sum (specification, section 3).
 
-    Where the sum must rise, the largest ``value - rounded`` are raised (ties: highest index first); where it must fall,
-    the smallest are lowered (ties: lowest index first).
+    Every entry is rounded half to even. Where the sum must rise, the entries with the largest remainder,
+    ``value - rounded``, are raised (ties: highest index first). Where it must fall, those with the smallest
+    remainder are lowered (ties: lowest index first).
+
+    Args:
+        values: (m,) numbers.
+
+    Returns:
+        (m,) whole numbers whose sum is the rounded sum of the values.
 
     Example:
         >>> round_preserving_sum(np.array([0.5, 0.5, 1.0])).tolist()
@@ -32,11 +46,22 @@ def round_preserving_sum(values: Float64s) -> Int64s:
     return rounded.astype(np.int64)
 
 
-def scaled_total(given: Int64s, true: Int64s, count: Int64s, class_counts: Int64s) -> float:
-    """Sum of all cells after row scaling: the label count, but for rounding in the last digits.
+def sum_scaled_cells(given: Int64s, true: Int64s, count: Int64s, class_counts: Int64s) -> float:
+    """Sum all cells after row scaling, which gives the number of examples but for the last digits.
 
-    Those digits decide between exactly tied remainders, so up to the size where a dense K×K matrix is allowed the sum is
-    taken in the reference's order (column-major, pairwise).
+    Those digits decide between exactly tied remainders, so the sum is taken in the order of the reference
+    implementation (a dense K×K matrix, column-major, pairwise).
+
+    Args:
+        given: (cells,) given class of each cell.
+        true: (cells,) true class.
+        count: (cells,) examples counted.
+        class_counts: (K,) examples per given class; K is at most `DENSE_CLASSES`.
+
+    Example:
+        >>> cells = np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([2, 1, 1])
+        >>> sum_scaled_cells(*cells, np.array([6, 2]))
+        8.0
     """
     classes = len(class_counts)
     dense = np.zeros((classes, classes), order="F")
@@ -45,28 +70,40 @@ def scaled_total(given: Int64s, true: Int64s, count: Int64s, class_counts: Int64
     return float((dense.T / rows * class_counts).T.sum())
 
 
-def classes_of(given: Int64s) -> Iterator[slice]:
-    """The slices of equal values in a sorted array."""
-    starts = np.flatnonzero(np.r_[True, given[1:] != given[:-1]]) if len(given) else np.array([], dtype=int)
-    for start, stop in zip(starts, np.r_[starts[1:], len(given)], strict=True):
-        yield slice(int(start), int(stop))
+def find_class_slices(given: Int64s) -> Iterator[slice]:
+    """Find the slices of equal values in a sorted array.
+
+    Example:
+        >>> list(find_class_slices(np.array([0, 0, 3])))
+        [slice(0, 2, None), slice(2, 3, None)]
+    """
+    if len(given):
+        edges = np.flatnonzero(np.r_[True, given[1:] != given[:-1], True])
+        for start, stop in pairwise(edges.tolist()):
+            yield slice(start, stop)
 
 
-DENSE_CLASSES = 2000
-"""Up to this K a class's row of the joint is treated whole, as the reference does, to the last digit of its sums; beyond it only
-its non-zero cells are, so that the work grows with the cells."""
-
-
-def rows_of(
-    given: Int64s, true: Int64s, count: Int64s, classes: int
+def split_by_given_class(
+    given: Int64s, true: Int64s, count: Int64s, num_classes: int
 ) -> Iterator[tuple[int, Int64s, Float64s]]:
-    """Each given class with its columns and their counts; its diagonal is among them, sorted by column."""
-    for cells in classes_of(given):
+    """Split cells into rows of the joint.
+
+    Args:
+        given: (cells,) given class of each cell, sorted.
+        true: (cells,) true class, sorted within each given class.
+        count: (cells,) examples counted.
+        num_classes: K.
+
+    Yields:
+        Each given class with its true classes, sorted, and their counts. The diagonal is among them, and so
+        are all zeros where K is at most `DENSE_CLASSES`.
+    """
+    for cells in find_class_slices(given):
         k, columns, counts = int(given[cells.start]), true[cells], count[cells].astype(np.float64)
-        if classes <= DENSE_CLASSES:
-            row = np.zeros(classes)
+        if num_classes <= DENSE_CLASSES:
+            row = np.zeros(num_classes)
             row[columns] = counts
-            yield k, np.arange(classes), row
+            yield k, np.arange(num_classes), row
             continue
         place = int(np.searchsorted(columns, k))
         if place == len(columns) or columns[place] != k:
@@ -74,38 +111,39 @@ def rows_of(
         yield k, columns, counts
 
 
-def calibrated(
+def calibrate(
     given: Int64s, true: Int64s, count: Int64s, class_counts: Int64s, total: float
 ) -> tuple[Int64s, Int64s, Int64s]:
-    """The calibrated confident joint, ``given`` sorted ascending, as non-zero cells ``given, true, count``.
+    """Calibrate the confident joint (specification, section 3).
 
     Args:
         given: (cells,) given class of each cell, sorted; the classes present are complete.
         true: (cells,) true class.
         count: (cells,) examples counted.
         class_counts: (K,) examples per given class.
-        total: what all cells sum to after row scaling (see `scaled_total`).
+        total: sum of all cells after row scaling (see `sum_scaled_cells`).
 
     Returns:
-        The cells of the calibrated joint, whose row k sums to ``class_counts[k]``.
+        Non-zero cells ``given, true, count`` of the calibrated joint, whose row k sums to
+        ``class_counts[k]``.
 
     Example:
         >>> zeros, ones = np.array([0, 0, 1]), np.array([0, 1, 1])
-        >>> calibrated(zeros, ones, np.array([2, 1, 1]), np.array([6, 2]), 8.0)[2].tolist()
+        >>> calibrate(zeros, ones, np.array([2, 1, 1]), np.array([6, 2]), 8.0)[2].tolist()
         [4, 2, 2]
     """
     classes, examples = len(class_counts), int(class_counts.sum())
     out_given, out_true, out_count = [], [], []
-    for k, columns, counts in rows_of(given, true, count, classes):
+    for k, columns, counts in split_by_given_class(given, true, count, classes):
         in_all = counts[counts > 0].sum()
         # Zero cells keep remainder 0 and so are never moved.
         rounded = round_preserving_sum(
             counts / max(in_all, TINY) * class_counts[k] / max(total, TINY) * examples
         )
-        kept = np.flatnonzero(rounded)
-        out_given.append(np.full(len(kept), k, dtype=np.int64))
-        out_true.append(columns[kept].astype(np.int64))
-        out_count.append(rounded[kept])
+        nonzero = np.flatnonzero(rounded)
+        out_given.append(np.full(len(nonzero), k, dtype=np.int64))
+        out_true.append(columns[nonzero].astype(np.int64))
+        out_count.append(rounded[nonzero])
     if not out_given:
         empty = np.array([], dtype=np.int64)
         return empty, empty, empty

@@ -7,14 +7,17 @@ import numpy as np
 from cl_spark.kernels.arrays import Int64s
 
 Counts = tuple[Int64s, Int64s]
-"""Keys in order, and how often each occurs."""
+"""Keys in ascending order, and how often each occurs."""
 
-AT_ONCE = 2**20
-"""Keys counted together. As many lie so near each other, or fewer, are counted in an array of them all."""
+BATCH_KEYS = 2**20
+"""Keys that are counted together. A batch whose keys span no more than this is counted in an array over its
+span."""
 
 
 def count_keys(parts: Iterable[Int64s]) -> Counts:
-    """How often each key occurs in arrays that come one after the other; keys may be negative.
+    """Count how often each key occurs in arrays that come one after the other; keys may be negative.
+
+    Memory grows with the number of different keys, not with the number of keys.
 
     Example:
         >>> [part.tolist() for part in count_keys([np.array([7, 3]), np.array([7, -4])])]
@@ -26,27 +29,27 @@ def count_keys(parts: Iterable[Int64s]) -> Counts:
     for keys in parts:
         waiting.append(keys)
         size += len(keys)
-        if size >= AT_ONCE:
-            counts = _added(counts, np.concatenate(waiting))
+        if size >= BATCH_KEYS:
+            counts = _add_counts(counts, _count_batch(np.concatenate(waiting)))
             waiting, size = [], 0
-    return _added(counts, np.concatenate(waiting)) if waiting else counts
+    return _add_counts(counts, _count_batch(np.concatenate(waiting))) if waiting else counts
 
 
-def _added(counts: Counts, keys: Int64s) -> Counts:
-    more = _of_one(keys)
-    if not len(counts[0]):
-        return more
-    both, place = np.unique(np.concatenate([counts[0], more[0]]), return_inverse=True)
-    total = np.zeros(len(both), dtype=np.int64)
-    np.add.at(total, place, np.concatenate([counts[1], more[1]]))
-    return both, total
+def _add_counts(ours: Counts, theirs: Counts) -> Counts:
+    if not len(ours[0]):
+        return theirs
+    keys, place = np.unique(np.concatenate([ours[0], theirs[0]]), return_inverse=True)
+    total = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(total, place, np.concatenate([ours[1], theirs[1]]))
+    return keys, total
 
 
-def _of_one(keys: Int64s) -> Counts:
+def _count_batch(keys: Int64s) -> Counts:
     lowest = keys.min(initial=0)
-    if keys.max(initial=0) - lowest < AT_ONCE:
-        every = np.bincount(keys - lowest)
-        found = np.flatnonzero(every)
-        return found + lowest, every[found]
+    if keys.max(initial=0) - lowest < BATCH_KEYS:
+        # counting in an array takes a fraction of the time of sorting
+        counts = np.bincount(keys - lowest)
+        found = np.flatnonzero(counts)
+        return found + lowest, counts[found]
     found, counts = np.unique(keys, return_counts=True)
     return found, counts

@@ -1,6 +1,7 @@
-"""Label quality scores of a batch of rows: lower means the label is more likely wrong.
+"""Label quality scores; lower means that the label is more likely wrong (specification, section 5).
 
-All take ``labels`` (n,) class indices and ``pred_probs`` (n, K), and return (n,) doubles. K is at least 2.
+All scores take ``labels`` (n,) class indices and ``pred_probs`` (n, K) doubles, K at least 2, and return (n,)
+doubles.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from cl_spark.kernels.arrays import Float64s, Ints
 
 
 def self_confidence(labels: Ints, pred_probs: Float64s) -> Float64s:
-    """The probability of the given label: ``p[label]``.
+    """Take the probability of the given label, ``p[label]``.
 
     Example:
         >>> self_confidence(np.array([1]), np.array([[0.2, 0.8]])).tolist()
@@ -21,7 +22,7 @@ def self_confidence(labels: Ints, pred_probs: Float64s) -> Float64s:
 
 
 def normalized_margin(labels: Ints, pred_probs: Float64s) -> Float64s:
-    """``(p[label] - max over the other classes of p + 1) / 2``.
+    """Compute ``(p[label] - max of p over the other classes + 1) / 2``.
 
     Example:
         >>> normalized_margin(np.array([1]), np.array([[0.25, 0.75]])).tolist()
@@ -34,11 +35,12 @@ def normalized_margin(labels: Ints, pred_probs: Float64s) -> Float64s:
 
 
 def confidence_weighted_entropy(labels: Ints, pred_probs: Float64s) -> Float64s:
-    """Normalised entropy of the row over the probability of its label, squeezed into [0, 1].
+    """Divide the normalised entropy by the probability of the label, and map the ratio into [0, 1].
 
     With ``H = -sum p log p / log K`` (``0 log 0 = 0``) and ``s = H / max(p[label], 1e-6)`` the score is
-    ``log(1 + s) / max(s, 1e-6)``. A one-hot row scores 0, the worst, even where it agrees with its label: a known
-    consequence of the formula, kept because results must equal the field's.
+    ``log(1 + s) / max(s, 1e-6)``. A one-hot row scores 0, the worst, even where it agrees with its label: a
+    known consequence of the formula, kept because results must equal those of the field's reference
+    implementation.
 
     Raises:
         ValueError: a value outside [0, 1]; entropy is of probabilities, not of scores.
@@ -57,13 +59,22 @@ def confidence_weighted_entropy(labels: Ints, pred_probs: Float64s) -> Float64s:
     return np.asarray(np.log1p(weighted) / np.maximum(weighted, 1e-6))
 
 
-def adjusted(pred_probs: Float64s, thresholds: Float64s) -> Float64s:
-    """Probabilities with the model's confidence in each class taken out: ``p - t + max(t)``, rows summing to 1 again.
+def adjust_probs(pred_probs: Float64s, thresholds: Float64s) -> Float64s:
+    """Take the model's confidence in each class out of its probabilities.
 
-    A class no label carries has threshold 2, which squeezes all adjusted scores towards each other; kept for parity.
+    They become ``p - t + max(t)``, and each row is scaled to sum to 1.
+    A class that no label carries has threshold 2, which moves all adjusted scores towards each other; it is
+    kept, so that results equal those of the reference implementation.
+
+    Args:
+        pred_probs: (n, K) predicted probabilities.
+        thresholds: (K,) confident thresholds.
+
+    Returns:
+        (n, K) adjusted probabilities.
 
     Example:
-        >>> adjusted(np.array([[0.5, 0.5]]), np.array([0.8, 0.4])).round(6).tolist()
+        >>> adjust_probs(np.array([[0.5, 0.5]]), np.array([0.8, 0.4])).round(6).tolist()
         [[0.357143, 0.642857]]
     """
     shifted = pred_probs - thresholds + thresholds.max()
@@ -75,3 +86,4 @@ METHODS: dict[str, Callable[[Ints, Float64s], Float64s]] = {
     "normalized_margin": normalized_margin,
     "confidence_weighted_entropy": confidence_weighted_entropy,
 }
+"""Label quality scores by the names that users give."""

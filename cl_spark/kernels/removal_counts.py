@@ -1,12 +1,12 @@
-"""How many examples of each given class to remove towards each other class: the removal counts behind pruning."""
+"""Removal counts: how many examples pruning takes from classes or pairs of them (JAIR 2021, section 3.2)."""
 
 import numpy as np
 
-from cl_spark.kernels.arrays import Int64s
-from cl_spark.kernels.calibration import round_preserving_sum, rows_of
+from cl_spark.kernels.arrays import Float64s, Int64s
+from cl_spark.kernels.calibration import round_preserving_sum, split_by_given_class
 
 
-def removal_counts(
+def count_removals(
     given: Int64s,
     true: Int64s,
     count: Int64s,
@@ -16,12 +16,12 @@ def removal_counts(
     frac_noise: float,
     num_to_remove_per_class: Int64s | None,
 ) -> tuple[Int64s, Int64s, Int64s]:
-    """Removal counts of every off-diagonal cell, and per class in all (its diagonal cell), from the calibrated joint.
+    """Count what to remove from each class and from each pair of classes (specification, section 4.4).
 
-    The diagonal is raised to ``min_examples_per_class``, taken evenly from the class's other cells; the off-diagonals are
-    multiplied by ``frac_noise`` and truncated. ``num_to_remove_per_class`` rescales them to sum to the number wanted for
-    the given class, largest remainders first. A class with no more than ``min_examples_per_class`` examples, or with a
-    single one, is never pruned.
+    The diagonal is raised to ``min_examples_per_class``, taken evenly from the class's other cells; the
+    off-diagonals are multiplied by ``frac_noise`` and truncated. ``num_to_remove_per_class`` rescales them to
+    sum to the number wanted for the given class, largest remainders first. A class with no more than
+    ``min_examples_per_class`` examples, or with a single one, is never pruned.
 
     Args:
         given: (cells,) given class, sorted; the classes present are complete.
@@ -33,41 +33,59 @@ def removal_counts(
         num_to_remove_per_class: (K,) number to remove of each given class, or None.
 
     Returns:
-        Cells ``given, true, remove`` with ``remove > 0``. On the diagonal (``given == true``) stands the number that
-        pruning by class removes from the class; off the diagonal what pruning by noise rate removes towards ``true``.
+        Cells ``given, true, remove`` with ``remove > 0``. A diagonal cell (``given == true``) holds the
+        number that pruning by class removes from the class; a cell off the diagonal holds the number that
+        pruning by noise rate removes from the pair.
 
     Example:
         >>> cells = np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([4, 2, 2])
         >>> options = dict(min_examples_per_class=1, frac_noise=1.0, num_to_remove_per_class=None)
-        >>> [part.tolist() for part in removal_counts(*cells, np.array([6, 2]), **options)]
+        >>> [part.tolist() for part in count_removals(*cells, np.array([6, 2]), **options)]
         [[0, 0], [0, 1], [2, 2]]
     """
     found: list[tuple[Int64s, Int64s, Int64s]] = []
-    cells_of = dict(zip(*np.unique(given, return_counts=True), strict=True))
-    for k, columns, row in rows_of(given, true, count, len(class_counts)):
+    num_cells = dict(zip(*np.unique(given, return_counts=True), strict=True))
+    for k, columns, row in split_by_given_class(given, true, count, len(class_counts)):
         examples, own = int(class_counts[k]), int(np.searchsorted(columns, k))
         if examples <= max(min_examples_per_class, 1):
             continue
-        diagonal = max(row[own], min_examples_per_class)
-        share = (diagonal - row[own]) / max(cells_of[k] - 1, 1)
-        row = np.maximum(row - share, 0)
-        row[own] = diagonal
-        kept = row * frac_noise
-        kept[own] = row[own]
-        kept[own] = diagonal + (row - kept).sum()
-        remove = np.trunc(kept).astype(np.int64)
-        remove[own] = examples - remove[own]
+        row = _raise_diagonal(row, own, min_examples_per_class, num_cells[k] - 1)
+        remove = _count_row(row, own, examples, frac_noise)
         if num_to_remove_per_class is not None:
-            wanted = int(num_to_remove_per_class[k])
-            remove[own] = 0
-            towards = int(remove.sum())
-            if towards:
-                remove = round_preserving_sum(remove * wanted / towards)
-            remove[own] = wanted
+            remove = _rescale_row(remove, own, int(num_to_remove_per_class[k]))
         some = np.flatnonzero(remove > 0)
         found.append((np.full(len(some), k, dtype=np.int64), columns[some], remove[some]))
-    none = np.array([], dtype=np.int64)
+    empty = np.array([], dtype=np.int64)
     given, true, remove = (
-        (np.concatenate([none, *parts]) for parts in zip(*found, strict=True)) if found else (none,) * 3
+        (np.concatenate([empty, *parts]) for parts in zip(*found, strict=True)) if found else (empty,) * 3
     )
     return given, true, remove
+
+
+def _raise_diagonal(row: Float64s, own: int, least: int, num_others: int) -> Float64s:
+    """Raise the diagonal of a row to the examples its class keeps, taken evenly from its other cells."""
+    diagonal = max(row[own], least)
+    share = (diagonal - row[own]) / max(num_others, 1)
+    raised = np.maximum(row - share, 0)
+    raised[own] = diagonal
+    return np.asarray(raised)
+
+
+def _count_row(row: Float64s, own: int, examples: int, frac_noise: float) -> Int64s:
+    """Count what to remove towards each true class, and on the diagonal in all."""
+    kept = row * frac_noise
+    kept[own] = row[own]
+    kept[own] = row[own] + (row - kept).sum()
+    remove = np.trunc(kept).astype(np.int64)
+    remove[own] = examples - remove[own]
+    return remove
+
+
+def _rescale_row(remove: Int64s, own: int, wanted: int) -> Int64s:
+    """Rescale what to remove of a given class to the number wanted."""
+    remove[own] = 0
+    total = int(remove.sum())
+    if total:
+        remove = round_preserving_sum(remove * wanted / total)
+    remove[own] = wanted
+    return remove

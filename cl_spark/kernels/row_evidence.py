@@ -1,15 +1,11 @@
-"""What is kept of each row of probabilities: a few numbers, the classes worth listing, and the arrays of rows surely wrong."""
+"""The evidence of single rows: a few numbers, and the classes worth listing."""
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
 from cl_spark.kernels import CACHED_VALUES, EPS
-from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s, Ints
-
-LOOKUP_SIZE = 2**21
-"""Places a table of some rows × K holds: 16 MiB."""
+from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s
 
 SHORT_ARRAY = 64
 """Arrays up to this length are as cheap to keep as to list."""
@@ -17,28 +13,38 @@ SHORT_ARRAY = 64
 
 @dataclass(frozen=True)
 class ListingPolicy:
-    """What the evidence lists. Any values give the same results: they only decide how often a row is read again.
+    """Rules for what the evidence lists, and whose arrays it keeps.
+
+    Results are the same for any values: these only decide how often a row has to be read again.
 
     Attributes:
-        runner_up: classes are listed from this probability up, or from half the highest if that is lower. Suspects without array
-            list those from half their self-confidence up too: all that beat the label, and more.
+        min_listed_prob: classes are listed from this probability up, or from half the highest probability if
+            that is lower. Suspects without a kept array list all classes from half their self-confidence up:
+            those that beat the label, and more.
         max_listed: a row where more classes than this would be listed lists none.
-        surely_wrong: suspects with a self-confidence below this keep their array: where a quota outlasts the classes that beat
-            the label, they are who it takes. Suspects with short arrays keep them in any case.
+        keep_array_below: suspects with a self-confidence below this keep their array. Where a quota takes
+            more examples than the listed classes tell, it takes these. Suspects with short arrays keep them
+            in any case.
     """
 
     min_listed_prob: float = 0.2
     max_listed: int = 64
     keep_array_below: float = 0.05
 
-    def keeps_array(self, self_confidence: Floats, length: Int32s | int) -> Bools:
-        """Whether the evidence holds the array of each row, if that is a suspect."""
-        return np.asarray((self_confidence < self.keep_array_below) | (np.asarray(length) <= SHORT_ARRAY))
+    def keeps_array(self, self_confidence: Floats, num_probs: Int32s | int) -> Bools:
+        """(n,) True where the evidence keeps the array of the row, if that is a suspect."""
+        return np.asarray((self_confidence < self.keep_array_below) | (np.asarray(num_probs) <= SHORT_ARRAY))
 
 
 @dataclass(frozen=True)
 class ListedProbs:
-    """Classes of rows with their values; (m,) each."""
+    """Listed classes of rows, (m,) each.
+
+    Attributes:
+        row: row number.
+        class_index: listed class.
+        prob: its probability.
+    """
 
     row: Int32s
     class_index: Int32s
@@ -46,29 +52,31 @@ class ListedProbs:
 
     @staticmethod
     def concat(parts: "list[ListedProbs]") -> "ListedProbs":
-        """One after the other."""
+        """Concatenate entries; row numbers stay."""
+        if len(parts) == 1:
+            return parts[0]
         return ListedProbs(
             *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(ListedProbs))
         )
 
     def where(self, chosen: Bools) -> "ListedProbs":
-        """Some of the entries."""
+        """Keep some of the entries."""
         return ListedProbs(self.row[chosen], self.class_index[chosen], self.prob[chosen])
 
 
 @dataclass(frozen=True)
 class RowEvidence:
-    """Of n rows, (n,) each but for the entries.
+    """The evidence of n rows; (n,) each but for the listed classes.
 
     Attributes:
-        predicted: the first class of the highest value.
-        own: the value of the given class; NaN where that is none of the classes.
-        best: the highest value: NaN if any is.
-        second: the highest value of another class than `predicted`.
-        lowest: the lowest value.
-        bar: no class that is not listed has a higher value, but for `predicted`.
-        listed: the other classes listed.
-        total: the sum of the values where it was asked for.
+        predicted: predicted class: the lowest class of the highest probability.
+        self_confidence: probability of the given class; NaN where the label is none of the classes.
+        max_prob: highest probability; NaN if any of the row is.
+        second_max_prob: highest probability of a class other than the predicted one.
+        min_prob: lowest probability.
+        unlisted_max_prob: upper bound on the probability of every class that is neither predicted nor listed.
+        listed: listed classes, without the predicted class.
+        prob_sum: sum of the probabilities; None where it was not asked for.
     """
 
     predicted: Int32s
@@ -78,100 +86,140 @@ class RowEvidence:
     min_prob: Floats
     unlisted_max_prob: Floats
     listed: ListedProbs
-    total: Float64s | None
+    prob_sum: Float64s | None
+
+    @staticmethod
+    def concat(parts: "list[RowEvidence]") -> "RowEvidence":
+        """Concatenate the evidence of rows that are already numbered one after the other."""
+        sums = [part.prob_sum for part in parts if part.prob_sum is not None]
+        return RowEvidence(
+            predicted=np.concatenate([part.predicted for part in parts]),
+            self_confidence=np.concatenate([part.self_confidence for part in parts]),
+            max_prob=np.concatenate([part.max_prob for part in parts]),
+            second_max_prob=np.concatenate([part.second_max_prob for part in parts]),
+            min_prob=np.concatenate([part.min_prob for part in parts]),
+            unlisted_max_prob=np.concatenate([part.unlisted_max_prob for part in parts]),
+            listed=ListedProbs.concat([part.listed for part in parts]),
+            prob_sum=np.concatenate(sums) if sums else None,
+        )
 
 
 def find_suspects(given: Int32s, predicted: Int32s, self_confidence: Floats, max_prob: Floats) -> Bools:
-    """Whether each row could be an issue at all: another class beats the given label by more than the slack.
+    """Find the rows whose label another class beats by more than 1e-6, so that they can be issues.
 
-    This is ``argmax(p + 1e-6 at the label) != label`` from scalars alone. Only the label's entry changes, so the argmax is
-    the label or stays `predicted`, the first maximum: the label wins where ``p[label] + eps`` is larger, or equal and the
-    label comes first.
+    This is ``argmax(p + 1e-6 at the label) != label`` (specification, section 4.1) from scalars alone. Only
+    the label's entry changes, so the argmax is the label or stays `predicted`, the first maximum: the label
+    wins where ``p[label] + 1e-6`` is larger, or equal and the label comes first.
+
+    Args:
+        given: (n,) given class.
+        predicted: (n,) predicted class.
+        self_confidence: (n,) probability of the given class.
+        max_prob: (n,) probability of the predicted class.
+
+    Returns:
+        (n,) True for suspects.
 
     Example:
-        >>> find_suspects(np.array([0, 0]), np.array([1, 1]), np.array([0.4, 0.5]), np.array([0.6, 0.5])).tolist()
+        >>> given, predicted = np.array([0, 0]), np.array([1, 1])
+        >>> find_suspects(given, predicted, np.array([0.4, 0.5]), np.array([0.6, 0.5])).tolist()
         [True, False]
     """
-    handicapped, highest = self_confidence.astype(np.float64) + EPS, max_prob.astype(np.float64)
-    beaten = (handicapped < highest) | ((handicapped == highest) & (predicted < given))
-    return np.asarray((predicted != given) & beaten)
+    raised, highest = self_confidence.astype(np.float64) + EPS, max_prob.astype(np.float64)
+    is_beaten = (raised < highest) | ((raised == highest) & (predicted < given))
+    return np.asarray((predicted != given) & is_beaten)
 
 
-def listing_floors(
+def find_listing_floors(
     given: Int32s,
     predicted: Int32s,
     self_confidence: Floats,
     max_prob: Floats,
-    length: int,
-    listing: ListingPolicy,
+    num_probs: int,
+    policy: ListingPolicy,
 ) -> Floats:
-    """From which value on other classes are listed."""
+    """Find from which probability on each row lists its classes.
+
+    Args:
+        given: (n,) given class.
+        predicted: (n,) predicted class.
+        self_confidence: (n,) probability of the given class.
+        max_prob: (n,) highest probability.
+        num_probs: K.
+        policy: what to list.
+
+    Returns:
+        (n,) floors, in the precision of the probabilities.
+    """
     half = max_prob.dtype.type(0.5)
-    unlisted_max_prob = np.minimum(max_prob.dtype.type(listing.min_listed_prob), max_prob * half)
-    lower = find_suspects(given, predicted, self_confidence, max_prob) & ~listing.keeps_array(
-        self_confidence, length
-    )
-    unlisted_max_prob = np.where(lower, np.fmin(unlisted_max_prob, self_confidence * half), unlisted_max_prob)
-    return np.where(max_prob <= 0, max_prob, unlisted_max_prob)
+    floor = np.minimum(max_prob.dtype.type(policy.min_listed_prob), max_prob * half)
+    is_suspect = find_suspects(given, predicted, self_confidence, max_prob)
+    lists_more = is_suspect & ~policy.keeps_array(self_confidence, num_probs)
+    floor = np.where(lists_more, np.fmin(floor, self_confidence * half), floor)
+    # half of a score below 0 lies above it
+    return np.where(max_prob <= 0, max_prob, floor)
 
 
-def extract_dense(given: Int32s, probs: Floats, listing: ListingPolicy, *, with_totals: bool) -> RowEvidence:
-    """The evidence of arrays of one length.
+def extract_dense(given: Int32s, probs: Floats, policy: ListingPolicy, *, with_sums: bool) -> RowEvidence:
+    """Extract the evidence of arrays of one length.
 
     Args:
         given: (n,) given classes; any number outside 0..K-1 is none.
-        probs: (n, K) values.
-        listing: what to list.
-        with_totals: add up the values too.
+        probs: (n, K) probabilities or scores.
+        policy: what to list.
+        with_sums: sum the probabilities of each row too.
 
     Example:
-        >>> found = of_matrix(np.array([1]), np.array([[0.1, 0.3, 0.6]]), Listing(), with_totals=False)
-        >>> found.predicted.tolist(), found.self_confidence.tolist(), found.second_max_prob.tolist(), found.listed.of_class.tolist()
-        ([2], [0.3], [0.3], [1])
+        >>> probs = np.array([[0.1, 0.3, 0.6]])
+        >>> found = extract_dense(np.array([1]), probs, ListingPolicy(), with_sums=False)
+        >>> found.predicted.tolist(), found.self_confidence.tolist(), found.second_max_prob.tolist()
+        ([2], [0.3], [0.3])
+        >>> found.listed.class_index.tolist()
+        [1]
     """
     size, classes = probs.shape
     step = max(CACHED_VALUES // classes, 1)
     parts = [
-        _of_chunk(given[start : start + step], probs[start : start + step], start, listing, with_totals)
+        _extract_chunk(given[start : start + step], probs[start : start + step], start, policy, with_sums)
         for start in range(0, max(size, 1), step)
     ]
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    return parts[0] if len(parts) == 1 else RowEvidence.concat(parts)
 
 
-def _of_chunk(
-    given: Int32s, probs: Floats, start: int, listing: ListingPolicy, with_totals: bool
+def _extract_chunk(
+    given: Int32s, probs: Floats, start: int, policy: ListingPolicy, with_sums: bool
 ) -> RowEvidence:
     (size, classes), kind = probs.shape, probs.dtype
     rows = np.arange(size)
-    total = probs.sum(axis=1, dtype=np.float64) if with_totals else None
-    inside = (given >= 0) & (given < classes)
-    self_confidence = np.where(inside, probs[rows, np.where(inside, given, 0)], kind.type(np.nan))
-    if classes <= SHORT_ARRAY:  # numpy is slow along short rows, so these are turned
-        columns = np.array(probs.T, order="C")
-        max_prob, min_prob = columns.max(axis=0), columns.min(axis=0)
-        predicted = columns.argmax(axis=0)
-        columns[predicted, rows] = -np.inf
-        second_max_prob, others = columns.max(axis=0), columns
+    prob_sum = probs.sum(axis=1, dtype=np.float64) if with_sums else None
+    is_class = (given >= 0) & (given < classes)
+    self_confidence = np.where(is_class, probs[rows, np.where(is_class, given, 0)], kind.type(np.nan))
+    is_short = classes <= SHORT_ARRAY
+    if is_short:  # numpy is slow along short rows, so these are turned
+        others = np.array(probs.T, order="C")
+        max_prob, min_prob = others.max(axis=0), others.min(axis=0)
+        predicted = others.argmax(axis=0)
+        others[predicted, rows] = -np.inf
+        second_max_prob = others.max(axis=0)
     else:
         predicted = probs.argmax(axis=1)
         max_prob, min_prob = probs[rows, predicted], probs.min(axis=1)
         others = probs.copy()
         others[rows, predicted] = -np.inf
         second_max_prob = others.max(axis=1)
-    unlisted_max_prob = listing_floors(given, predicted, self_confidence, max_prob, classes, listing)
-    if classes <= SHORT_ARRAY:
-        class_index, row = (
-            np.divmod(np.flatnonzero(others >= unlisted_max_prob), size) if size else (rows, rows)
-        )
-        value = others[class_index, row]
+    unlisted_max_prob = find_listing_floors(given, predicted, self_confidence, max_prob, classes, policy)
+    if is_short:
+        hits = np.flatnonzero(others >= unlisted_max_prob)
+        class_index, row = np.divmod(hits, size) if size else (rows, rows)
+        prob = others[class_index, row]
     else:
         row, class_index = np.divmod(np.flatnonzero(others >= unlisted_max_prob[:, None]), classes)
-        value = others[row, class_index]
-    listed = ListedProbs((row + start).astype(np.int32), class_index.astype(np.int32), value)
-    crowded = np.bincount(row, minlength=size) > listing.max_listed
-    if crowded.any():
-        unlisted_max_prob = np.where(crowded, max_prob, unlisted_max_prob)
-        listed = listed.where(~crowded[row])
+        prob = others[row, class_index]
+    listed = ListedProbs((row + start).astype(np.int32), class_index.astype(np.int32), prob)
+    is_crowded = np.bincount(row, minlength=size) > policy.max_listed
+    if is_crowded.any():
+        unlisted_max_prob = np.where(is_crowded, max_prob, unlisted_max_prob)
+        listed = listed.where(~is_crowded[row])
     return RowEvidence(
         predicted.astype(np.int32),
         self_confidence,
@@ -180,115 +228,5 @@ def _of_chunk(
         min_prob,
         unlisted_max_prob,
         listed,
-        total,
+        prob_sum,
     )
-
-
-def extract_sparse(
-    given: Int32s,
-    lengths: Int64s,
-    classes: Int32s,
-    values: Floats,
-    num_classes: int,
-    absent: float,
-    listing: ListingPolicy,
-    *,
-    with_totals: bool,
-) -> tuple[RowEvidence, Bools, Bools]:
-    """The evidence of rows that list some classes; every class a row leaves out has the value ``absent``.
-
-    Args:
-        given: (n,) given classes; any number outside 0..K-1 is none.
-        lengths: (n,) how many classes each row lists; none lists no class.
-        classes: the classes listed, row by row.
-        values: their values.
-        num_classes: K.
-        absent: value of the classes left out.
-        listing: what to list.
-        with_totals: add up the values too.
-
-    Returns:
-        The evidence; whether each row lists a class twice or one outside 0..K-1; and whether none is above ``absent``.
-
-    Example:
-        >>> classes, values = np.array([3, 1], dtype=np.int32), np.array([0.4, 0.6])
-        >>> found, odd, flat = of_lists(np.array([3]), np.array([2]), classes, values, 9, 0.0, Listing(), with_totals=True)
-        >>> found.predicted.tolist(), found.self_confidence.tolist(), found.total.tolist(), odd.tolist(), flat.tolist()
-        ([1], [0.4], [1.0], [False], [False])
-    """
-    size, kind = len(lengths), values.dtype.type
-    starts = np.cumsum(lengths) - lengths
-    row = np.repeat(np.arange(size, dtype=np.int32), lengths)
-    max_prob, min_prob = np.maximum.reduceat(values, starts), np.minimum.reduceat(values, starts)
-    outside = (classes < 0) | (classes >= num_classes)
-    odd = np.zeros(size, dtype=bool)
-    odd[row[outside]] = True
-    place = find_entries(row, np.where(outside, 0, classes), row, np.where(outside, 0, classes), num_classes)
-    odd[row[place != np.arange(len(row))]] = True  # another entry stands in its place
-    some_absent = lengths < num_classes
-
-    at_best = np.flatnonzero(values == max_prob[row])
-    predicted = np.full(size, num_classes, dtype=np.int32)
-    np.minimum.at(predicted, row[at_best], classes[at_best])  # of ties the lowest class
-    predicted[predicted == num_classes] = 0
-    inside = (given >= 0) & (given < num_classes)
-    self_confidence = np.where(inside, kind(absent), kind(np.nan))
-    of_given = np.flatnonzero(classes == given[row])
-    self_confidence[row[of_given]] = np.where(inside[row[of_given]], values[of_given], kind(np.nan))
-
-    others = np.where(classes == predicted[row], kind(-np.inf), values)
-    second_max_prob = np.maximum.reduceat(others, starts)
-    second_max_prob = np.where(some_absent, np.maximum(second_max_prob, kind(absent)), second_max_prob)
-    min_prob = np.where(some_absent, np.minimum(min_prob, kind(absent)), min_prob)
-    unlisted_max_prob = listing_floors(given, predicted, self_confidence, max_prob, num_classes, listing)
-    hits = np.flatnonzero(others >= unlisted_max_prob[row])
-    listed = ListedProbs(row[hits], classes[hits].astype(np.int32), values[hits])
-    unlisted_max_prob = np.where(some_absent, np.maximum(unlisted_max_prob, kind(absent)), unlisted_max_prob)
-    total = None
-    if with_totals:
-        total = np.add.reduceat(values.astype(np.float64), starts) + (num_classes - lengths) * absent
-    return (
-        RowEvidence(
-            predicted, self_confidence, max_prob, second_max_prob, min_prob, unlisted_max_prob, listed, total
-        ),
-        odd,
-        max_prob <= kind(absent),
-    )
-
-
-def find_entries(row: Ints, class_index: Ints, rows: Ints, classes: Ints, num_classes: int) -> Int64s:
-    """Where (rows, classes) stand among the entries (row, of_class), both in the order of the rows; -1 where they do not.
-
-    A table of rows × K places is written and read without ever being cleared: what stands there by chance is seen to be wrong.
-    """
-    found = np.full(len(rows), -1, dtype=np.int64)
-    if not len(row) or not len(rows):
-        return found
-    step = max(LOOKUP_SIZE // num_classes, 1)
-    table = np.empty(step * num_classes, dtype=np.int64)
-    starts = np.arange(0, int(max(row[-1], rows[-1])) + 1 + step, step)
-    ours, theirs = np.searchsorted(row, starts), np.searchsorted(rows, starts)
-    for i, start in enumerate(starts[:-1].tolist()):
-        here, there = slice(ours[i], ours[i + 1]), slice(theirs[i], theirs[i + 1])
-        key = (row[here].astype(np.int64) - start) * num_classes + class_index[here]
-        table[key] = np.arange(len(key))
-        wanted = (rows[there].astype(np.int64) - start) * num_classes + classes[there]
-        place = table[wanted]
-        known = (place >= 0) & (place < len(key))
-        known[known] = key[place[known]] == wanted[known]
-        found[there] = np.where(known, place + ours[i], -1)
-    return found
-
-
-def _joined(parts: list[RowEvidence]) -> RowEvidence:
-    def whole(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        return (
-            None
-            if values[0] is None
-            else ListedProbs.concat(values)
-            if name == "listed"
-            else np.concatenate(values)
-        )
-
-    return RowEvidence(*(whole(field.name) for field in fields(RowEvidence)))

@@ -1,4 +1,4 @@
-"""Buckets of scores, so that few have to be sorted together."""
+"""Buckets of scores, so that only the scores of few buckets have to be sorted."""
 
 import numpy as np
 
@@ -8,20 +8,40 @@ STEPS = 2048.0
 """Buckets from 0 to 1."""
 
 BUCKETS = 2**16
-"""More than there are buckets: scores are below 2^30, so theirs below 2^15."""
+"""Exceeds the number of buckets: scores are below 2^30 in magnitude, so bucket numbers are below 2^15."""
 
 
 def bucket_scores(score: Float64s) -> Int64s:
-    """Whole numbers that never fall as the score rises: fine steps near 0.
+    """Map scores to whole numbers that never fall as the score rises, with fine steps near 0.
 
-    Any such function makes the cut exact; this one only decides how few entries share the bucket that has to be sorted.
+    Any such function makes a cut exact; this one only decides how many scores share the bucket that has to be
+    sorted.
+
+    Args:
+        score: (n,) scores of magnitude below 2^30.
+
+    Returns:
+        (n,) bucket numbers of magnitude below 2^15.
+
+    Example:
+        >>> bucket_scores(np.array([-1.0, 0.0, 1e-6, 1.0])).tolist()
+        [-2048, 0, 364, 2048]
     """
-    return np.asarray(np.sign(score) * np.floor(STEPS * np.sqrt(np.sqrt(np.sqrt(np.abs(score)))))).astype(
-        np.int64
-    )
+    eighth_root = np.sqrt(np.sqrt(np.sqrt(np.abs(score))))
+    return np.asarray(np.sign(score) * np.floor(STEPS * eighth_root)).astype(np.int64)
 
 
 def bucket_upper_bounds(bucket: Int64s) -> Float64s:
-    """A bound of the scores in each bucket, above them by a share of 1e-9 so that roundings do not matter."""
+    """Compute an upper bound on the scores in each bucket.
+
+    The bound lies above the end of the bucket by a share of 1e-9, so that roundings of roots and powers do
+    not matter.
+
+    Args:
+        bucket: (n,) bucket numbers.
+
+    Returns:
+        (n,) scores.
+    """
     ends = np.where(bucket < 0, bucket, bucket + 1) / STEPS
     return np.asarray(np.sign(ends) * ends**8 * np.where(bucket < 0, 1 - 1e-9, 1 + 1e-9))

@@ -1,12 +1,15 @@
-"""The whole audit in memory on numpy, from SEMANTICS and the package's kernels: quick enough to compare with the oracle often."""
+"""The whole audit in memory on numpy, from SEMANTICS and the package's kernels: quick enough to compare with
+the oracle often.
+"""
 
 import numpy as np
 
 from cl_spark.kernels import EPS
-from cl_spark.kernels.calibration import calibrated, scaled_total
-from cl_spark.kernels.confident_class import NO_CLASS, confident_class
+from cl_spark.kernels.calibration import calibrate as calibrate_cells
+from cl_spark.kernels.calibration import sum_scaled_cells
+from cl_spark.kernels.confident_class import NO_CLASS, choose_confident_class
 from cl_spark.kernels.quality_scores import normalized_margin, self_confidence
-from cl_spark.kernels.removal_counts import removal_counts
+from cl_spark.kernels.removal_counts import count_removals
 
 
 def thresholds(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
@@ -27,7 +30,7 @@ def suspects(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
 
 def counted(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
     """The confident joint as counted, before the diagonal is raised."""
-    confident = confident_class(probs, thresholds(labels, probs))
+    confident = choose_confident_class(probs, thresholds(labels, probs))
     joint = np.zeros((probs.shape[1],) * 2, dtype=np.int64)
     np.add.at(joint, (labels[confident != NO_CLASS], confident[confident != NO_CLASS]), 1)
     return joint
@@ -42,9 +45,9 @@ def raised_joint(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
 def calibrate(joint: np.ndarray, class_counts: np.ndarray) -> np.ndarray:
     given, true = np.nonzero(joint)
     count = joint[given, true]
-    total = scaled_total(given, true, count, class_counts)
+    total = sum_scaled_cells(given, true, count, class_counts)
     dense = np.zeros_like(joint)
-    given, true, count = calibrated(given, true, count, class_counts, total)
+    given, true, count = calibrate_cells(given, true, count, class_counts, total)
     dense[given, true] = count
     return dense
 
@@ -53,7 +56,7 @@ def issues(labels: np.ndarray, probs: np.ndarray, filter_by: str, **options: obj
     probs = probs.astype(np.float64)
     n, classes = probs.shape
     suspect = suspects(labels, probs)
-    confident = confident_class(probs, thresholds(labels, probs))
+    confident = choose_confident_class(probs, thresholds(labels, probs))
     off_diagonal = (confident != NO_CLASS) & (confident != labels)
     if filter_by == "predicted_neq_given":
         return _ids(suspect)
@@ -77,7 +80,7 @@ def issues(labels: np.ndarray, probs: np.ndarray, filter_by: str, **options: obj
     joint = calibrate(raised_joint(labels, probs), class_counts)
     given, true = np.nonzero(joint)
     wanted = options.get("num_to_remove_per_class")
-    removals = removal_counts(
+    removals = count_removals(
         given,
         true,
         joint[given, true],

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cl_spark.kernels.quality_scores import METHODS, adjusted
+from cl_spark.kernels.quality_scores import METHODS, adjust_probs
 from tests.oracle import cleanlab_oracle as oracle
 from tests.oracle import reference
 from tests.oracle.datasets import Data, datasets
@@ -43,7 +43,8 @@ def test_pruning_options_flag_the_same_rows(data: Data, frac_noise: float, min_e
 @often
 @given(datasets, st.integers(0, 12))
 def test_numbers_to_remove_per_class_prune_the_same_rows_of_each_class(data: Data, number: int) -> None:
-    # prune_by_class only: by noise rate the oracle applies the numbers to the suggested class, against its documentation
+    # prune_by_class only: by noise rate the oracle applies the numbers to the suggested class, against its
+    # documentation
     wanted = [min(number, count) for count in np.bincount(data.labels, minlength=data.classes).tolist()]
     ours = reference.issues(data.labels, data.probs, "prune_by_class", num_to_remove_per_class=wanted)
     assert ours == oracle.issues(data.labels, data.probs, "prune_by_class", num_to_remove_per_class=wanted)
@@ -83,14 +84,14 @@ def test_scores_agree_to_a_millionth(data: Data) -> None:
             score(data.labels, probs), oracle.scores(data.labels, probs, method), atol=1e-6, equal_nan=True
         )
         if method != "confidence_weighted_entropy":
-            shifted = adjusted(probs, reference.thresholds(data.labels, probs))
+            shifted = adjust_probs(probs, reference.thresholds(data.labels, probs))
             np.testing.assert_allclose(
                 score(data.labels, shifted), oracle.scores(data.labels, probs, method, adjust=True), atol=1e-6
             )
 
 
 def test_by_noise_rate_the_oracle_removes_the_numbers_from_the_suggested_class() -> None:
-    """SEMANTICS 4e: the documented meaning is the given class; ours follows it, and this pins the difference."""
+    """The documented meaning is the given class; ours follows it, and this pins the difference."""
     rng = np.random.default_rng(5)
     n, classes = 600, 3
     true = rng.integers(0, classes, n)

@@ -1,25 +1,8 @@
-"""Counts, and the buckets that cuts are counted in."""
+"""Buckets keep the order of scores, and their bounds hold."""
 
 import numpy as np
-import pytest
 
-from cl_spark.kernels import key_counts as counts
 from cl_spark.kernels.score_buckets import BUCKETS, bucket_scores, bucket_upper_bounds
-
-
-@pytest.mark.parametrize("at_once", [1, 5, 2**20])
-@pytest.mark.parametrize("spread", [3, 10**9])
-def test_counts_are_those_of_all_keys_together(
-    monkeypatch: pytest.MonkeyPatch, at_once: int, spread: int
-) -> None:
-    monkeypatch.setattr(counts, "AT_ONCE", at_once)
-    rng = np.random.default_rng(1)
-    parts = [rng.integers(-spread, spread, size) for size in (4, 0, 7, 1, 30)]
-    keys, times = counts.count_keys(parts)
-    expected = np.unique(np.concatenate(parts), return_counts=True)
-    assert np.array_equal(keys, expected[0])
-    assert np.array_equal(times, expected[1])
-    assert [part.tolist() for part in counts.count_keys([])] == [[], []]
 
 
 def test_buckets_never_fall_and_end_where_they_are_said_to() -> None:
