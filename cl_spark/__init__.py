@@ -1,4 +1,6 @@
-"""cl_spark: find wrong labels in tables of any size. Confident learning (Northcutt, Jiang, Chuang, JAIR 2021) on Spark."""
+"""cl_spark: find wrong labels in tables of any size. Confident learning (Northcutt, Jiang, Chuang, JAIR 2021)
+on Spark.
+"""
 
 from cl_spark.api import (
     confident_joint,
@@ -27,11 +29,11 @@ from cl_spark.errors import (
     SingleClassError,
     SourceChangedError,
 )
-from cl_spark.report import write_report
 from cl_spark.runs.session import start_session
 from cl_spark.tables.finished_run import Run, read_run
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
+from cl_spark.tasks.registry import write_report
 from cl_spark.version import __version__
 
 __all__ = [

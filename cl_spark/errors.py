@@ -1,4 +1,6 @@
-"""What can go wrong for a user, as a small hierarchy: every message names the key or column, the value seen, and what to do."""
+"""What can go wrong for a user, as a small hierarchy: every message names the key or column, the value seen,
+and what to do.
+"""
 
 
 class ClSparkError(Exception):
@@ -6,11 +8,11 @@ class ClSparkError(Exception):
 
 
 class ConfigurationError(ClSparkError):
-    """An option, a configuration key or a combination of them cannot be used. Raised before any data is read."""
+    """Raised for options or keys that cannot be used, alone or together, before any data is read."""
 
 
 class InputError(ClSparkError):
-    """The input table cannot be audited: a column is missing or of the wrong type, or no usable row is left."""
+    """Raised for unusable input: a column is missing or of the wrong type, or no row is left."""
 
 
 class MissingColumnError(InputError):
@@ -42,7 +44,9 @@ class OutputError(ClSparkError):
 
 
 class RunError(ClSparkError):
-    """Spark failed in the middle of a run: a file that cannot be read, a lost cluster. The run was not recorded."""
+    """Spark failed in the middle of a run: a file that cannot be read, a lost cluster. The run was not
+    recorded.
+    """
 
 
 class GatesFailedError(ClSparkError):
@@ -50,11 +54,13 @@ class GatesFailedError(ClSparkError):
 
 
 class MissingDependencyError(ClSparkError):
-    """Something the machine must provide is missing: Spark itself, Java, or Delta Lake on Spark's classpath."""
+    """Raised where the machine lacks something: Spark, Java, or Delta Lake on Spark's classpath."""
 
 
 def one_line(value: object) -> str:
-    """A value from the data as messages and logs show it: breaks and control characters escaped, so that it forges no line."""
+    """A value from the data as messages and logs show it: breaks and control characters escaped, so that it
+    forges no line.
+    """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value)
     )

@@ -1,4 +1,7 @@
-"""The main job: spark-submit jobs/audit_labels.py --config conf/audit_digits.yaml; flags and exit codes of `cl-spark audit`."""
+"""The main job: spark-submit jobs/audit_labels.py --config conf/audit_digits.yaml.
+
+It has the flags and exit codes of `cl-spark audit`.
+"""
 
 import sys
 

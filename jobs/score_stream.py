@@ -1,4 +1,7 @@
-"""The stream: spark-submit jobs/score_stream.py /lake/audits --predictions /lake/new --checkpoint /lake/ck --name night."""
+"""The stream: spark-submit jobs/score_stream.py /lake/audits --predictions /lake/new --checkpoint /lake/ck ...
+
+It has the flags and exit codes of `cl-spark score-stream`.
+"""
 
 import sys
 

@@ -1,4 +1,5 @@
-"""cleanlab as a contestant of the benchmark: `python scripts/against_cleanlab.py <name> <data> <settings as JSON>`.
+"""cleanlab as a contestant of the benchmark: `python scripts/against_cleanlab.py <name> <data> <settings as
+JSON>`.
 
 Its answers are taken through its public functions only, on the same Parquet files, reading included.
 """

@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""`cl-spark bench` with cleanlab beside it: scripts/bench.py --rows 200000 --classes 1000. Needs the dev dependencies."""
+"""`cl-spark bench` with cleanlab beside it: scripts/bench.py --rows 200000 --classes 1000. Needs the dev
+dependencies.
+"""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Make dist/cl_spark.zip: the package as `spark-submit --py-files` ships it to drivers and executors.
 
-A wheel given to --py-files is imported on the driver, but not by the workers of its executors; a zip is by both. What the package
-depends on (numpy, pandas, pyarrow, pydantic, ...) has to be on the cluster already.
+A wheel given to --py-files is imported on the driver, but not by the workers of its executors; a zip is by
+both. What the package depends on (numpy, pandas, pyarrow, pydantic, ...) has to be on the cluster already.
 """
 
 import sys

@@ -1,4 +1,6 @@
-"""Draw docs/images/confident_joint.svg: the examples of the sample labelled 1 or 8, and the two confident thresholds."""
+"""Draw docs/images/confident_joint.svg: the examples of the sample labelled 1 or 8, and the two confident
+thresholds.
+"""
 
 from pathlib import Path
 

@@ -1,7 +1,8 @@
 """Give the Spark of this environment Delta Lake, once.
 
-Spark can fetch Delta's jars at every start (``--packages``). Here its own resolver fetches them into the environment, and
-Spark's defaults name them, so that every session of the environment, spark-submit and Spark Connect have Delta, offline too.
+Spark can fetch Delta's jars at every start (``--packages``). Here its own resolver fetches them into the
+environment, and Spark's defaults name them, so that every session of the environment, spark-submit and Spark
+Connect have Delta, offline too.
 """
 
 import subprocess
@@ -44,7 +45,8 @@ def main() -> None:
             + (told[0].strip() if told else done.stderr[-500:])
         )
     settings = {
-        "spark.pyspark.python": sys.executable,  # spark-submit and its workers run this environment, activated or not
+        # spark-submit and its workers run this environment, activated or not
+        "spark.pyspark.python": sys.executable,
         "spark.jars": ",".join(map(str, jars)),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -53,7 +55,8 @@ def main() -> None:
     logging = conf / "log4j2.properties"
     logging.write_text(
         "rootLogger.level = error\nrootLogger.appenderRef.stderr.ref = console\n"
-        "appender.console.type = Console\nappender.console.name = console\nappender.console.target = SYSTEM_ERR\n"
+        "appender.console.type = Console\nappender.console.name = console\n"
+        "appender.console.target = SYSTEM_ERR\n"
         "appender.console.layout.type = PatternLayout\n"
         "appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex\n",
         encoding="utf-8",

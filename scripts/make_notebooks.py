@@ -1,4 +1,6 @@
-"""Make the Jupyter notebooks of docs/notebooks from their source, which is in the format Databricks imports and exports."""
+"""Make the Jupyter notebooks of docs/notebooks from their source, which is in the format Databricks imports
+and exports.
+"""
 
 import re
 from pathlib import Path

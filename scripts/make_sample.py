@@ -1,8 +1,8 @@
 """Make the sample that ships with the package: handwritten digits with a few labels flipped on purpose.
 
-Reads the digits bundled with scikit-learn, flips 4 % of the labels (most to the digit a classifier confuses most with the
-true one, the rest to any), and predicts every image out of sample by five-fold cross-validation on the flipped labels.
-Seeded: run again, it writes the same bytes. Needs the dev dependencies.
+Reads the digits bundled with scikit-learn, flips 4 % of the labels (most to the digit a classifier confuses
+most with the true one, the rest to any), and predicts every image out of sample by five-fold cross-validation
+on the flipped labels. Seeded: run again, it writes the same bytes. Needs the dev dependencies.
 """
 
 import struct

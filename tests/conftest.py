@@ -11,7 +11,8 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("TZ", "UTC")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
-# Commands that tests run end before the second compiler of the JVM pays; this process's own session gains by it.
+# Commands that tests run end before the second compiler of the JVM pays; this process's own session gains by
+# it.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
-from cl_spark.tables import columns as c
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.schema import REJECTED, runs_table
+from cl_spark.tasks.label_audit.tables import NUMBERS, TABLES
+
+EVERY_TABLE = (*TABLES, REJECTED, runs_table(NUMBERS))
+"""What a label audit writes."""
 
 
 def predictions(
@@ -19,7 +23,7 @@ def predictions(
     seed: int = 0,
     element: str = "double",
 ) -> DataFrame:
-    """A predictions table with ids 0.., its rows shuffled and spread over partitions so that order bugs show."""
+    """A predictions table with ids 0.., its rows shuffled over partitions so that order bugs show."""
     order = np.random.default_rng(seed).permutation(len(labels))
     frame = pd.DataFrame(
         {"id": order, "label": np.asarray(labels)[order], "pred_probs": np.asarray(probs)[order].tolist()}
@@ -34,8 +38,8 @@ def content(tables: ResultTables, run_id: str) -> dict[str, list[str]]:
     volatile = ["started", "finished", "parameters"]
     return {
         table.name: sorted(map(str, tables.read_run(table, run_id).drop(*volatile).collect()))
-        for table in c.TABLES
-        if tables._readable(table)
+        for table in EVERY_TABLE
+        if tables.has(table)
     }
 
 

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pyspark.sql import SparkSession
 
 from cl_spark import read_run
-from cl_spark.report.page import page as html_of
 from cl_spark.tables import columns as c
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.report_facts import Facts
+from cl_spark.tasks.label_audit.facts import Facts
+from cl_spark.tasks.label_audit.report import render as html_of
 from cl_spark.tasks.label_audit.task import run_audit
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Opens the page of a run's facts; afterwards nothing may have gone wrong, and nothing been asked of a network."""
+    """Opens the page of a run's facts; afterwards nothing may have gone wrong, and nothing been asked of a
+    network.
+    """
     faults: list[str] = []
     contexts = []
 
@@ -118,7 +120,7 @@ def test_tables_sort_and_search_by_mouse_and_keyboard(opened: Open, digits: Fact
     heading.click()
     expect(page.locator(column)).to_have_text([str(k) for k in range(10)])
     page.locator("#table-classes").get_by_role(
-        "button", name="label quality: Activate to sort", exact=True
+        "button", name="class quality: Activate to sort", exact=True
     ).focus()
     for first in (worst_first[0], worst_first[-1]):
         page.keyboard.press("Enter")
@@ -191,7 +193,7 @@ def test_hostile_names_do_nothing(opened: Open, spark: SparkSession, tmp_path: P
     spark.createDataFrame(frame).write.parquet(str(tmp_path / "in"))
     config = AuditConfig(
         predictions=str(tmp_path / "in"), output=str(tmp_path / "out"), format="parquet", class_names=HOSTILE,
-        review_columns=[HOSTILE[0]], slice_by=[HOSTILE[0]], gates=["class_health.label_quality >= 1"],
+        review_columns=[HOSTILE[0]], slice_by=[HOSTILE[0]], gates=["class_health.class_quality >= 1"],
     )  # fmt: skip
     result = run_audit(spark, config)
     assert result.num_issues > 0

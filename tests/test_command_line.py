@@ -18,15 +18,17 @@ from rich.console import Console
 
 from cl_spark import LabelAudit, read_run
 from cl_spark.errors import ConfigurationError, InputError, OutputError
-from cl_spark.tables import columns as c
+from cl_spark.runs.config import load_config
 from cl_spark.tables.card import card
 from cl_spark.tables.input_table import read_source
 from cl_spark.tables.results import ResultTables
-from cl_spark.tasks.label_audit.config import AuditConfig, load_config
+from cl_spark.tables.schema import RUNS
+from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
 from cl_spark.tasks.label_audit.task import run_audit
 from cl_spark.terminal import progress
-from cl_spark.terminal.command_line import audit as audit_command
-from cl_spark.terminal.command_line import exit_code
+from cl_spark.terminal.command_line import cli, exit_code
+from tests.frames import EVERY_TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,16 +51,16 @@ def test_an_audit_writes_every_table_and_a_rerun_replaces_its_rows(
         spark, config(output=where, format=kind, run_id="a", label_scores=True, slice_by=["true_label"])
     )
     tables = ResultTables(spark, where, kind)
-    for table in c.TABLES:
+    for table in EVERY_TABLE:
         rows = tables.read(table)
         assert set(rows.columns) == {name for column in table.columns for name in _columns(column.name)}, (
             table.name
         )
-    assert first.num_issues == again.num_issues == tables.read_run(c.ISSUES, "a").count() > 0
-    assert tables.read_run(c.ISSUES, "1e2").count() == other.num_issues > first.num_issues
-    assert tables.read_run(c.LABEL_SCORES, "a").where("is_issue").count() == first.num_issues
-    assert tables.read_run(c.LABEL_SCORES, "a").count() == 1797
-    runs = {row.run_id: row for row in tables.read(c.RUNS).collect()}
+    assert first.num_issues == again.num_issues == tables.read_run(ISSUES, "a").count() > 0
+    assert tables.read_run(ISSUES, "1e2").count() == other.num_issues > first.num_issues
+    assert tables.read_run(LABEL_SCORES, "a").where("is_issue").count() == first.num_issues
+    assert tables.read_run(LABEL_SCORES, "a").count() == 1797
+    runs = {row.run_id: row for row in tables.read(RUNS).collect()}
     assert set(runs) == {"a", "1e2"}
     assert runs["a"].num_read == runs["a"].num_examples + runs["a"].num_rejected == 1797
     assert json.loads(runs["a"].parameters)["filter_by"] == "prune_by_noise_rate"
@@ -117,7 +119,7 @@ def test_input_may_be_a_path_or_a_table_in_parquet_or_delta(spark: SparkSession,
             spark, AuditConfig(predictions=source, output=str(tmp_path / "o"), format="parquet", run_id="r")
         )
         found.add(result.num_issues)
-        version = result.tables.read_run(c.RUNS, "r").first().source_version
+        version = result.tables.read_run(RUNS, "r").first().source_version
         assert ("files" in version) == source.endswith("p")
     two = AuditConfig(
         predictions=str(tmp_path / "p"),
@@ -151,9 +153,9 @@ def test_output_that_cannot_be_written_is_named(spark: SparkSession, tmp_path: P
 
 
 def test_every_key_is_a_flag_and_every_flag_a_key() -> None:
-    flags = {parameter.name for parameter in audit_command.params}
+    flags = {parameter.name for parameter in cli.commands["audit"].params}
     assert flags == set(AuditConfig.model_fields) | {"config", "as_json"}
-    for parameter in audit_command.params:
+    for parameter in cli.commands["audit"].params:
         if parameter.name == "as_json":
             continue
         assert parameter.opts[0] == f"--{parameter.name.replace('_', '-')}"
@@ -166,7 +168,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
             {"sample": "digits", "output": "./a", "frac_noise": 0.5, "spark_conf": {"a": 1, "b": True}}
         )
     )
-    merged = load_config(str(path), {"output": "./b", "spark_conf": {"a": "2"}})
+    merged = load_config(AuditConfig, str(path), {"output": "./b", "spark_conf": {"a": "2"}})
     assert (merged.output, merged.frac_noise, merged.spark_conf) == ("./b", 0.5, {"a": "2", "b": "true"})
 
 
@@ -189,7 +191,7 @@ def test_unusable_configuration_names_every_key(tmp_path: Path, text: str, messa
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=message):
-        load_config(str(path), {})
+        load_config(AuditConfig, str(path), {})
 
 
 @pytest.mark.parametrize(
@@ -239,10 +241,10 @@ def test_spark_submit_runs_the_job(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("audit*.yaml")), ids=lambda path: path.name)
 def test_example_configurations_are_valid(path: Path) -> None:
-    load_config(str(path), {})
+    load_config(AuditConfig, str(path), {})
 
 
-# What is seen on the screen ---------------------------------------------------------------------------------------------
+# What is seen on the screen ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +358,7 @@ def test_validate_tells_what_an_audit_would_do_and_writes_nothing(
 
 def test_a_terminal_sees_how_far_spark_is(spark: SparkSession) -> None:
     screen = io.StringIO()
-    with progress.shown(spark, Console(file=screen, force_terminal=True, width=100)) as tell:
+    with progress.show_progress(spark, Console(file=screen, force_terminal=True, width=100)) as tell:
         tell("counting")
         assert spark.range(0, 12, 1, 12).mapInPandas(_slowly, "id long").count() == 12
     text = screen.getvalue()
@@ -376,7 +378,7 @@ def test_logs_tell_how_far_a_long_step_is(
     monkeypatch.setattr(progress, "LINE_EVERY", 0.5)
     with (
         caplog.at_level("INFO", logger="cl_spark"),
-        progress.shown(spark, Console(file=io.StringIO())) as tell,
+        progress.show_progress(spark, Console(file=io.StringIO())) as tell,
     ):
         tell("counting")
         assert spark.range(0, 12, 1, 12).mapInPandas(_slowly, "id long").count() == 12
@@ -389,7 +391,8 @@ def test_queries_at_once_on_connect_are_counted_together() -> None:
         "Server", (), {"registerProgressHandler": calls.append, "removeProgressHandler": calls.remove}
     )
     seen: list[tuple[int, int]] = []
-    with progress._called_back(server, progress._Counted(lambda *tasks: seen.append(tasks))):
+    shown = SimpleNamespace(begin=lambda step: None, report=lambda *tasks: seen.append(tasks))
+    with progress._watch_connect(server, progress._StageCounter(shown)):
         for operation, number, tasks, done in (
             ("a", 1, 3, False),
             ("b", 2, 1, False),

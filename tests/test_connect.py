@@ -1,4 +1,6 @@
-"""The library on a Spark Connect session: a real server, in a process of its own because a process has one kind of session."""
+"""The library on a Spark Connect session: a real server, in a process of its own because a process has one
+kind of session.
+"""
 
 import os
 import subprocess
@@ -34,7 +36,8 @@ assert "connect" in type(spark).__module__
 for data in (dataset(71, 200, 5, digits=2), crossed()):
     with LabelAudit(predictions(spark, data.labels, data.probs)) as audit:
         for filter_by in FILTERS:
-            assert ids(audit.find_label_issues(filter_by=filter_by)) == reference.issues(data.labels, data.probs, filter_by)
+            found = ids(audit.find_label_issues(filter_by=filter_by))
+            assert found == reference.issues(data.labels, data.probs, filter_by)
         assert (dense(audit.confident_joint(calibrate=False), "count", data.classes)
                 == reference.raised_joint(data.labels, data.probs)).all()
         assert by_class(audit.noise_rates().prior, "prior").sum().round(9) == 1
@@ -50,13 +53,14 @@ again = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id
                                      gates=["issues_new <= 0", "overall_health > 0.99"]))
 assert len(again.failed_gates) == 1
 assert read_run(sys.argv[1], spark=spark).table("slice_health").count() == 10
-kept = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="e", evidence_path=sys.argv[1] + "/evidence"))
+kept = run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="e",
+                                    evidence_path=sys.argv[1] + "/evidence"))
 assert kept.num_issues == result.num_issues and not os.listdir(sys.argv[1] + "/evidence")
 assert "label issues" in kept._repr_html_() + read_run(sys.argv[1], "e", spark=spark)._repr_html_()
 logs, progress.LINE_EVERY = io.StringIO(), 0.0
 logging.getLogger("cl_spark").setLevel("INFO")
 logging.getLogger("cl_spark").addHandler(logging.StreamHandler(logs))
-with progress.shown(spark, Console(quiet=True)) as tell:
+with progress.show_progress(spark, Console(quiet=True)) as tell:
     steps = Steps(tell)
     run_audit(spark, AuditConfig(sample="digits", output=sys.argv[1], run_id="f", report=True), steps)
 assert re.search(r"scanning the data: \\d+ of \\d+ tasks", logs.getvalue()), logs.getvalue()

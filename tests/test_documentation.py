@@ -205,7 +205,8 @@ def test_the_notebooks_run(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.slow
 def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     done = subprocess.run(
-        [BIN / "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"], cwd=ROOT, capture_output=True, text=True,
+        [BIN / "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
+        cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -60,7 +60,7 @@ def flat(seed: int = 31) -> Data:
 
 
 def crossed() -> Data:
-    """Rows below the threshold of the class they predict, and a class whose threshold lies below every bar."""
+    """Rows below the threshold of the class they predict; a class whose threshold lies below every bound."""
     rows = [(0, (0.9, 0.05, 0.05))] * 30 + [(0, (0.36, 0.33, 0.31))] * 5 + [(1, (0.36, 0.33, 0.31))] * 5
     rows += [(2, (0.8, 0.12, 0.08))] * 5 + [(1, (0.37, 0.32, 0.31))] * 3
     labels, probs = zip(*rows, strict=True)

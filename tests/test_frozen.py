@@ -1,4 +1,4 @@
-"""New rows judged by a finished run: in whatever batches they come, as the run itself would have judged them."""
+"""New rows judged by a finished run, in whatever batches they come, as the run itself would have."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, InputError, LabelAudit, OutputError, read_run
-from cl_spark.tables import columns as c
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.frozen import FrozenRun
 from cl_spark.tasks.label_audit.scoring import score_new, score_stream
+from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 from cl_spark.tasks.label_audit.task import run_audit
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
@@ -60,7 +60,7 @@ def test_the_rows_of_the_run_are_judged_as_in_the_run(
     with LabelAudit(old, class_names=NAMES) as audit:
         flagged = {row.id for row in audit.find_label_issues(filter_by="confident_learning").collect()}
         scores = {row.id: row.label_quality for row in audit.label_quality_scores().collect()}
-    rows = read_run(location, spark=spark).tables.read_run(c.SCORED, batch).collect()
+    rows = read_run(location, spark=spark).tables.read_run(SCORED, batch).collect()
     assert {row.id: row.label_quality for row in rows} == scores
     assert {row.id for row in rows if row.is_issue} == flagged
     assert (scored, issues, rejected) == (200, len(flagged), 0)
@@ -84,9 +84,9 @@ def test_new_rows_are_judged_alike_in_any_batches(
     assert sum(rejected for *_, rejected in counts) == 1
     again = score_new(spark, location, str(tmp_path / "new"), batch="d0", where="day = 0")
     assert again == counts[1]
-    rows = tables.read(c.SCORED).where("run_id like 'd%'")
+    rows = tables.read(SCORED).where("run_id like 'd%'")
     assert judged(rows) == expected(location, spark, df.where("id >= 200"))
-    assert tables.read(c.SCORED_REJECTED).where("run_id like 'd%'").first().reason == "unknown class name"
+    assert tables.read(SCORED_REJECTED).where("run_id like 'd%'").first().reason == "unknown class name"
 
 
 @pytest.mark.slow
@@ -102,7 +102,7 @@ def test_changes_of_a_table_are_scored_as_they_are_now(
     spark.sql(f"DELETE FROM delta.`{path}` WHERE id in (4, 211)")
     batch, scored, _, rejected = score_new(spark, location, path, changes_since=1)
     assert (scored, rejected) == (21, 0)
-    rows = read_run(location, spark=spark).tables.read_run(c.SCORED, batch)
+    rows = read_run(location, spark=spark).tables.read_run(SCORED, batch)
     now = spark.read.format("delta").load(path).where("id >= 200 or id = 3")
     assert judged(rows) == expected(location, spark, now)
     with pytest.raises(InputError, match="changes_since: cannot read the changes"):
@@ -118,10 +118,10 @@ def test_a_stream_scores_what_arrives_and_a_new_start_goes_on(
         df.where(f"id >= {start} and id < {start + 50}").write.format("delta").mode("append").save(path)
         score_stream(spark, location, path, checkpoint, "arriving")(True).awaitTermination()
     tables = read_run(location, spark=spark).tables
-    assert judged(tables.read_run(c.SCORED, "arriving")) == expected(location, spark, df.where("id >= 200"))
+    assert judged(tables.read_run(SCORED, "arriving")) == expected(location, spark, df.where("id >= 200"))
     # a new checkpoint is a new stream: its rows are not taken for those of the first
     score_stream(spark, location, path, str(tmp_path / "other"), "arriving again")(True).awaitTermination()
-    assert tables.read_run(c.SCORED, "arriving again").count() == 100
+    assert tables.read_run(SCORED, "arriving again").count() == 100
 
 
 def test_streams_go_to_delta_only(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:

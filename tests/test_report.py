@@ -11,13 +11,18 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ConfigurationError, InputError, LabelAudit, MissingColumnError, OutputError, read_run
-from cl_spark.report import write_report
+from cl_spark import (
+    ConfigurationError,
+    InputError,
+    LabelAudit,
+    MissingColumnError,
+    OutputError,
+    read_run,
+    write_report,
+)
 from cl_spark.report.media import shown
-from cl_spark.report.page import tables
 from cl_spark.tables import columns as c
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.report_facts import Facts
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
@@ -51,7 +56,7 @@ def test_the_distribution_of_scores_counts_every_example_and_issue_once(
         wrong = sorted(row.id for row in issues.select("id").collect())
         rows = audit.score_distribution(issues).toPandas()
     place = np.minimum(np.floor((given - low) / (high - low) * 20), 19).astype(int)
-    for name, of in ((c.EXAMPLES, np.arange(len(given))), (c.LABEL_ISSUES, np.array(wrong))):
+    for name, of in ((c.EXAMPLES, np.arange(len(given))), (c.NUM_ISSUES, np.array(wrong))):
         expected = np.zeros((4, 20), int)
         np.add.at(expected, (DATA.labels[of], place[of]), 1)
         found = np.zeros((4, 20), int)
@@ -139,7 +144,7 @@ def test_runs_of_earlier_versions_have_reports(spark: SparkSession, tmp_path: Pa
     run = read_run(location, spark=spark)
     html = Path(write_report(run, str(tmp_path / "r.html"))).read_text(encoding="utf-8")
     assert "did not keep this" in html
-    assert len(tables(Facts.of(run))["issues"]["rows"]) == run.record.num_issues
+    assert len(data_of(html, "tables")["issues"]["rows"]) == run.record.num_issues
 
 
 def test_where_a_report_goes_is_known_before_the_run(spark: SparkSession) -> None:

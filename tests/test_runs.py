@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import (
@@ -22,13 +22,15 @@ from cl_spark import (
     SourceChangedError,
     read_run,
 )
-from cl_spark.runs.history import Gate, baseline, compare, failed_gates, set_baseline
-from cl_spark.tables import columns as c
-from cl_spark.tables.finished_run import finished_runs
-from cl_spark.tables.input_table import InputTable, identifier
+from cl_spark.runs.gates import Gate, find_failed_gates, parse_gates
+from cl_spark.runs.history import compare, find_baseline, set_baseline
+from cl_spark.tables.finished_run import Run, finished_runs
+from cl_spark.tables.location import identifier
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.schema import REJECTED, RUNS, Table
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.task import AuditResult, run_audit
+from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
+from cl_spark.tasks.label_audit.task import LABEL_AUDIT, AuditExecution, AuditResult, run_audit
 from tests.frames import content, predictions
 from tests.oracle.datasets import dataset
 
@@ -58,7 +60,7 @@ def audit(spark: SparkSession, predictions: str, output: Path | str, **values: A
     )
 
 
-# Bad input ------------------------------------------------------------------------------------------------------------
+# Bad input --------------------------------------------------------------------------------------------------
 
 
 def test_too_many_bad_rows_fail_the_run_before_anything_is_written(
@@ -67,7 +69,10 @@ def test_too_many_bad_rows_fail_the_run_before_anything_is_written(
     bad = df.where("id < 4").withColumns({"id": F.col("id") + 1000, "label": F.when(F.col("id") > 0, -1)})
     path = str(tmp_path / "in")
     df.unionByName(bad).write.parquet(path)
-    expected = r"4 of 204 rows \(1.96%\) cannot be used, and max_rejected_fraction is 0.01: label outside 0..K-1: 3 .*null label: 1"
+    expected = (
+        r"4 of 204 rows \(1.96%\) cannot be used, and max_rejected_fraction is 0.01: "
+        r"label outside 0..K-1: 3 .*null label: 1"
+    )
     with pytest.raises(RejectedRowsError, match=expected):
         audit(spark, path, tmp_path / "out")
     with pytest.raises(RejectedRowsError, match="on_bad_rows is fail"):
@@ -84,7 +89,7 @@ def test_too_many_bad_rows_fail_the_run_before_anything_is_written(
 def test_rows_that_do_not_add_up_are_never_recorded(
     spark: SparkSession, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(InputTable, "counted", lambda self, rows: (201, None))
+    monkeypatch.setattr(AuditExecution, "num_read", property(lambda _: 201, lambda *_: None), raising=False)
     with pytest.raises(SourceChangedError, match="201 rows at first, later 200 accepted and 0 rejected"):
         audit(spark, table, tmp_path / "out")
 
@@ -92,8 +97,9 @@ def test_rows_that_do_not_add_up_are_never_recorded(
 def test_names_are_never_sql(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
     odd = "a`b. c'; DROP TABLE \u00fc"
     path = str(tmp_path / "it's `in` here")
-    df.select(F.col("id").alias(odd), F.col("label").alias("l.x"), F.col("pred_probs").alias("p p"), F.col("source").alias("s`s")
-              ).write.format("delta").option("delta.columnMapping.mode", "name").save(path)  # fmt: skip
+    named = {"id": odd, "label": "l.x", "pred_probs": "p p", "source": "s`s"}
+    oddly = df.select(*[F.col(name).alias(alias) for name, alias in named.items()])
+    oddly.write.format("delta").option("delta.columnMapping.mode", "name").save(path)
     spark.sql("CREATE SCHEMA IF NOT EXISTS odd_schema")
     for output in (str(tmp_path / "out`put's"), "spark_catalog.`odd_schema`"):
         result = audit(
@@ -107,7 +113,7 @@ def test_names_are_never_sql(spark: SparkSession, df: DataFrame, tmp_path: Path)
         identifier("a..b")
 
 
-# Writing --------------------------------------------------------------------------------------------------------------
+# Writing ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -120,16 +126,16 @@ def test_a_run_that_breaks_off_never_happened_and_its_rerun_heals_it(
     undisturbed = audit(spark, table, out, format=kind, run_id="x", label_scores=True)
     before = content(undisturbed.tables, "x"), content(undisturbed.tables, "other")
 
-    def breaking(self: ResultTables, table: c.Table, rows: DataFrame, run_id: str) -> None:
+    def breaking(self: ResultTables, table: Table, rows: DataFrame, run_id: str) -> None:
         write(self, table, rows, run_id)
         if table is broken[0] and not rows.isEmpty():
             raise OSError("the writer died right after its commit")
 
-    for after in (c.ISSUES, c.REJECTED, c.LABEL_SCORES):
+    for after in (ISSUES, REJECTED, LABEL_SCORES):
         broken[:] = [after]
         with monkeypatch.context() as patched:
             patched.setattr(ResultTables, "write", breaking)
-            if after is not c.REJECTED:  # it has no rows here
+            if after is not REJECTED:  # it has no rows here
                 with pytest.raises(OSError, match="right after"):
                     audit(
                         spark,
@@ -146,7 +152,7 @@ def test_a_run_that_breaks_off_never_happened_and_its_rerun_heals_it(
     again = audit(spark, table, out, format=kind, run_id="x", label_scores=True)
     assert (content(again.tables, "x"), content(again.tables, "other")) == before
     without = audit(spark, table, out, format=kind, run_id="x")
-    assert without.tables.read_run(c.LABEL_SCORES, "x").count() == 0, (
+    assert without.tables.read_run(LABEL_SCORES, "x").count() == 0, (
         "rows of a table that is not written again must go"
     )
 
@@ -171,7 +177,7 @@ def test_two_writers_of_the_same_delta_tables_both_succeed(
     tables = ResultTables(spark, out, "delta")
     assert finished_runs(tables).count() == len(found) == 6
     for run_id, number in found.items():
-        assert tables.read_run(c.ISSUES, run_id).count() == number > 0
+        assert tables.read_run(ISSUES, run_id).count() == number > 0
 
 
 @pytest.mark.slow
@@ -182,7 +188,7 @@ def test_writers_may_make_the_same_table_at_once(spark: SparkSession, tmp_path: 
 
         def one(name: str, tables: ResultTables = tables, failures: list[Exception] = failures) -> None:
             try:
-                tables.write(c.REJECTED, rows, name)
+                tables.write(REJECTED, rows, name)
             except Exception as error:
                 failures.append(error)
 
@@ -190,7 +196,7 @@ def test_writers_may_make_the_same_table_at_once(spark: SparkSession, tmp_path: 
         [writer.start() for writer in writers]
         [writer.join() for writer in writers]
         assert not failures
-        assert {(row.run_id, row.id) for row in tables.read(c.REJECTED).collect()} == {
+        assert {(row.run_id, row.id) for row in tables.read(REJECTED).collect()} == {
             (n, i) for n in "abc" for i in range(3)
         }
 
@@ -227,9 +233,12 @@ def test_tables_of_earlier_versions_stay_readable_and_take_new_runs(
         "old": None,
         "new": True,
     }
-    assert compare(old, read_run(out, "new", spark=spark)).persisting.count() == old.record.num_issues
+    assert (
+        compare(old, read_run(out, "new", spark=spark), LABEL_AUDIT).persisting.count()
+        == old.record.num_issues
+    )
     set_baseline(new.tables, "old", False)
-    assert baseline(new.tables, "sample digits", "new") is None
+    assert baseline_of(new.tables, "sample digits", "new") is None
 
 
 def test_output_that_cannot_be_written_leaves_earlier_runs_alone(
@@ -283,7 +292,7 @@ def test_a_failure_of_spark_says_during_what(spark: SparkSession, df: DataFrame,
         audit(spark, str(path), tmp_path / "out", run_id="r")
 
 
-# Sources --------------------------------------------------------------------------------------------------------------
+# Sources ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -312,17 +321,22 @@ def test_files_are_told_apart_by_a_digest(spark: SparkSession, df: DataFrame, tm
     path, out = str(tmp_path / "in"), str(tmp_path / "out")
     df.write.parquet(path)
     versions = [
-        audit(spark, path, out).tables.read(c.RUNS).orderBy("started").tail(1)[0].source_version
+        audit(spark, path, out).tables.read(RUNS).orderBy("started").tail(1)[0].source_version
         for _ in range(2)
     ]
     df.limit(1).withColumn("id", F.lit(5000).cast("long")).write.mode("append").parquet(path)
-    versions += [audit(spark, path, out).tables.read(c.RUNS).orderBy("started").tail(1)[0].source_version]
+    versions += [audit(spark, path, out).tables.read(RUNS).orderBy("started").tail(1)[0].source_version]
     assert versions[0] == versions[1] != versions[2]
     with pytest.raises(InputError, match="is no Delta table"):
         audit(spark, path, out, source_version=0)
 
 
-# History, gates, slices -----------------------------------------------------------------------------------------------
+def baseline_of(tables: ResultTables, source: str, run_id: str) -> Run | None:
+    """The baseline of a run of a source."""
+    return find_baseline(tables, Run(run_id, Row(source=source, task="label_audit"), tables))
+
+
+# History, gates, slices -------------------------------------------------------------------------------------
 
 
 def test_gates_compare_with_the_run_before_that_is_not_excluded(
@@ -344,21 +358,20 @@ def test_gates_compare_with_the_run_before_that_is_not_excluded(
     ids = [{row.id for row in one.issues().collect()} for one in (first, more)]
     assert more.failed_gates == [f"issues_new <= 0: it is {len(ids[1] - ids[0])}, since run 1"]
     tables = first.tables
-    change = compare(read_run(out, "1", spark=spark), read_run(out, "2", spark=spark))
+    change = compare(read_run(out, "1", spark=spark), read_run(out, "2", spark=spark), LABEL_AUDIT)
     assert {row.id for row in change.new.collect()} == ids[1] - ids[0]
     assert {row.id for row in change.resolved.collect()} == ids[0] - ids[1]
     assert {row.id for row in change.persisting.collect()} == ids[0] & ids[1]
     source = read_run(out, "1", spark=spark).record.source
-    assert baseline(tables, source, "3").run_id == "2"  # type: ignore[union-attr]
+    assert baseline_of(tables, source, "3").run_id == "2"  # type: ignore[union-attr]
     set_baseline(tables, "2", False)
-    assert baseline(tables, source, "3").run_id == "1"  # type: ignore[union-attr]
+    assert baseline_of(tables, source, "3").run_id == "1"  # type: ignore[union-attr]
     set_baseline(tables, "2", True)
-    assert baseline(tables, source, "3").run_id == "2"  # type: ignore[union-attr]
-    assert baseline(tables, "another source", "3") is None
+    assert baseline_of(tables, source, "3").run_id == "2"  # type: ignore[union-attr]
+    assert baseline_of(tables, "another source", "3") is None
     run = read_run(out, "2", spark=spark)
-    failed = failed_gates(
-        [Gate.parse("class_health.examples >= 1000"), Gate.parse("num_examples >= 1")], run, None
-    )
+    gates = [Gate.parse("class_health.examples >= 1000"), Gate.parse("num_examples >= 1")]
+    failed = find_failed_gates(gates, LABEL_AUDIT, run, None)
     assert len(failed) == 1
     assert re.search(r"not so for 4 classes: \d \(\d+\)", failed[0])
 
@@ -373,7 +386,7 @@ def test_gates_compare_with_the_run_before_that_is_not_excluded(
 )
 def test_gates_that_mean_nothing_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Gate.parse(text)
+        parse_gates([text], LABEL_AUDIT)
 
 
 def test_slices_add_up_and_have_wilson_intervals(df: DataFrame) -> None:
@@ -384,10 +397,12 @@ def test_slices_add_up_and_have_wilson_intervals(df: DataFrame) -> None:
         issues = made.num_label_issues()
     for _, rows in slices.groupby("slice_column"):
         assert rows.examples.sum() == 200
-        assert rows.label_issues.sum() == issues > 0
+        assert rows.off_diagonal_issues.sum() == issues > 0
     assert slices.slice_value.isna().sum() == 1
     for row in slices.itertuples():
-        interval = binomtest(row.examples - row.label_issues, row.examples).proportion_ci(method="wilson")
+        interval = binomtest(row.examples - row.off_diagonal_issues, row.examples).proportion_ci(
+            method="wilson"
+        )
         assert np.allclose([row.lower, row.upper], [interval.low, interval.high])
     with LabelAudit(df) as made, pytest.raises(ConfigurationError, match="pass slice_by"):
         made.slice_health()

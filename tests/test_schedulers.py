@@ -14,7 +14,8 @@ import pytest
 import yaml
 from databricks.bundles.jobs import Job
 
-from cl_spark.tasks.label_audit.config import load_config
+from cl_spark.runs.config import load_config
+from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.terminal import command_line as cli
 from scripts.build_archive import build
 
@@ -43,11 +44,11 @@ def test_the_jobs_of_the_bundle_are_what_the_platform_takes(name: str) -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'name = "{task.package_name}"' in project
     assert f'{task.entry_point} = "cl_spark.terminal.command_line:main"' in project
-    given = cli.audit.make_context("audit", list(task.parameters[1:])).params
+    given = cli.cli.commands["audit"].make_context("audit", list(task.parameters[1:])).params
     values = {
         key: value for key, value in given.items() if value is not None and key not in ("config", "as_json")
     }
-    config = load_config(None, values)
+    config = load_config(AuditConfig, None, values)
     assert (config.predictions, config.output, config.run_id) == (
         "main.vision.predictions",
         "main.audits",
@@ -127,16 +128,18 @@ def test_an_archive_ships_the_package_to_driver_and_executors(bare: Path, tmp_pa
     done = subprocess.run(
         [BIN / "spark-submit", *(part for pair in settings.items() for part in ("--conf", "=".join(pair))),
          "--py-files", archive, ROOT / "jobs" / "audit_labels.py",
-         "--predictions", ROOT / "cl_spark" / "sample" / "digits.parquet", "--output", tmp_path / "out", "--format", "parquet",
-         "--rank-by", "confidence_weighted_entropy", "--label-scores", "--review-columns", "image", "--report"],
+         "--predictions", ROOT / "cl_spark" / "sample" / "digits.parquet",
+         "--output", tmp_path / "out", "--format", "parquet", "--rank-by", "confidence_weighted_entropy",
+         "--label-scores", "--review-columns", "image", "--report"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "overall label health" in done.stdout
     assert list((tmp_path / "out" / "reports").glob("*.html"))
     sample = subprocess.run(
-        [BIN / "spark-submit", "--master", "local[2]", "--py-files", archive, ROOT / "jobs" / "audit_labels.py",
-         "--sample", "digits", "--output", tmp_path / "sample", "--format", "parquet", "--json"],
+        [BIN / "spark-submit", "--master", "local[2]", "--py-files", archive,
+         ROOT / "jobs" / "audit_labels.py", "--sample", "digits",
+         "--output", tmp_path / "sample", "--format", "parquet", "--json"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert sample.returncode == 0, sample.stdout[-3000:] + sample.stderr[-3000:]
@@ -147,8 +150,8 @@ def test_the_cron_job_tells_what_happened(tmp_path: Path) -> None:
     def night(*more: str, **environment: str) -> Any:
         return subprocess.run(
             [ROOT / "conf" / "cron" / "label_audit.sh", *more], capture_output=True, text=True, check=False,
-            env={**os.environ, "SUBMIT": f"{BIN}/spark-submit", "LOGS": str(tmp_path / "logs"), "OUTPUT": str(tmp_path / "out"),
-                 **environment},
+            env={**os.environ, "SUBMIT": f"{BIN}/spark-submit", "LOGS": str(tmp_path / "logs"),
+                 "OUTPUT": str(tmp_path / "out"), **environment},
         )  # fmt: skip
 
     done = night(
@@ -175,7 +178,7 @@ def test_the_flags_of_validate_are_those_of_audit() -> None:
     def names(command: click.Command) -> set[str]:
         return {str(parameter.name) for parameter in command.params}
 
-    assert names(cli.validate) == names(cli.audit) | {"rows"}
+    assert names(cli.validate) == names(cli.cli.commands["audit"]) | {"rows"}
 
 
 IN_AIRFLOW = """
@@ -209,12 +212,15 @@ def test_airflow_takes_the_dag_and_its_tasks_call_commands_that_exist(tmp_path: 
     subprocess.run(install, check=True)
     fake.parent.mkdir()
     fake.write_text(
-        f'#!/bin/sh\necho "$@" >> {calls}\n[ "$1" = audit ] && {{ echo "gate failed: x" >&2; exit 3; }}\necho "{{}}"\n'
+        f'#!/bin/sh\necho "$@" >> {calls}\n'
+        '[ "$1" = audit ] && { echo "gate failed: x" >&2; exit 3; }\necho "{}"\n'
     )
     fake.chmod(0o755)
     done = subprocess.run(
-        [home / "bin" / "python", "-W", "ignore", "-c", IN_AIRFLOW, ROOT / "conf" / "airflow" / "label_audit.py"],
-        env={**os.environ, "AIRFLOW_HOME": str(tmp_path), "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}"},
+        [home / "bin" / "python", "-W", "ignore", "-c", IN_AIRFLOW,
+         ROOT / "conf" / "airflow" / "label_audit.py"],
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path),
+             "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -1,4 +1,5 @@
-"""What is measured, each in a process of its own: `python -m cl_spark.bench.contestants <name> <data> <settings as JSON>`.
+"""What is measured, each in a process of its own: `python -m cl_spark.bench.contestants <name> <data>
+<settings as JSON>`.
 
 A contestant prints one line of JSON: seconds of each run, CPU seconds, and the peak memory of its processes.
 """
@@ -97,7 +98,9 @@ def floor(data: str, settings: dict[str, Any]) -> Measured:
 
 
 def timed(run: Callable[[int], dict[str, Any]], settings: dict[str, Any]) -> Measured:
-    """Seconds of each run, from the start of this process for the first, with what the last run found and resources used."""
+    """Seconds of each run, from the start of this process for the first, with what the last run found and
+    resources used.
+    """
     seconds, found = [], {}
     begun = process_started()
     for number in range(settings["repeat"] + 1):

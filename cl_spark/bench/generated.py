@@ -20,7 +20,8 @@ class Shape:
         classes: K.
         dtype: "float32" or "float64".
         noise: share of labels that are replaced.
-        neighbours: confusable classes of each class; the model mixes them up, and so do 7 in 10 of the wrong labels.
+        neighbours: confusable classes of each class; the model mixes them up, and so do 7 in 10 of the wrong
+            labels.
         margin: how sure the model is: mean logit of the true class over the others.
         files: Parquet files.
         row_group: rows per row group.
@@ -50,8 +51,8 @@ class Shape:
 def generate(shape: Shape, directory: Path) -> Path:
     """Write the predictions of a shape below a directory, unless they are there. Returns their path.
 
-    Columns: id (long), label (int), pred_probs (array). Each row is a softmax: noise on every class, a high logit on the true
-    class, lower ones on its neighbours.
+    Columns: id (long), label (int), pred_probs (array). Each row is a softmax: noise on every class, a high
+    logit on the true class, lower ones on its neighbours.
     """
     target = directory / shape.name
     if (target / "_SUCCESS").exists():
@@ -100,7 +101,9 @@ def _rows(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start:
 def _listed(
     shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start: int, stop: int
 ) -> pa.Table:
-    """The same with only the highest classes listed: the true one, its neighbours, and others no class of which repeats."""
+    """The same with only the highest classes listed: the true one, its neighbours, and others no class of
+    which repeats.
+    """
     n, top = stop - start, shape.top
     true = _true_classes(shape, rng, n)
     first = np.concatenate([true[:, None], neighbours[true]], axis=1)[:, :top]

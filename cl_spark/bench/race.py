@@ -19,14 +19,20 @@ from cl_spark.bench.contestants import ANSWERS
 from cl_spark.bench.generated import Shape, generate
 from cl_spark.errors import ClSparkError, ConfigurationError
 
-HEADINGS = {"cold": "cold s", "warm": "warm s", "cpu_seconds": "CPU s", "read_mib": "read MiB", "jvm_peak_mib": "JVM peak MiB",
-            "python_peak_mib": "Python peak MiB"}  # fmt: skip
+HEADINGS = {
+    "cold": "cold s",
+    "warm": "warm s",
+    "cpu_seconds": "CPU s",
+    "read_mib": "read MiB",
+    "jvm_peak_mib": "JVM peak MiB",
+    "python_peak_mib": "Python peak MiB",
+}
 MORE = ("warm / floor", "issues")
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name, the command that runs it, and the memory it needs as bytes per value of the data (None: any data)."""
+    """A program to measure: its name, its command, and the bytes it needs per value (None: any data fits)."""
 
     name: str
     command: list[str]
@@ -39,7 +45,8 @@ def contestants(shape: Shape, against: str | None, only: Sequence[str]) -> list[
     Args:
         shape: of the data.
         against: the script.
-        only: those of these names, single answers of ours among them; none: the whole audit and what is beside it.
+        only: those of these names, single answers of ours among them; none: the whole audit and what is
+            beside it.
 
     Raises:
         ConfigurationError: there is no contestant of a name.
@@ -98,7 +105,8 @@ def race(
         "shape": shape.__dict__,
         "bytes": size,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} cores, {memory / 2**30:.0f} GiB, {platform.machine()}, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} cores, {memory / 2**30:.0f} GiB, {platform.machine()}, "
+        f"Python {platform.python_version()}",
         "when": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "results": results,
     }
@@ -115,7 +123,8 @@ def markdown(measured: dict[str, Any]) -> str:
     """The measurements as a Markdown section."""
     shape = measured["shape"]
     lines = [
-        f"### {shape['rows']:,} × {shape['classes']:,} {shape['dtype']}, {measured['bytes'] / 1e9:.2f} GB of Parquet",
+        f"### {shape['rows']:,} × {shape['classes']:,} {shape['dtype']}, "
+        f"{measured['bytes'] / 1e9:.2f} GB of Parquet",
         "",
         f"`{measured['command']}` · {measured['machine']} · {measured['when']}",
         "",

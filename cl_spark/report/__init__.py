@@ -1,5 +1,1 @@
-"""The report people open: facts from the written tables, charts and tables of them, one HTML page."""
-
-from cl_spark.report.page import write_report
-
-__all__ = ["write_report"]
+"""The frame of every report: sections, the page that renders them, and values that are images or texts."""

@@ -22,8 +22,8 @@ _BEGINNINGS = {
 def shown(value: Any) -> dict[str, str]:
     """The value as {"image": address} or {"text": text}.
 
-    Bytes and base64 that begin as a PNG, JPEG, GIF, BMP or WebP file, structs that hold such bytes, `data:image/` and http(s)
-    addresses of images are images; anything else is text.
+    Bytes and base64 that begin as a PNG, JPEG, GIF, BMP or WebP file, structs that hold such bytes,
+    `data:image/` and http(s) addresses of images are images; anything else is text.
 
     Example:
         >>> shown("a cat")

@@ -1,0 +1,3 @@
+"""The machinery of every run, whatever its task: configuration, steps, writing, gates, history, report,
+session.
+"""

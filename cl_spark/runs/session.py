@@ -18,7 +18,8 @@ _DELTA = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 _OURS = {
-    # Rows of many classes stay in the processor's cache and cross to Python in batches of megabytes, generated code is compiled
+    # Rows of many classes stay in the processor's cache and cross to Python in batches of megabytes,
+    # generated code is compiled
     # once, the evidence is not worth compressing, and tables of K rows cross to Python in columns.
     "spark.sql.parquet.columnarReaderBatchSize": "512",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
@@ -30,7 +31,8 @@ _OURS = {
 }
 _LOCAL = {
     "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
-    # A session of one machine: no more tasks than cores, and Delta's own bookkeeping in two tasks instead of fifty.
+    # A session of one machine: no more tasks than cores, and Delta's own bookkeeping in two tasks instead of
+    # fifty.
     "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
     "spark.databricks.delta.snapshotPartitions": "2",
     # Python workers of this machine are spoken to without the network's delays (0.04 s a task).
@@ -60,8 +62,9 @@ def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSes
 def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) -> "SparkSession":
     """The active session if there is one (a notebook, Databricks), else a new one.
 
-    Under spark-submit the cluster manager and its settings are the submitter's, on Databricks the platform's. Elsewhere, unless
-    ``spark.remote`` or ``spark.master`` say otherwise, it runs on all cores of this machine.
+    Under spark-submit the cluster manager and its settings are the submitter's, on Databricks the platform's.
+    Elsewhere, unless ``spark.remote`` or ``spark.master`` say otherwise, it runs on all cores of this
+    machine.
 
     Args:
         conf: settings of the user, which win.

@@ -1,1 +1,3 @@
-"""Reading and writing tables: Parquet and Delta, by path or by catalog name. Nothing else opens a table."""
+"""Tables: their columns and schemas, reading inputs, writing results, finished runs. Nothing else opens a
+table.
+"""

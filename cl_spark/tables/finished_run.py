@@ -1,4 +1,4 @@
-"""Finished runs: what readers of the result tables start from."""
+"""Finished runs: every reader of the result tables starts here."""
 
 import json
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.health import worst_classes
 from cl_spark.errors import InputError
 from cl_spark.tables import columns as c
-from cl_spark.tables.card import card
+from cl_spark.tables.card import card, worst_classes
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.schema import RUNS
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,17 @@ class Run:
     tables: ResultTables
 
     def table(self, name: str) -> DataFrame:
-        """The run's rows of a table by name: "issues", "class_health", "overlapping_classes", "confident_joint", "rejected", ...
+        """Read the run's rows of a table by its name, such as "issues", "class_health" or "rejected".
 
         Raises:
             InputError: there is no such table.
         """
-        found = {table.name: table for table in c.TABLES}
-        if name not in found:
-            raise InputError(f"no table is called {name!r}; choose one of {', '.join(found)}")
-        return self.tables.read_run(found[name], self.run_id)
+        return self.tables.read_run(name, self.run_id)
+
+    @property
+    def task(self) -> str:
+        """Name of the task, the kind of run it is."""
+        return str(self.record.asDict().get("task") or "label_audit")  # earlier versions had no other
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -50,54 +52,34 @@ class Run:
         return list(self.parameters["id_col"])
 
     @property
+    def failed_gates(self) -> list[str]:
+        """The gates it did not pass, each with the value seen."""
+        return (self.record["failed_gates"] or "").splitlines()
+
+    @property
     def issues(self) -> DataFrame:
-        """The examples whose label is probably wrong, with their rank."""
-        return self.table(c.ISSUES.name)
-
-    def between(
-        self, *, either: str | None = None, given: str | None = None, suggested: str | None = None
-    ) -> DataFrame:
-        """Its issues of some class, worst first.
-
-        Args:
-            either: the given or the suggested label.
-            given: the given label.
-            suggested: the suggested label.
-
-        Raises:
-            InputError: no class is called so.
-        """
-        issues = self.issues
-        for name in (either, given, suggested):
-            if (
-                name is not None
-                and self.table(c.CLASS_HEALTH.name).where(F.col(c.CLASS).cast("string") == name).isEmpty()
-            ):
-                raise InputError(
-                    f"run {self.run_id!r} has no class {name!r}; its classes are those of table class_health"
-                )
-        of_given, of_suggested = (F.col(col).cast("string") for col in (c.GIVEN_LABEL, c.SUGGESTED_LABEL))
-        if either is not None:
-            issues = issues.where((of_given == either) | (of_suggested == either))
-        if given is not None:
-            issues = issues.where(of_given == given)
-        if suggested is not None:
-            issues = issues.where(of_suggested == suggested)
-        return issues.orderBy(c.RANK)
+        """The examples whose label is probably wrong, with their rank (of a label audit)."""
+        return self.table("issues")
 
     def _repr_html_(self) -> str:
         record = self.record
+        numbers: dict[str, object] = (
+            {} if record.overall_health is None else {"overall health": f"{record.overall_health:.2%}"}
+        )
+        numbers |= {
+            "issues": record.num_issues,
+            "examples": record.num_examples,
+            "rejected rows": record.num_rejected,
+        }
+        try:
+            bars = worst_classes(self.table("class_health"))
+        except InputError:  # a task without classes
+            bars = []
         return card(
             f"Run {self.run_id}",
-            {
-                "overall health": f"{record.overall_health:.2%}",
-                "label issues": record.num_issues,
-                "examples": record.num_examples,
-                "classes": record.num_classes,
-                "rejected rows": record.num_rejected,
-            },
+            numbers,
             heading="label noise of the worst classes",
-            bars=worst_classes(self.table(c.CLASS_HEALTH.name)),
+            bars=bars,
             notes=[
                 f"{record.source}, finished {record.finished:%Y-%m-%d %H:%M}; tables: {self.tables.location}"
             ],
@@ -105,13 +87,14 @@ class Run:
 
 
 def finished_runs(tables: ResultTables) -> DataFrame:
-    """The rows of finished runs, latest first. Columns that later versions added are null in rows of earlier ones.
+    """Read the rows of finished runs, latest first. Columns that later versions added are null in rows of
+    earlier ones.
 
     Raises:
         InputError: there is no `runs` table.
     """
-    runs = tables.read(c.RUNS)
-    missing = [column for column in c.RUNS.columns if column.name not in runs.columns]
+    runs = tables.read(RUNS)
+    missing = [column for column in RUNS.columns if column.name not in runs.columns]
     runs = (
         runs.withColumns({column.name: F.lit(None).cast(column.type) for column in missing})
         if missing
@@ -121,10 +104,10 @@ def finished_runs(tables: ResultTables) -> DataFrame:
 
 
 def read_run(location: str, run_id: str | None = None, *, spark: SparkSession | None = None) -> Run:
-    """A finished run: the latest, or the one that is named.
+    """Open a finished run: the latest, or the one that is named.
 
     Args:
-        location: where the results are: the `output` of the audit.
+        location: where the results are: the `output` of the run.
         run_id: the run; default the one that finished last.
         spark: the session; default the active one.
 
@@ -142,7 +125,7 @@ def read_run(location: str, run_id: str | None = None, *, spark: SparkSession | 
 
 
 def finished_run(tables: ResultTables, run_id: str | None = None) -> Run:
-    """The latest finished run of tables, or the one that is named.
+    """Open the latest finished run of some tables, or the one that is named.
 
     Raises:
         InputError: there are no results, or no such finished run.
@@ -150,7 +133,6 @@ def finished_run(tables: ResultTables, run_id: str | None = None) -> Run:
     runs = finished_runs(tables)
     found = runs.where(F.lit(True) if run_id is None else F.col(c.RUN_ID) == run_id).first()
     if found is None:
-        raise InputError(
-            f"there is no finished run{'' if run_id is None else f' {run_id!r}'} in {tables.location!r}"
-        )
+        named = "" if run_id is None else f" {run_id!r}"
+        raise InputError(f"there is no finished run{named} in {tables.location!r}")
     return Run(found[c.RUN_ID], found, tables)

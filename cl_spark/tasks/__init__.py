@@ -1,0 +1,1 @@
+"""The tasks: each kind of run there is, and what it needs, writes and shows."""

@@ -1,10 +1,11 @@
-"""How far Spark is: on a terminal as a bar of the step at hand, elsewhere as plain lines of a log."""
+"""Progress of Spark: on a terminal a bar for the step at hand, elsewhere lines of a log."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -14,6 +15,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -21,19 +23,25 @@ from rich.progress import (
 logger = logging.getLogger(__name__)
 
 EVERY = 0.25
-"""Seconds between two looks at what Spark does."""
+"""Seconds between two looks at Spark's stages."""
 LINE_EVERY = 30.0
 """Seconds between two lines of a log about one step."""
+
 Report = Callable[[int, int], None]
+"""Told how many of a step's Spark tasks are done, and how many there are."""
+
+Stages = Mapping[Any, tuple[int, int]]
+"""Running stages with their Spark tasks: done and in all."""
 
 
 @contextmanager
-def shown(spark: SparkSession, console: Console) -> Iterator[Callable[[str], None]]:
-    """Shows what goes on; yields what is to be told of each step as it begins.
+def show_progress(spark: SparkSession, console: Console) -> Iterator[Callable[[str], None]]:
+    """Show the progress of a block; yields a function to call with the name of each step as it begins.
 
     Args:
         spark: the session at work. One that tells nothing of its stages shows steps without them.
-        console: where to show it; nothing is shown on a quiet one. Where it is no terminal, long steps are logged instead.
+        console: where to show it; nothing is shown on a quiet one. Where it is no terminal, long steps are
+            logged.
     """
     if console.is_terminal and not console.quiet:
         parts = (
@@ -42,34 +50,39 @@ def shown(spark: SparkSession, console: Console) -> Iterator[Callable[[str], Non
             BarColumn(24),
             MofNCompleteColumn(),
             TextColumn("tasks"),
+            TimeElapsedColumn(),
         )
-        with Progress(*parts, TimeElapsedColumn(), console=console, transient=True) as bars:
-            bar = bars.add_task("starting", total=None)
-            counted = _Counted(lambda done, total: bars.update(bar, completed=done, total=total))
-
-            def tell(step: str) -> None:
-                counted.begin()
-                bars.reset(bar, description=step, total=None)
-
-            with _watched(spark, counted):
-                yield tell
+        with Progress(*parts, console=console, transient=True) as bars:
+            shown: _Bar | _Lines = _Bar(bars, bars.add_task("starting", total=None))
+            counter = _StageCounter(shown)
+            with _watch(spark, counter):
+                yield counter.begin
     else:
-        lines = _Lines()
-        counted = _Counted(lines.report)
-
-        def tell(step: str) -> None:
-            counted.begin()
-            lines.begin(step)
-
-        with _watched(spark, counted):
-            yield tell
+        counter = _StageCounter(_Lines())
+        with _watch(spark, counter):
+            yield counter.begin
 
 
+@dataclass
+class _Bar:
+    """Shows the step at hand as a bar."""
+
+    bars: Progress
+    bar: TaskID
+
+    def begin(self, step: str) -> None:
+        self.bars.reset(self.bar, description=step, total=None)
+
+    def report(self, done: int, total: int) -> None:
+        self.bars.update(self.bar, completed=done, total=total)
+
+
+@dataclass
 class _Lines:
     """Logs how far a step is when it takes long."""
 
-    def __init__(self) -> None:
-        self.begin("starting")
+    step: str = "starting"
+    last: float = 0.0
 
     def begin(self, step: str) -> None:
         self.step, self.last = step, time.monotonic()
@@ -80,36 +93,37 @@ class _Lines:
             logger.info("%s: %d of %d tasks", self.step, done, total)
 
 
-class _Counted:
-    """Sums up the tasks of a step's stages, whoever tells of them."""
+class _StageCounter:
+    """Sums up the Spark tasks of a step's stages, whoever tells of them."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, shown: _Bar | _Lines) -> None:
+        self._shown = shown
         self._before: set[Any] = set()
         self._stages: dict[Any, tuple[int, int]] = {}
 
-    def begin(self) -> None:
-        """A step: what ran until now is not its own."""
+    def begin(self, step: str) -> None:
+        """Begin a step: stages that have ended are not its own."""
         self._before |= {stage for stage, (done, total) in self._stages.items() if done == total}
         self._stages = {}
+        self._shown.begin(step)
 
-    def __call__(self, running: dict[Any, tuple[int, int]]) -> None:
-        """The running stages with their tasks, done and in all. Those that no longer run are done."""
+    def update(self, running: Stages) -> None:
+        """Take note of the stages that run now; those that no longer run are done."""
         ended = {stage: (total, total) for stage, (_, total) in self._stages.items()}
         self._stages = ended | {stage: tasks for stage, tasks in running.items() if stage not in self._before}
         if self._stages:
-            self._report(*(sum(tasks) for tasks in zip(*self._stages.values(), strict=True)))
+            self._shown.report(*(sum(tasks) for tasks in zip(*self._stages.values(), strict=True)))
 
 
 @contextmanager
-def _watched(spark: SparkSession, counted: _Counted) -> Iterator[None]:
-    """Tells of Spark's stages: a classic session is asked, a Connect session calls back."""
+def _watch(spark: SparkSession, counter: _StageCounter) -> Iterator[None]:
+    """Watch Spark's stages: a classic session is asked, a Connect session calls back."""
     if type(spark).__module__.startswith("pyspark.sql.connect"):
-        with _called_back(spark, counted):
+        with _watch_connect(spark, counter):
             yield
         return
     ended = threading.Event()
-    asking = threading.Thread(target=_ask, args=(spark, counted, ended), daemon=True)
+    asking = threading.Thread(target=_ask_tracker, args=(spark, counter, ended), daemon=True)
     asking.start()
     try:
         yield
@@ -118,26 +132,35 @@ def _watched(spark: SparkSession, counted: _Counted) -> Iterator[None]:
         asking.join()
 
 
-@contextmanager
-def _called_back(spark: Any, counted: _Counted) -> Iterator[None]:
-    running: dict[Any, dict[Any, tuple[int, int]]] = {}
-    lock = (
-        threading.Lock()
-    )  # queries that run at once call back from threads of their own, each with its own stages only
+class _ConnectHandler:
+    """Called by a Connect session about each of its queries.
 
-    def handler(stages: Any, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
-        with lock:
-            running[operation_id] = {
+    Queries that run at once call from threads of their own, each with its own stages only.
+    """
+
+    def __init__(self, counter: _StageCounter) -> None:
+        self._counter = counter
+        self._running: dict[Any, dict[Any, tuple[int, int]]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, stages: Any, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+        with self._lock:
+            self._running[operation_id] = {
                 (operation_id, stage.stage_id): (stage.num_completed_tasks, stage.num_tasks)
                 for stage in stages or ()
             }
             if done:
-                del running[operation_id]
-            counted({stage: tasks for own in running.values() for stage, tasks in own.items()})
+                del self._running[operation_id]
+            every = {stage: tasks for query in self._running.values() for stage, tasks in query.items()}
+            self._counter.update(every)
 
+
+@contextmanager
+def _watch_connect(spark: Any, counter: _StageCounter) -> Iterator[None]:
     if not hasattr(spark, "registerProgressHandler"):  # before PySpark 4
         yield
         return
+    handler = _ConnectHandler(counter)
     spark.registerProgressHandler(handler)
     try:
         yield
@@ -145,17 +168,17 @@ def _called_back(spark: Any, counted: _Counted) -> Iterator[None]:
         spark.removeProgressHandler(handler)
 
 
-def _ask(spark: Any, counted: _Counted, ended: threading.Event) -> None:
+def _ask_tracker(spark: Any, counter: _StageCounter, ended: threading.Event) -> None:
     try:
         tracker = spark.sparkContext.statusTracker()
         while not ended.wait(EVERY):
             stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-            counted(
+            counter.update(
                 {
                     stage.stageId: (stage.numCompletedTasks, stage.numTasks)
                     for stage in stages
                     if stage is not None
                 }
             )
-    except Exception as error:  # a session that refuses to tell works all the same
+    except Exception as error:  # a session that does not tell works all the same
         logger.debug("no progress: %s", error)

@@ -1,4 +1,6 @@
-"""Processes that are killed: the driver, an executor, a stream. What is written is what an undisturbed run writes."""
+"""Processes that are killed: the driver, an executor, a stream. What is written is what an undisturbed run
+writes.
+"""
 
 import contextlib
 import os
@@ -16,10 +18,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import InputError, read_run
-from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import finished_runs
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 from cl_spark.tasks.label_audit.task import run_audit
 from tests.frames import content
 
@@ -113,8 +115,9 @@ ON_A_CLUSTER = """
     from cl_spark.runs.steps import Steps
 
     path, out, way = sys.argv[1:4]
-    builder = SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.sql.shuffle.partitions", "4")
-    for key, value in {"spark.ui.enabled": "false", "spark.executor.memory": "1g", "spark.speculation": way == "retried",
+    builder = SparkSession.builder.master("local-cluster[2,1,1024]")
+    for key, value in {"spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false",
+                       "spark.executor.memory": "1g", "spark.speculation": way == "retried",
                        "spark.speculation.multiplier": "1.1", "spark.speculation.quantile": "0.1",
                        "spark.speculation.minTaskRuntime": "10ms", "spark.executorEnv.PYTHONPATH": ".",
                        "spark.sql.files.maxPartitionBytes": "65536", "spark.log.level": "ERROR"}.items():
@@ -129,8 +132,9 @@ ON_A_CLUSTER = """
         df = df.mapInArrow(fails_first, df.schema)
     df.createOrReplaceTempView("rows")
     print("ready", flush=True)
-    run_audit(spark, AuditConfig(predictions="rows", output=out, format="parquet", run_id="x", slice_by=["true_label"]),
-              Steps(lambda name: print(name, flush=True)))
+    config = AuditConfig(predictions="rows", output=out, format="parquet", run_id="x",
+                         slice_by=["true_label"])
+    run_audit(spark, config, Steps(lambda name: print(name, flush=True)))
     print("done", flush=True)
 """
 
@@ -141,8 +145,11 @@ def executors(process: subprocess.Popen[str]) -> list[int]:
         ["ps", "-ww", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True
     ).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(pid) for pid, session, command in rows
-            if int(session) == process.pid and "CoarseGrainedExecutorBackend" in command and "java" in command]  # fmt: skip
+    return [
+        int(pid)
+        for pid, session, command in rows
+        if int(session) == process.pid and "CoarseGrainedExecutorBackend" in command and "java" in command
+    ]
 
 
 @pytest.mark.parametrize("way", ["killed", "retried"])
@@ -213,8 +220,7 @@ def test_a_stream_killed_again_and_again_scores_each_row_once(spark: SparkSessio
     assert process.returncode == 0, told
     tables = ResultTables(spark, out, "delta")
     scored, rejected = (
-        sorted(row.id for row in tables.read_run(table, "s").collect())
-        for table in (c.SCORED, c.SCORED_REJECTED)
+        sorted(row.id for row in tables.read_run(table, "s").collect()) for table in (SCORED, SCORED_REJECTED)
     )
     assert scored == list(range(1797))
     assert rejected == sorted(row.id for row in bad.collect())

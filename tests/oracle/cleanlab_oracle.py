@@ -1,7 +1,8 @@
 """cleanlab 2.9.0 as oracle: its answers, from its public functions only.
 
-Its sorts are unstable (tied rows, and even its calibrated joint, depend on the CPU), so `numpy.argsort` is made stable before it
-is imported. Stable means: ascending score, lower row first, which is "the lower id wins" where ids follow row order.
+Its sorts are unstable (tied rows, and even its calibrated joint, depend on the CPU), so `numpy.argsort` is
+made stable before it is imported. Stable means: ascending score, lower row first, which is "the lower id
+wins" where ids follow row order.
 """
 
 import contextlib

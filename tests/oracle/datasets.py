@@ -1,4 +1,6 @@
-"""Random data sets that reach the corners: imbalance, missing classes, ties, classes that are never confident."""
+"""Random data sets that reach the corners: imbalance, missing classes, ties, classes that are never
+confident.
+"""
 
 from dataclasses import dataclass
 

@@ -50,7 +50,7 @@ for (const [name, table] of Object.entries(read("data-tables"))) {
     order: [],
     deferRender: true,
     autoWidth: false,
-    pageLength: name === "issues" ? 25 : 10,
+    pageLength: table.rowsAtOnce,
     lengthMenu: [10, 25, 100, 500],
     paging: table.rows.length > 10,
     searching: table.rows.length > 1,
@@ -73,9 +73,11 @@ const draw = () => {
     rule: { color: ink },
   };
   const charts = read("data-charts");
-  if (charts.confusion) charts.confusion.encoding.color.scale.reverse = !dark.matches; // most stands out on either ground
-  for (const [name, spec] of Object.entries(charts))
-    vegaEmbed("#chart-" + name, spec, { config, ast: true, renderer: name === "confusion" ? "canvas" : "svg", actions: false, tooltip: { theme: dark.matches ? "dark" : "light" } });
+  for (const [name, { usermeta = {}, ...spec }] of Object.entries(charts)) {
+    // the highest values stand out on either ground
+    if (usermeta.reverse) spec.encoding[usermeta.reverse].scale.reverse = !dark.matches;
+    vegaEmbed("#chart-" + name, spec, { config, ast: true, renderer: usermeta.renderer ?? "svg", actions: false, tooltip: { theme: dark.matches ? "dark" : "light" } });
+  }
 };
 draw();
 dark.addEventListener("change", draw);

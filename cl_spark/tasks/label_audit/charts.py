@@ -1,4 +1,4 @@
-"""The report's charts, as Vega-Lite specifications."""
+"""The charts of a label audit's report, as Vega-Lite specifications."""
 
 from typing import Any
 
@@ -6,62 +6,41 @@ import altair as alt
 import pandas as pd
 
 from cl_spark.errors import one_line
+from cl_spark.report.charts import NOISE, SOUND, plain_spec
 from cl_spark.tables import columns as c
-from cl_spark.tasks.label_audit.report_facts import Facts
+from cl_spark.tasks.label_audit.facts import Facts
 
-NAMED = 60
-"""Most classes whose names are written along the sides of the confusion map; beyond, it is zoomed by their number."""
-NOISE, SOUND = (
-    "#d55e00",
-    "#0072b2",
-)  # Okabe and Ito's vermilion and blue: told apart by every kind of colour vision
+NAMED_CLASSES = 60
+"""Most classes whose names are written along the sides of the confusion map; beyond, they are numbered and
+zoomed.
+"""
+
 Spec = dict[str, Any]
 Chart = Any  # Altair's own kinds: chart, layers
 
 
-def charts(facts: Facts) -> dict[str, Spec]:
-    """The charts by the name of the element that holds them; those there is no data for are left out."""
-    made = {"trend": trend(facts), "confusion": confusion(facts), "distribution": distribution(facts)}
-    return {name: _plain(chart) for name, chart in made.items() if chart is not None}
+def confusion_chart(facts: Facts) -> dict[str, Spec]:
+    """Draw the off-diagonal joint, by chart name: where labels of one class are probably of another. Empty if
+    nowhere.
+    """
+    chart = _draw_confusion(facts)
+    if chart is None:
+        return {}
+    return {"confusion": {**plain_spec(chart), "usermeta": {"renderer": "canvas", "reverse": "color"}}}
 
 
-def trend(facts: Facts) -> Chart:
-    """Overall health over the runs of the source; None for the first."""
-    if len(facts.trend) < 2:
-        return None
-    runs = facts.trend.assign(finished=facts.trend["finished"].dt.strftime("%Y-%m-%d %H:%M"))
-    tooltip = [
-        alt.Tooltip("run_id:N", title="run"),
-        alt.Tooltip("finished:N"),
-        alt.Tooltip("overall_health:Q", title="health", format=".2%"),
-        alt.Tooltip("num_issues:Q", title="issues", format=","),
-    ]
-    return (
-        alt.Chart(runs, title="Overall health, run by run", width="container", height=180)
-        .mark_line(point=alt.OverlayMarkDef(size=60), color=SOUND)
-        .encode(
-            x=alt.X(
-                "run_id:O",
-                title=None,
-                sort=None,
-                axis=alt.Axis(labelAngle=0, labelOverlap=True, labelLimit=140),
-            ),
-            y=alt.Y(
-                "overall_health:Q",
-                title="overall health",
-                axis=alt.Axis(format=".1%", tickCount=4),
-                scale=alt.Scale(zero=False),
-            ),
-            tooltip=tooltip,
-        )
-    )
+def distribution_chart(facts: Facts) -> dict[str, Spec]:
+    """Draw how the self-confidences of a class are spread, by chart name. Empty where the run has no such
+    table.
+    """
+    chart = _draw_distribution(facts)
+    return {} if chart is None else {"distribution": plain_spec(chart)}
 
 
-def confusion(facts: Facts) -> Chart:
-    """The off-diagonal joint: where labels of one class are probably of another."""
+def _draw_confusion(facts: Facts) -> Chart:
     if facts.cells.empty:
         return None
-    names = class_order(facts.classes[c.CLASS])
+    names = order_classes(facts.classes[c.CLASS])
     cells = pd.DataFrame(
         {
             "given": facts.cells[c.GIVEN_LABEL].map(one_line),
@@ -78,7 +57,7 @@ def confusion(facts: Facts) -> Chart:
         alt.Tooltip("examples:Q", format=","),
         alt.Tooltip("share:Q", title="of the given label", format=".1%"),
     ]
-    if len(names) <= NAMED:
+    if len(names) <= NAMED_CLASSES:
         axes = {
             "x": alt.X(
                 "true:N",
@@ -116,16 +95,15 @@ def confusion(facts: Facts) -> Chart:
     return chart.properties(width="container").add_params(alt.selection_interval(bind="scales", name="zoom"))
 
 
-def distribution(facts: Facts) -> Chart:
-    """How the self-confidences of a class are spread, which of them are issues, and its confident threshold."""
+def _draw_distribution(facts: Facts) -> Chart:
     if facts.distribution.empty:
         return None
     spread = facts.distribution.assign(**{c.CLASS: facts.distribution[c.CLASS].map(one_line)})
     worst = facts.classes[c.CLASS].map(one_line)
     names = [name for name in worst if name in set(spread[c.CLASS])]
     parts = [
-        spread.assign(examples=spread[c.EXAMPLES] - spread[c.LABEL_ISSUES], kind="kept"),
-        spread.assign(examples=spread[c.LABEL_ISSUES], kind="issue"),
+        spread.assign(examples=spread[c.EXAMPLES] - spread[c.NUM_ISSUES], kind="kept"),
+        spread.assign(examples=spread[c.NUM_ISSUES], kind="issue"),
     ]
     bars = pd.concat(parts)[[c.CLASS, "lower", "upper", "examples", "kind"]]
     bars = bars[bars["examples"] > 0]
@@ -168,13 +146,6 @@ def distribution(facts: Facts) -> Chart:
     return alt.layer(drawn, cut, title=title, width="container", height=240).add_params(chosen)
 
 
-def class_order(classes: "pd.Series[Any]") -> list[str]:
-    """Names of classes by their number where they are numbers, else by name."""
+def order_classes(classes: "pd.Series[Any]") -> list[str]:
+    """Sort the names of classes by their number where they are numbers, else by name."""
     return [one_line(name) for name in sorted(classes, key=lambda name: (isinstance(name, str), name))]
-
-
-def _plain(chart: Chart) -> Spec:
-    with alt.data_transformers.enable("default", max_rows=None):
-        spec: Spec = chart.to_dict()
-    spec.pop("config", None)  # the page's own, which follows light and dark
-    return spec

@@ -1,4 +1,4 @@
-"""New rows judged by a finished run: its thresholds and joint, frozen, whatever the new rows hold."""
+"""A finished run, frozen: its thresholds and joint judge new rows, whatever these hold."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,16 @@ from cl_spark.classification.scores import add_issue_flag
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.tables import CLASS_HEALTH, CONFIDENT_JOINT
 
 
 @dataclass(frozen=True)
 class FrozenRun:
-    """A finished run to score new rows with.
+    """A finished run to score new rows with (specification, section 9).
 
     Attributes:
         run: the run.
-        config: what it was configured with: columns and class names of the new rows are those of its input.
+        config: its configuration: columns and class names of the new rows are those of its input.
         thresholds: its K confident thresholds, by class index.
     """
 
@@ -30,7 +31,7 @@ class FrozenRun:
 
     @staticmethod
     def of(run: Run) -> "FrozenRun":
-        """The run, its thresholds read from its tables.
+        """Read the thresholds of a run from its tables.
 
         Example:
             >>> len(FrozenRun.of(read_run(results)).thresholds)
@@ -40,26 +41,27 @@ class FrozenRun:
         names = config.class_names or (config.pred_probs_col if len(config.pred_probs_col) > 1 else None)
         found = {
             row[c.CLASS]: row[c.THRESHOLD]
-            for row in run.table(c.CLASS_HEALTH.name).select(c.CLASS, c.THRESHOLD).collect()
+            for row in run.table(CLASS_HEALTH.name).select(c.CLASS, c.THRESHOLD).collect()
         }
         keys = names if names is not None and isinstance(next(iter(found)), str) else range(len(found))
         return FrozenRun(run, config, tuple(found[key] for key in keys))
 
     @contextmanager
     def scoring(self, df: DataFrame) -> Iterator[tuple[DataFrame, DataFrame]]:
-        """Scores of new rows, and the rows that cannot be scored. What is cached lasts for the block.
+        """Score new rows; yields the scores, and the rows that cannot be scored. What is persisted lasts for
+        the block.
 
-        A row is an issue if its probabilities make the frozen thresholds confident of another class than its label, which the
-        model finds more probable: the filter "confident_learning", which asks nothing of other rows. So scores and issues are
-        the same in whatever batches the rows come.
+        A row is an issue if its probabilities make the frozen thresholds confident of another class than its
+        label, which the model finds more probable: the filter "confident_learning", which asks nothing of
+        other rows. So scores and issues are the same in whatever batches the rows come.
 
         Args:
             df: new rows, with the columns of the run's input.
 
         Returns:
-            id columns, given_label, predicted_label, label_quality, is_issue, inverse_noise_rate (p(true class is the predicted |
-            given label), by the frozen joint; null where the joint has no such cell); and the rejected rows as
-            `LabelAudit.rejected` has them.
+            id columns, given_label, predicted_label, label_quality, is_issue, inverse_noise_rate (p(true
+            class is the predicted | given label), by the frozen joint; null where the joint has no such
+            cell); and the rejected rows as `LabelAudit.rejected` has them.
         """
         config = self.config
         arguments = {
@@ -73,10 +75,10 @@ class FrozenRun:
             )
             issues = audit.find_label_issues(filter_by="confident_learning")
             rejected = audit.rejected().withColumn("frozen_run", F.lit(self.run.run_id))
-            yield self._judged(add_issue_flag(scores, issues, config.id_columns)), rejected
+            yield self._judged(add_issue_flag(scores, issues, config.id_col)), rejected
 
     def _judged(self, flagged: DataFrame) -> DataFrame:
-        rates = self.run.table(c.CONFIDENT_JOINT.name).select(
+        rates = self.run.table(CONFIDENT_JOINT.name).select(
             c.GIVEN_LABEL, F.col(c.TRUE_LABEL).alias(c.PREDICTED_LABEL), c.INVERSE_NOISE_RATE
         )
         return flagged.join(rates, [c.GIVEN_LABEL, c.PREDICTED_LABEL], "left").select(

@@ -1,7 +1,7 @@
-"""New rows scored by a finished run: its thresholds and joint are frozen, and judge a batch or a stream."""
+"""Scoring new rows, in a batch or as a stream, with the frozen thresholds and joint of a finished run."""
 
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pyspark.sql import DataFrame, SparkSession
@@ -9,13 +9,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from cl_spark.errors import OutputError
+from cl_spark.runs.run import explain_failures, new_run_id
 from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import read_run
 from cl_spark.tables.input_table import read_changes, read_source, read_stream
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit.frozen import FrozenRun
-from cl_spark.tasks.label_audit.task import explained, new_name
+from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 
 
 def score_new(
@@ -28,7 +29,8 @@ def score_new(
     where: str | None = None,
     changes_since: int | None = None,
 ) -> tuple[str, int, int, int]:
-    """Score new rows with the frozen thresholds and joint of a finished run, into the tables `scored` and `scored_rejected`.
+    """Score new rows with the frozen thresholds and joint of a finished run, into the tables `scored` and
+    `scored_rejected`.
 
     Args:
         spark: the session.
@@ -37,8 +39,8 @@ def score_new(
         run_id: the run; default the latest.
         batch: name of what is scored; the same name again replaces its rows. Default: the time.
         where: a SQL condition on the rows, such as a partition.
-        changes_since: a version of a Delta table with change data feed: only rows inserted or updated from it on, as they are
-            now; later changes of a row win.
+        changes_since: a version of a Delta table with change data feed: only rows inserted or updated from it
+            on, as they are now; later changes of a row win.
 
     Returns:
         The batch's name, and how many rows were scored, are issues, and were rejected.
@@ -46,21 +48,21 @@ def score_new(
     Raises:
         ClSparkError: the run, the rows or the output cannot be used.
     """
-    batch = batch or new_name(datetime.now(timezone.utc))
+    batch = batch or new_run_id(datetime.now(timezone.utc))
     steps = Steps(run_id=batch)
     run = read_run(location, run_id, spark=spark)
     frozen = FrozenRun.of(run)
     if changes_since is None:
         df = read_source(spark, predictions, "predictions").df
     else:
-        df = read_changes(spark, predictions, changes_since, frozen.config.id_columns)
-    with explained(batch, steps), steps("scoring"):
+        df = read_changes(spark, predictions, changes_since, frozen.config.id_col)
+    with explain_failures(batch, steps), steps("scoring"):
         df = df if where is None else df.where(where)
         with frozen.scoring(df) as (scored, rejected):
-            run.tables.write_all({c.SCORED: scored, c.SCORED_REJECTED: rejected}, batch)
-        rows = run.tables.read_run(c.SCORED, batch)
+            run.tables.write_all({SCORED: scored, SCORED_REJECTED: rejected}, batch)
+        rows = run.tables.read_run(SCORED, batch)
         counts = rows.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
-        return batch, counts[0], counts[1], run.tables.read_run(c.SCORED_REJECTED, batch).count()
+        return batch, counts[0], counts[1], run.tables.read_run(SCORED_REJECTED, batch).count()
 
 
 def score_stream(
@@ -72,11 +74,12 @@ def score_stream(
     *,
     run_id: str | None = None,
     files_per_batch: int | None = None,
-) -> Callable[[bool], StreamingQuery]:
-    """A stream that scores rows as they arrive with a frozen run, each exactly once, into the Delta table `scored`.
+) -> "StreamStart":
+    """Prepare a stream that scores rows as they arrive, each exactly once, into the Delta table `scored`.
 
-    A batch is written under the stream's id and the batch's number, which Delta accepts once: killed and started again with its
-    checkpoint, the stream writes what was missing and nothing twice. A new checkpoint is a new stream.
+    A batch is written under the stream's id and the batch's number, which Delta accepts once: killed and
+    started again with its checkpoint, the stream writes the missing rows and nothing twice. A new checkpoint
+    is a new stream.
 
     Args:
         spark: the session.
@@ -100,19 +103,52 @@ def score_stream(
         )
     frozen = FrozenRun.of(run)
 
-    def each(rows: DataFrame, number: int) -> None:
-        stream = json.loads(rows.sparkSession.read.text(f"{checkpoint}/metadata").collect()[0][0])["id"]
-        tables = ResultTables(rows.sparkSession, location, "delta", predictions)
-        with frozen.scoring(rows) as (scored, rejected):
-            for table, found in ((c.SCORED, scored), (c.SCORED_REJECTED, rejected)):
-                tables.append_once(table, found, name, f"cl_spark {stream}", number)
+    batch = StreamBatch(frozen, location, predictions, checkpoint, name)
+    return StreamStart(read_stream(spark, predictions, files_per_batch), batch)
 
-    source = read_stream(spark, predictions, files_per_batch)
 
-    def start(until_read: bool) -> StreamingQuery:
-        writer = (
-            source.writeStream.foreachBatch(each).queryName(name).option("checkpointLocation", checkpoint)
-        )
+@dataclass(frozen=True)
+class StreamBatch:
+    """Scores one batch of a stream, and writes it once.
+
+    Attributes:
+        frozen: the run to score with.
+        location: where its tables are.
+        predictions: the source of the stream.
+        checkpoint: directory of the stream's progress, which holds the stream's id.
+        name: the stream's name.
+    """
+
+    frozen: FrozenRun
+    location: str
+    predictions: str
+    checkpoint: str
+    name: str
+
+    def __call__(self, rows: DataFrame, number: int) -> None:
+        """Score the rows of the batch of a number."""
+        spark = rows.sparkSession
+        stream = json.loads(spark.read.text(f"{self.checkpoint}/metadata").collect()[0][0])["id"]
+        tables = ResultTables(spark, self.location, "delta", self.predictions)
+        with self.frozen.scoring(rows) as (scored, rejected):
+            for table, found in ((SCORED, scored), (SCORED_REJECTED, rejected)):
+                tables.append_once(table, found, self.name, f"cl_spark {stream}", number)
+
+
+@dataclass(frozen=True)
+class StreamStart:
+    """Starts the stream: with True it ends when all there is has been read, with False it goes on.
+
+    Attributes:
+        source: the rows as they are added.
+        batch: scores each batch.
+    """
+
+    source: DataFrame
+    batch: StreamBatch
+
+    def __call__(self, until_read: bool) -> StreamingQuery:
+        """Start it."""
+        writer = self.source.writeStream.foreachBatch(self.batch).queryName(self.batch.name)
+        writer = writer.option("checkpointLocation", self.batch.checkpoint)
         return (writer.trigger(availableNow=True) if until_read else writer).start()
-
-    return start

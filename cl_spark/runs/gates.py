@@ -1,0 +1,140 @@
+"""Gates: conditions that a run has to pass, on its own numbers or on the change since the run before."""
+
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from cl_spark.errors import ConfigurationError, one_line
+from cl_spark.runs.history import Change, compare
+from cl_spark.runs.task import Task
+from cl_spark.tables.finished_run import Run
+from cl_spark.tables.schema import RUNS, Column
+
+CHANGE_METRICS = ("health_drop", "issues_new", "issues_resolved")
+"""Metrics that compare a run with the baseline; they pass where there is none."""
+
+_GATE = re.compile(r"^\s*([a-z_.]+)\s*(>=|<=|>|<)\s*([-+.0-9eE]+)\s*$")
+_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition on a run: a number, and what it must not exceed or fall below.
+
+    Attributes:
+        metric: a number of the run (a column of `runs`), of every row of a small table ("class_health." and a
+            column), or of the change since the baseline: "health_drop", "issues_new", "issues_resolved".
+        comparison: ">=", "<=", ">" or "<".
+        bound: the number.
+    """
+
+    metric: str
+    comparison: str
+    bound: float
+
+    @staticmethod
+    def parse(text: str) -> "Gate":
+        """Read a gate as configurations write it, as in "overall_health >= 0.97".
+
+        Raises:
+            ConfigurationError: it is no comparison.
+
+        Example:
+            >>> Gate.parse("issues_new <= 500")
+            Gate(metric='issues_new', comparison='<=', bound=500.0)
+        """
+        match = _GATE.match(text)
+        try:
+            bound = float(match[3]) if match else None
+        except ValueError:
+            bound = None
+        if match is None or bound is None:
+            raise ConfigurationError(
+                f"gates: {text!r} is no comparison; write one as in overall_health >= 0.97"
+            )
+        return Gate(match[1], match[2], bound)
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value passes."""
+        return bool(_OPERATORS[self.comparison](value, self.bound))
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.comparison} {self.bound:g}"
+
+
+def parse_gates(texts: Sequence[str], task: Task[Any]) -> list[Gate]:
+    """Read the gates of a configuration.
+
+    Raises:
+        ConfigurationError: one is no comparison, or names a metric that the task does not have.
+    """
+    gates = [Gate.parse(text) for text in texts]
+    known = (*_run_metrics(task), *_table_metrics(task), *CHANGE_METRICS)
+    for gate in gates:
+        if gate.metric not in known:
+            raise ConfigurationError(f"gates: {gate.metric!r} is no metric; choose one of {', '.join(known)}")
+    return gates
+
+
+def find_failed_gates(gates: Sequence[Gate], task: Task[Any], run: Run, before: Run | None) -> list[str]:
+    """Return the gates that a run does not pass, each with the value seen.
+
+    Args:
+        gates: the conditions.
+        task: the kind of run.
+        run: the run; its tables are written.
+        before: the run to compare it with; where there is none, gates of change pass.
+    """
+    changed = before is not None and any(gate.metric in CHANGE_METRICS for gate in gates)
+    change = compare(before, run, task) if before is not None and changed else None
+    failed = []
+    for gate in gates:
+        if gate.metric in _table_metrics(task):
+            failed += _find_failed_rows(gate, task, run)
+            continue
+        is_of_change = gate.metric in CHANGE_METRICS
+        value = _change_metric(gate.metric, change) if is_of_change else run.record[gate.metric]
+        if value is not None and not gate.holds(value):
+            since = f", since run {before.run_id}" if before is not None and is_of_change else ""
+            failed.append(f"{gate}: it is {value:.6g}{since}")
+    return failed
+
+
+def _numeric(columns: Sequence[Column]) -> list[str]:
+    return [column.name for column in columns if column.type in ("long", "int", "double")]
+
+
+def _run_metrics(task: Task[Any]) -> list[str]:
+    return _numeric((*RUNS.columns, *task.numbers))
+
+
+def _table_metrics(task: Task[Any]) -> list[str]:
+    return [f"{table.name}.{name}" for table in task.gated_tables for name in _numeric(table.columns)]
+
+
+def _change_metric(metric: str, change: Change | None) -> float | None:
+    """Evaluate a metric of the change; None where there is nothing to compare with."""
+    if change is None:
+        return None
+    if metric == "health_drop":
+        return None if change.health is None else -change.health
+    return (change.new if metric == "issues_new" else change.resolved).count()
+
+
+def _find_failed_rows(gate: Gate, task: Task[Any], run: Run) -> list[str]:
+    """Check a gate that every row of a small table has to pass; its first column names the row."""
+    table, name = gate.metric.split(".")
+    called = next(plural for gated, plural in task.gated_tables.items() if gated.name == table)
+    rows, column = run.table(table), F.col(name)
+    key = rows.columns[0]
+    failed = rows.where(~_OPERATORS[gate.comparison](column, gate.bound))
+    number = failed.count()
+    if not number:
+        return []
+    worst = failed.orderBy(column.asc() if ">" in gate.comparison else column.desc(), key).limit(5)
+    shown = ", ".join(f"{one_line(row[0])} ({row[1]:.6g})" for row in worst.select(key, column).collect())
+    return [f"{gate}: not so for {number} {called}: {shown}{' ...' if number > 5 else ''}"]

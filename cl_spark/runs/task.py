@@ -1,0 +1,281 @@
+"""What a task is: a kind of run, such as the label audit. The machinery in this package does the rest.
+
+A task says which configuration it takes, which tables it writes, which numbers go into `runs`, and what
+people see of it in the report and on the terminal. Writing so that readers see whole runs only, rerunning,
+rejected rows, gates, history and the report's frame are the same for every task.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import TracebackType
+from typing import Any, ClassVar, Generic
+
+from pyspark.sql import DataFrame, SparkSession
+
+from cl_spark.errors import ConfigurationError
+from cl_spark.report.sections import KeyNumber, Section
+from cl_spark.runs.config import ConfigT
+from cl_spark.runs.facts import RunFacts
+from cl_spark.runs.steps import Steps
+from cl_spark.tables import columns as c
+from cl_spark.tables.card import card
+from cl_spark.tables.finished_run import Run
+from cl_spark.tables.results import ResultTables
+from cl_spark.tables.schema import Column, Table
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """How many rows of the input can be used, and how many cannot.
+
+    Attributes:
+        num_examples: rows accepted.
+        rejected: rows rejected, by reason.
+    """
+
+    num_examples: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def num_rejected(self) -> int:
+        """Rows rejected, whatever the reason."""
+        return sum(self.rejected.values())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Tables that are written together.
+
+    Attributes:
+        step: the sentence for the terminal and the log, as in "writing the tables".
+        tables: the rows of each table.
+    """
+
+    step: str
+    tables: Mapping[Table, DataFrame]
+
+
+@dataclass(frozen=True)
+class View:
+    """A table as people see it on the terminal.
+
+    Attributes:
+        title: its heading.
+        rows: its rows, in the order to show them.
+        columns: the columns to show, with their headings.
+    """
+
+    title: str
+    rows: DataFrame
+    columns: Mapping[str, str]
+
+
+Written = Callable[[Table], DataFrame]
+"""Reads the rows that this run has written to a table."""
+
+
+class Execution(ABC):
+    """A task at work in one run: its input is open and checked, nothing is computed yet.
+
+    Attributes:
+        source: the input, as `runs` names it.
+        source_version: the state of the input that is read, if it can be told.
+        num_read: rows of the input.
+    """
+
+    source: str
+    source_version: str | None
+    num_read: int
+
+    @abstractmethod
+    def count_rows(self) -> RowCounts:
+        """Scan the input, and count the rows that can be used and those that cannot."""
+
+    @abstractmethod
+    def rejected(self) -> DataFrame:
+        """Return the rows that cannot be used: the id columns, reason, and the row as JSON."""
+
+    @abstractmethod
+    def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
+        """Yield the tables of the run, stage by stage; a stage is written before the next is asked for.
+
+        Args:
+            steps: told of each step of the computation as it begins.
+            written: reads what an earlier stage has written.
+        """
+
+    @abstractmethod
+    def numbers(self) -> Mapping[str, Any]:
+        """Return the values of the task's columns in `runs`, and of `overall_health` (in [0, 1], or None)."""
+
+    def release(self) -> None:  # noqa: B027 - most tasks persist nothing
+        """Free what the execution persisted."""
+
+    def __enter__(self) -> "Execution":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: its key numbers, and the tables that hold the rest.
+
+    Attributes:
+        run: the run, its row in `runs` and its tables.
+        num_examples: rows accepted.
+        rejected: rows rejected, by reason.
+        num_issues: rows in its table of issues.
+        overall_health: share of the examples that look right; None where the task has no such number.
+        failed_gates: the gates it did not pass, each with the value seen.
+        seconds: how long it took.
+        report: path of the HTML report, if one was written.
+        numbers: further numbers of the task.
+    """
+
+    run: Run
+    num_examples: int
+    rejected: dict[str, int]
+    num_issues: int
+    overall_health: float | None
+    failed_gates: list[str]
+    seconds: float
+    report: str | None
+    numbers: dict[str, Any]
+
+    issues_title: ClassVar[str] = "issues"
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run."""
+        return self.run.run_id
+
+    @property
+    def tables(self) -> ResultTables:
+        """The place of its tables."""
+        return self.run.tables
+
+    def summary(self) -> dict[str, Any]:
+        """Return the key numbers as plain values: the output of `--json`."""
+        names = [field.name for field in fields(self) if field.name not in ("run", "numbers")]
+        values = {name: getattr(self, name) for name in names}
+        return {"output": self.tables.location, "run_id": self.run_id, **values, **self.numbers}
+
+    def _repr_html_(self) -> str:
+        health = {} if self.overall_health is None else {"overall health": f"{self.overall_health:.2%}"}
+        return card(
+            f"Run {self.run_id}",
+            {
+                **health,
+                self.issues_title: self.num_issues,
+                "examples": self.num_examples,
+                **{
+                    name.removeprefix("num_").replace("_", " "): value for name, value in self.numbers.items()
+                },
+                "rejected rows": sum(self.rejected.values()),
+            },
+            notes=[f"gate failed: {gate}" for gate in self.failed_gates]
+            + [f"tables: {self.tables.location}"],
+        )
+
+
+class Task(ABC, Generic[ConfigT]):
+    """A kind of run.
+
+    Attributes:
+        name: as `runs` names it.
+        command: its command, as in `cl-spark audit`.
+        help: one sentence about it, for the help of the command.
+        title: as people read it: "Label audit".
+        config: the model of its configuration.
+        issues: the table of what it found, with the id columns and `rank`: what is shown first, and compared
+            by id from run to run.
+        tables: the tables it may write, `issues` among them; `rejected` and `runs` are the machinery's.
+        numbers: the columns it adds to `runs`.
+        gated_tables: tables of few rows whose numbers gates may name, as in class_health.class_quality; each
+            with the plural of what its rows are.
+    """
+
+    name: ClassVar[str]
+    command: ClassVar[str]
+    help: ClassVar[str]
+    title: ClassVar[str]
+    config: type[ConfigT]
+    issues: ClassVar[Table]
+    tables: ClassVar[tuple[Table, ...]]
+    numbers: ClassVar[tuple[Column, ...]] = ()
+    gated_tables: ClassVar[Mapping[Table, str]] = {}
+
+    @abstractmethod
+    def open(self, spark: SparkSession, config: ConfigT) -> Execution:
+        """Open the input and check it against the configuration. Nothing is computed.
+
+        Raises:
+            ClSparkError: the input or the configuration cannot be used.
+        """
+
+    def headline(self, run: Run) -> list[str]:
+        """Return the first lines about a finished run. Numbers that stand together say what they count."""
+        record = run.record
+        health = [] if record.overall_health is None else [f"{record.overall_health:.2%} overall health"]
+        return [*health, f"{record.num_issues:,} issues in {record.num_examples:,} examples"]
+
+    def views(self, run: Run) -> list[View]:
+        """Return the tables to show on the terminal after a run."""
+        return [self.list_issues(run)]
+
+    def list_issues(self, run: Run, **classes: str | None) -> View:
+        """Return the issues of a run, worst first.
+
+        Args:
+            run: the run.
+            classes: `either`, `given` or `suggested` label of the issues to keep; for tasks that have
+                classes.
+
+        Raises:
+            ConfigurationError: the task has no classes.
+        """
+        if any(classes.values()):
+            raise ConfigurationError(
+                f"--class, --given and --suggested go with label audits, not with {self.title!r}"
+            )
+        rows = run.table(self.issues.name)
+        return View(
+            f"Issues of run {run.run_id}", rows.orderBy(c.RANK), {name: name for name in rows.columns}
+        )
+
+    def worst(self, run: Run) -> tuple[Any, float] | None:
+        """Return the worst part of the data (such as a class) and its quality, for the history; None if there
+        is none.
+        """
+        return None
+
+    def report(self, run: Run, facts: RunFacts, issues: int) -> tuple[Sequence[KeyNumber], Sequence[Section]]:
+        """Return the key numbers at the head of the report, and the task's own sections.
+
+        Args:
+            run: the run; everything is read from its written tables.
+            facts: what has been read of it already.
+            issues: how many issues to list.
+        """
+        record = run.record
+        health = (
+            []
+            if record.overall_health is None
+            else [KeyNumber("overall health", f"{record.overall_health:.2%}")]
+        )
+        numbers = [
+            *health,
+            KeyNumber("issues", f"{record.num_issues:,}"),
+            KeyNumber("examples", f"{record.num_examples:,}"),
+            KeyNumber("rejected rows", f"{record.num_rejected:,}"),
+        ]
+        return numbers, []
+
+    def result(self, **values: Any) -> RunResult:
+        """Make the object that a finished run returns; a task may give it more names."""
+        return RunResult(**values)

@@ -1,0 +1,50 @@
+"""Errors of Spark and Java, turned into sentences for the user."""
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from cl_spark.errors import ClSparkError, InputError, MissingDependencyError
+from cl_spark.tables.location import is_path
+
+SPARK_ERRORS = (PySparkException, Py4JError)
+"""What reading and writing raise: errors Spark explains, and Java errors it passes on."""
+
+NO_DELTA = (
+    "Delta Lake is not on Spark's classpath: start Spark with --packages "
+    "io.delta:delta-spark_<spark>_<scala>:<version> and Delta's extension and catalog settings, "
+    "or use format: parquet"
+)
+
+_NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMA_NOT_FOUND")
+
+
+def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
+    """Explain a failed read to the user.
+
+    Args:
+        error: one of `SPARK_ERRORS`.
+        name: what was to be read.
+        key: the configuration key that named it.
+    """
+    condition = error_condition(error)
+    if condition == "DATA_SOURCE_NOT_FOUND" or "DeltaCatalog" in str(error):
+        return MissingDependencyError(NO_DELTA)
+    if condition in _NOT_FOUND:
+        kind = "path" if is_path(name) else "catalog table (a path must hold a slash, as in ./predictions)"
+        return InputError(f"{key}: there is no {kind} {name!r}")
+    return InputError(f"{key}: cannot read {name!r}: {error_summary(error)}")
+
+
+def error_summary(error: Exception) -> str:
+    """Pick the line of an error of Spark's that tells a person what happened."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    if "Traceback (most recent call last):" in lines:  # of Python within a Spark task
+        after = lines[lines.index("Traceback (most recent call last):") + 1 :]
+        return next((line for line in after if line and not line[0].isspace()), lines[0])
+    return next((line.lstrip(": ") for line in lines if line.startswith(":")), lines[0])
+
+
+def error_condition(error: Exception) -> str:
+    """Return the name Spark gives the kind of an error; empty where it has none."""
+    getter = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
+    return (getter() if getter is not None else None) or ""

@@ -1,0 +1,60 @@
+"""The tasks there are, by name: how a finished run finds the task that knows what it wrote."""
+
+from dataclasses import replace
+from typing import Any
+
+from cl_spark.errors import InputError
+from cl_spark.report.page import default_path, write_page
+from cl_spark.runs.history import PastRun, past_runs
+from cl_spark.runs.report import DEFAULT_ISSUES, render_report
+from cl_spark.runs.task import Task
+from cl_spark.tables.finished_run import Run
+from cl_spark.tables.results import ResultTables
+from cl_spark.tasks.label_audit.task import LABEL_AUDIT
+
+TASKS: dict[str, Task[Any]] = {task.name: task for task in (LABEL_AUDIT,)}
+"""Every task, by its name in `runs`. A new one is added here."""
+
+
+def task_of(run: Run) -> Task[Any]:
+    """Return the task of a finished run.
+
+    Raises:
+        InputError: a later version wrote the run, with a task that this one does not have.
+    """
+    if run.task not in TASKS:
+        raise InputError(
+            f"run {run.run_id!r} is of the task {run.task!r}; this version has {', '.join(TASKS)}"
+        )
+    return TASKS[run.task]
+
+
+def write_report(run: Run, path: str | None = None, *, issues: int = DEFAULT_ISSUES) -> str:
+    """Write the report of a finished run as one HTML file.
+
+    Args:
+        run: the run, as `read_run` gives it.
+        path: the file; default reports/<run_id>.html below the results, where they are in a directory of this
+            machine.
+        issues: how many issues to list, the worst first. Their images are part of the file.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: the results are no directory of this machine, and no path is given.
+        MissingDependencyError: the extra `report` is not installed.
+        OutputError: the file cannot be written.
+
+    Example:
+        >>> page = write_report(read_run(results), f"{results}/report.html")
+        >>> open(page, encoding="utf-8").readline().strip()
+        '<!doctype html>'
+    """
+    target = path or default_path(run.tables.location, run.run_id)
+    return write_page(target, render_report(task_of(run), run, issues))
+
+
+def read_history(tables: ResultTables, last: int = 10) -> list[PastRun]:
+    """Read the last finished runs, latest first, each with its worst part."""
+    return [replace(past, worst=task_of(past.run).worst(past.run)) for past in past_runs(tables, last)]

@@ -1,0 +1,103 @@
+"""The flags of commands: those of a task are the fields of its configuration."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import click
+from pydantic.fields import FieldInfo
+
+from cl_spark.runs.config import RunConfig
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def config_options(config: type[RunConfig]) -> Decorator:
+    """Give a command a flag for each field of a configuration, and `--config` for a file of them."""
+
+    return _ConfigOptions(config)
+
+
+class _ConfigOptions:
+    def __init__(self, config: type[RunConfig]) -> None:
+        self.config = config
+
+    def __call__(self, command: Callable[..., Any]) -> Callable[..., Any]:
+        for name, field in reversed(self.config.model_fields.items()):
+            command = field_option(name, field)(command)
+        return click.option(
+            "--config",
+            type=click.Path(),
+            default=None,
+            help="YAML file with the same keys; flags win over it",
+        )(command)
+
+
+def field_option(name: str, field: FieldInfo) -> Decorator:
+    """Make the flag of one field: where it is not given, the file's value or the default stands."""
+    flag, text = f"--{name.replace('_', '-')}", str(field.description)
+    default = field.get_default(call_default_factory=True)
+    if default not in (None, {}, [], False):
+        shown = ",".join(default) if isinstance(default, list) else default
+        text += f"  [default: {shown}]"
+    kinds = {field.annotation, *get_args(field.annotation)}
+    if field.annotation is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
+    if bool in kinds:  # a flag that may be given a value
+        return click.option(
+            flag,
+            name,
+            is_flag=False,
+            flag_value="true",
+            default=None,
+            metavar="[PATH]",
+            callback=_to_true,
+            help=text,
+        )
+    if any(str(kind).startswith("dict[") for kind in kinds):
+        return click.option(
+            flag, name, multiple=True, metavar="KEY=VALUE", callback=_to_settings, help=text + "; repeatable"
+        )
+    if any(str(kind).startswith("list[") for kind in kinds):
+        return click.option(
+            flag, name, default=None, metavar="A,B,...", callback=_to_list, help=text + "; comma-separated"
+        )
+    if {int, str} <= kinds:
+        return click.option(
+            flag, name, default=None, metavar="N|METHOD", callback=_to_number_or_name, help=text
+        )
+    kind = next((kind for kind in (int, float) if kind in kinds), str)
+    return click.option(flag, name, default=None, type=kind, help=text)
+
+
+def _to_settings(
+    _: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, str] | None:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not key=value", param=parameter)
+    return dict(value.split("=", 1) for value in values) or None
+
+
+def _to_list(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [part.strip() for part in value.split(",")]
+
+
+def _to_number_or_name(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.lstrip("-").isdigit() else value
+
+
+def _to_true(_: click.Context, __: click.Parameter, value: str | None) -> bool | str | None:
+    return True if value == "true" else value
+
+
+spark_conf_option = click.option(
+    "--spark-conf",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_to_settings,
+    help="Spark settings; repeatable",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text, for programs")
+rows_option = click.option(
+    "--rows", type=click.IntRange(1), default=1_000, show_default=True, help="How many rows to look at"
+)
