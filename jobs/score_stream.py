@@ -1,4 +1,4 @@
-"""The stream: spark-submit jobs/score_stream.py /lake/audits --predictions /lake/new --checkpoint /lake/ck ...
+"""The stream: spark-submit jobs/score_stream.py /lake/audits --predictions /lake/new --checkpoint /lake/ck.
 
 It has the flags and exit codes of `cl-spark score-stream`.
 """

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,27 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     with spark_session(conf, delta=True) as session:
         os.environ["SPARK_SUBMIT_OPTS"] = quick
         yield session
+
+
+@pytest.fixture(scope="session")
+def df(spark: Any) -> Any:
+    """Predictions of 200 rows and 4 classes, with two columns to slice by."""
+    from pyspark.sql import functions as F
+
+    from tests.frames import predictions
+    from tests.oracle.datasets import dataset
+
+    data = dataset(83, 200, 4)
+    columns = {"source": F.expr("if(id < 20, 'a', 'b')"), "day": F.expr("if(id % 50 = 0, null, id % 3)")}
+    return predictions(spark, data.labels, data.probs).withColumns(columns).cache()
+
+
+@pytest.fixture(scope="session")
+def table(df: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of these predictions, as Parquet."""
+    path = str(tmp_path_factory.mktemp("input") / "predictions")
+    df.write.parquet(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,19 @@
 """Test tables: arrays to DataFrames and back."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
+from cl_spark.runs.history import find_baseline
+from cl_spark.tables.finished_run import Run
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import REJECTED, runs_table
+from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import NUMBERS, TABLES
+from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 
 EVERY_TABLE = (*TABLES, REJECTED, runs_table(NUMBERS))
 """What a label audit writes."""
@@ -59,3 +64,14 @@ def dense(cells: DataFrame, value: str, classes: int) -> np.ndarray:
 def by_class(table: DataFrame, value: str, key: str = "class") -> np.ndarray:
     """A column of a table of K rows, in the order of the classes."""
     return table.toPandas().sort_values(key)[value].to_numpy()
+
+
+def audit(spark: SparkSession, predictions: str, output: Path | str, **values: Any) -> AuditResult:
+    """A run of the label audit, into Parquet unless told otherwise."""
+    options = {"predictions": predictions, "output": str(output), "format": "parquet", **values}
+    return run_audit(spark, AuditConfig(**options))
+
+
+def baseline_of(tables: ResultTables, source: str, run_id: str) -> Run | None:
+    """The baseline of a run of a source."""
+    return find_baseline(tables, Run(run_id, Row(source=source, task="label_audit"), tables))

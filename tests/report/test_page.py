@@ -21,7 +21,7 @@ from cl_spark.tasks.label_audit.report import render as html_of
 from cl_spark.tasks.label_audit.task import run_audit
 
 pytestmark = pytest.mark.slow
-ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
+ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 HOSTILE = [
     "<img src=x onerror=window.hacked=1>",
     "</script><script>window.hacked=1</script>",

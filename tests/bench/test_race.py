@@ -12,7 +12,7 @@ from cl_spark.bench.generated import Shape, generate
 from cl_spark.bench.race import contestants
 from cl_spark.errors import ConfigurationError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(directory: Path, *arguments: str) -> dict[str, dict[str, float]]:

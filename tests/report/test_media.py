@@ -1,0 +1,30 @@
+"""Values of image and text columns, as a page shows them."""
+
+import base64
+
+from cl_spark.report.media import shown
+
+
+def test_values_are_shown_as_what_they_are() -> None:
+    png = b"\x89PNG\r\n\x1a\n rest"
+    encoded = base64.b64encode(png).decode()
+    address = f"data:image/png;base64,{encoded}"
+    assert (
+        shown(png)
+        == shown(bytearray(png))
+        == shown(encoded)
+        == shown({"path": "p", "bytes": png})
+        == {"image": address}
+    )
+    assert shown("https://example.org/a.JPG?x=1") == {"image": "https://example.org/a.JPG?x=1"}
+    for text in (
+        "javascript:alert(1)//.png",
+        "https://example.org/page",
+        "iVBORw0KGgo but a text",
+        "<img src=x>",
+    ):
+        assert shown(text) == {"text": text}
+    assert shown(None) == {"text": ""}
+    assert shown(b"1234") == {"text": "4 bytes"}
+    assert shown([1, 2]) == {"text": "[1, 2]"}
+    assert len(shown("x" * 10_000)["text"]) == 2_000

@@ -1,0 +1,169 @@
+"""Runs that can be trusted: bad input, what is written when, and what readers see."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark import (
+    ConfigurationError,
+    InputError,
+    OutputError,
+    RejectedRowsError,
+    RunError,
+    SourceChangedError,
+    read_run,
+)
+from cl_spark.tables.location import identifier
+from cl_spark.tables.results import ResultTables
+from cl_spark.tables.schema import REJECTED, Table
+from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
+from cl_spark.tasks.label_audit.task import AuditExecution
+from tests.frames import audit, content
+
+pytestmark = pytest.mark.matrix
+
+
+def test_too_many_bad_rows_fail_the_run_before_anything_is_written(
+    spark: SparkSession, df: DataFrame, tmp_path: Path
+) -> None:
+    bad = df.where("id < 4").withColumns({"id": F.col("id") + 1000, "label": F.when(F.col("id") > 0, -1)})
+    path = str(tmp_path / "in")
+    df.unionByName(bad).write.parquet(path)
+    expected = (
+        r"4 of 204 rows \(1.96%\) cannot be used, and max_rejected_fraction is 0.01: "
+        r"label outside 0..K-1: 3 .*null label: 1"
+    )
+    with pytest.raises(RejectedRowsError, match=expected):
+        audit(spark, path, tmp_path / "out")
+    with pytest.raises(RejectedRowsError, match="on_bad_rows is fail"):
+        audit(spark, path, tmp_path / "out", on_bad_rows="fail", max_rejected_fraction=1)
+    assert not (tmp_path / "out").exists()
+    result = audit(spark, path, tmp_path / "out", max_rejected_fraction=0.02)
+    assert (
+        sum(result.rejected.values())
+        == 4
+        == read_run(str(tmp_path / "out"), spark=spark).table("rejected").count()
+    )
+
+
+def test_rows_that_do_not_add_up_are_never_recorded(
+    spark: SparkSession, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AuditExecution, "num_read", property(lambda _: 201, lambda *_: None), raising=False)
+    with pytest.raises(SourceChangedError, match="201 rows at first, later 200 accepted and 0 rejected"):
+        audit(spark, table, tmp_path / "out")
+
+
+def test_names_are_never_sql(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
+    odd = "a`b. c'; DROP TABLE \u00fc"
+    path = str(tmp_path / "it's `in` here")
+    named = {"id": odd, "label": "l.x", "pred_probs": "p p", "source": "s`s"}
+    oddly = df.select(*[F.col(name).alias(alias) for name, alias in named.items()])
+    oddly.write.format("delta").option("delta.columnMapping.mode", "name").save(path)
+    spark.sql("CREATE SCHEMA IF NOT EXISTS odd_schema")
+    for output in (str(tmp_path / "out`put's"), "spark_catalog.`odd_schema`"):
+        result = audit(
+            spark, path, output, format="delta" if "/" not in output else "parquet",
+            id_col=odd, label_col="l.x", pred_probs_col="p p", slice_by="s`s",
+        )  # fmt: skip
+        assert odd in result.issues().columns
+        assert result.num_issues == result.issues().count() > 0
+    assert identifier("a.`b.c`") == "`a`.`b.c`"
+    with pytest.raises(ConfigurationError, match="is no table name"):
+        identifier("a..b")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["delta", "parquet"])
+def test_a_run_that_breaks_off_never_happened_and_its_rerun_heals_it(
+    spark: SparkSession, table: str, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write, broken = str(tmp_path / "out"), ResultTables.write, []
+    audit(spark, table, out, format=kind, run_id="other")
+    undisturbed = audit(spark, table, out, format=kind, run_id="x", label_scores=True)
+    before = content(undisturbed.tables, "x"), content(undisturbed.tables, "other")
+
+    def breaking(self: ResultTables, table: Table, rows: DataFrame, run_id: str) -> None:
+        write(self, table, rows, run_id)
+        if table is broken[0] and not rows.isEmpty():
+            raise OSError("the writer died right after its commit")
+
+    for after in (ISSUES, REJECTED, LABEL_SCORES):
+        broken[:] = [after]
+        with monkeypatch.context() as patched:
+            patched.setattr(ResultTables, "write", breaking)
+            if after is not REJECTED:  # it has no rows here
+                with pytest.raises(OSError, match="right after"):
+                    audit(
+                        spark,
+                        table,
+                        out,
+                        format=kind,
+                        run_id="x",
+                        label_scores=True,
+                        filter_by="predicted_neq_given",
+                    )
+                with pytest.raises(InputError, match="no finished run 'x'"):
+                    read_run(out, "x", spark=spark)
+        assert read_run(out, spark=spark).run_id in ("other", "x")
+    again = audit(spark, table, out, format=kind, run_id="x", label_scores=True)
+    assert (content(again.tables, "x"), content(again.tables, "other")) == before
+    without = audit(spark, table, out, format=kind, run_id="x")
+    assert without.tables.read_run(LABEL_SCORES, "x").count() == 0, (
+        "rows of a table that is not written again must go"
+    )
+
+
+def test_output_that_cannot_be_written_leaves_earlier_runs_alone(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = audit(spark, table, out, run_id="first")
+    before = content(result.tables, "first")
+    (out / "slice_health").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot write table 'slice_health'"):
+        audit(spark, table, out, run_id="second", slice_by=["source"])
+    (out / "slice_health").unlink()
+    assert content(result.tables, "first") == before
+    assert read_run(str(out), spark=spark).run_id == "first"
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_leaves_earlier_runs_alone(
+    spark: SparkSession, table: str, df: DataFrame, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        result = audit(spark, table, disk / "out", run_id="first")
+        before = content(result.tables, "first")
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 2**14))
+        with pytest.raises(OutputError, match="cannot write table"):
+            audit(spark, table, disk / "out", run_id="second")
+        (disk / "ballast").unlink()
+        assert content(result.tables, "first") == before
+        assert read_run(str(disk / "out"), spark=spark).run_id == "first"
+        assert audit(spark, table, disk / "out", run_id="second").num_issues == result.num_issues
+    finally:
+        # lazily: of a file whose checksum had no room, Hadoop leaves the data open until garbage is collected
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_failure_of_spark_says_during_what(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    df.repartition(3).write.parquet(str(path))
+    largest = max(path.glob("*.parquet"), key=lambda file: file.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    largest.write_bytes(content)
+    for checksum in path.glob(".*.crc"):
+        checksum.unlink()
+    with pytest.raises(RunError, match=r"run 'r' failed while scanning the data: .*\.parquet"):
+        audit(spark, str(path), tmp_path / "out", run_id="r")
