@@ -1,6 +1,4 @@
-"""What can go wrong for a user, as a small hierarchy: every message names the key or column, the value seen,
-and what to do.
-"""
+"""The errors a user may meet. Every message names the key or column, the value seen, and what to do."""
 
 
 class ClSparkError(Exception):
@@ -16,41 +14,39 @@ class InputError(ClSparkError):
 
 
 class MissingColumnError(InputError):
-    """A column that was named is not in the table."""
+    """Raised for a column that was named and is not in the table."""
 
 
 class ColumnTypeError(InputError):
-    """A column is of a type that cannot mean what it should."""
+    """Raised for a column of a type that cannot mean what it should."""
 
 
 class EmptyTableError(InputError):
-    """The table has no rows, or none that can be used."""
+    """Raised for a table without rows, or without any that can be used."""
 
 
 class SingleClassError(InputError):
-    """The probabilities are of one class: there is nothing to confuse it with."""
+    """Raised for probabilities of one class: there is nothing to confuse it with."""
 
 
 class RejectedRowsError(InputError):
-    """More rows cannot be used than the caller allows."""
+    """Raised where more rows are rejected than the caller allows."""
 
 
 class SourceChangedError(InputError):
-    """The input changed while it was read: the rows do not add up."""
+    """Raised where the input changed while it was read, so that its rows do not add up."""
 
 
 class OutputError(ClSparkError):
-    """The result tables cannot be written or read."""
+    """Raised where result tables cannot be written."""
 
 
 class RunError(ClSparkError):
-    """Spark failed in the middle of a run: a file that cannot be read, a lost cluster. The run was not
-    recorded.
-    """
+    """Raised where Spark failed in the middle of a run, which then is not recorded."""
 
 
 class GatesFailedError(ClSparkError):
-    """A run was written, but does not pass the gates it was given."""
+    """Raised for a run that was written, but does not pass its gates."""
 
 
 class MissingDependencyError(ClSparkError):
@@ -58,9 +54,7 @@ class MissingDependencyError(ClSparkError):
 
 
 def one_line(value: object) -> str:
-    """A value from the data as messages and logs show it: breaks and control characters escaped, so that it
-    forges no line.
-    """
+    """Escape breaks and control characters of a value, so that data forges no line of a message or log."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value)
     )

@@ -1,7 +1,9 @@
 """What the documentation shows is run, and what it says of the code is what the code declares."""
 
+import contextlib
 import doctest
 import importlib
+import io
 import os
 import re
 import shlex
@@ -89,7 +91,7 @@ class Shell:
                 assert done.returncode == 0, done.stderr
                 assert "overall label health" in done.stdout
             elif words[:2] == ["pip", "install"]:  # done in an empty environment by test_package
-                extras = re.fullmatch(r"cl_spark(?:\[(.*)\])?", words[2])
+                extras = re.fullmatch(r"\.(?:\[(.*)\])?", words[2])
                 assert extras is not None
                 declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
                 assert all(f"\n{extra} = [" in declared for extra in (extras[1] or "spark").split(","))
@@ -115,17 +117,29 @@ def blocks(path: Path) -> list[tuple[str, str]]:
 
 
 def run_page(path: Path, spark: SparkSession, shell: Shell, scope: dict[str, object]) -> dict[str, object]:
+    """Run the blocks of a page in their order; text right after Python is what that prints."""
     titles = re.findall(r'```yaml title="(.*?)"', path.read_text(encoding="utf-8"))
+    printed = None
     for language, code in blocks(path):
+        before, printed = printed, None
         if language == "sh":
             shell(code)
         elif language == "python":
-            exec(compile(shell.here(code), str(path), "exec"), scope)
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(shell.here(code), str(path), "exec"), scope)
+            printed = out.getvalue()
+            print(printed)
+        elif language == "text" and before is not None:
+            assert filled_lines(code) == filled_lines(before)
         elif language == "yaml":
             Path(titles.pop(0)).write_text(shell.here(code), encoding="utf-8")
         else:
             assert language in ("text", "sql"), language
     return scope
+
+
+def filled_lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
 @pytest.mark.slow
@@ -231,45 +245,35 @@ def test_the_example_configuration_explains_every_key() -> None:
     assert yaml.safe_load(text).keys() <= explained
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "calibration",
-        "confident_class",
-        "fixed_point",
-        "row_evidence",
-        "key_counts",
-        "removal_counts",
-        "quality_scores",
-        "score_buckets",
-        "sparse_evidence",
-    ],
-)
+def modules_with_examples(*packages: str) -> list[str]:
+    """Every module below some packages whose docstrings show examples."""
+    paths = [path for package in packages for path in sorted((ROOT / "cl_spark").glob(package))]
+    shown = [path for path in paths if ">>> " in path.read_text(encoding="utf-8")]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in shown]
+
+
+KERNELS = modules_with_examples("kernels/*.py")
+
+
+@pytest.mark.parametrize("name", KERNELS)
 def test_examples_of_the_kernels_run(name: str) -> None:
-    module = importlib.import_module(f"cl_spark.kernels.{name}")
-    result = doctest.testmod(module, extraglobs={"np": np})
+    result = doctest.testmod(importlib.import_module(name), extraglobs={"np": np})
     assert result.attempted > 0
     assert result.failed == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    ["api", "classification.thresholds", "classification.label_audit", "classification.health",
-     "runs.history", "runs.steps", "runs.session", "tables.finished_run", "tables.card",
-     "tasks.label_audit.frozen", "tasks.label_audit.task", "report.page", "report.media"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", sorted({*modules_with_examples("**/*.py")} - {*KERNELS}))
 def test_examples_of_the_library_run(spark: SparkSession, name: str, results: str) -> None:
-    module = importlib.import_module(f"cl_spark.{name}")
-    df = spark.read.parquet(SAMPLE)
     scope = {
-        "df": df,
+        "np": np,
+        "df": spark.read.parquet(SAMPLE),
         "spark": spark,
         "results": results,
         "read_run": cl_spark.read_run,
         "AuditConfig": AuditConfig,
     }
-    result = doctest.testmod(module, extraglobs=scope)
+    result = doctest.testmod(importlib.import_module(name), extraglobs=scope)
     assert result.attempted > 0
     assert result.failed == 0
 

@@ -1,5 +1,6 @@
-"""What is measured, each in a process of its own: `python -m cl_spark.bench.contestants <name> <data>
-<settings as JSON>`.
+"""Contestants of the benchmark, each in a process of its own.
+
+Run one by `python -m cl_spark.bench.contestants <name> <data> <settings as JSON>`.
 
 A contestant prints one line of JSON: seconds of each run, CPU seconds, and the peak memory of its processes.
 """
@@ -21,48 +22,49 @@ if TYPE_CHECKING:  # contestants of other libraries are not to wait for these
     from cl_spark import LabelAudit
 
 Measured = tuple[list[float], dict[str, Any]]
-"""Seconds of each run, and what else is told of them."""
+"""Seconds of each run, and further numbers about them."""
 
 Run = Callable[[str, dict[str, Any]], Measured]
 
 
 def audit(data: str, settings: dict[str, Any]) -> Measured:
-    """The whole audit, written out: first in a cold JVM, then warm."""
-    from cl_spark.tasks.label_audit.config import AuditConfig
-    from cl_spark.tasks.label_audit.task import run_audit
-
+    """Measure the whole audit, written out: first in a cold JVM, then warm."""
     with tempfile.TemporaryDirectory() as output, _session(settings) as spark:
+        return timed(partial(_audit_once, spark, data, output, settings.get("audit", {})), settings)
 
-        def run(number: int) -> dict[str, Any]:
-            config = AuditConfig(
-                predictions=data, output=f"{output}/{number}", format="parquet", **settings.get("audit", {})
-            )
-            result = run_audit(spark, config)
-            return {"issues": result.num_issues, "examples": result.num_examples}
 
-        return timed(run, settings)
+def _audit_once(
+    spark: "SparkSession", data: str, output: str, options: dict[str, Any], number: int
+) -> dict[str, Any]:
+    from cl_spark import AuditConfig, run_audit
+
+    config = AuditConfig(predictions=data, output=f"{output}/{number}", format="parquet", **options)
+    result = run_audit(spark, config)
+    return {"issues": result.num_issues, "examples": result.num_examples}
 
 
 ANSWERS = ("one filter", "all filters", "entropy scores", "adjusted scores")
-"""What single answers of a `LabelAudit` cost: measured where they are asked for by name."""
+"""Single answers of a `LabelAudit`, measured where they are asked for by name."""
 
 
 def answers(name: str, data: str, settings: dict[str, Any]) -> Measured:
-    """Some answers of one audit, its scan included, each computed whole and written nowhere."""
+    """Measure some answers of one audit, its scan included, each computed whole and written nowhere."""
+    with _session(settings) as spark:
+        return timed(partial(_answer_once, spark, data, name, settings.get("audit", {})), settings)
+
+
+def _answer_once(
+    spark: "SparkSession", data: str, name: str, options: dict[str, Any], _: int
+) -> dict[str, Any]:
     from cl_spark import LabelAudit
 
-    with _session(settings) as spark:
-
-        def run(_: int) -> dict[str, Any]:
-            with LabelAudit(spark.read.parquet(data), read_files=True, **settings.get("audit", {})) as audit:
-                for answer in _asked(name, audit):
-                    answer.write.format("noop").mode("overwrite").save()
-                return {"examples": audit.num_examples}
-
-        return timed(run, settings)
+    with LabelAudit(spark.read.parquet(data), read_files=True, **options) as audit:
+        for answer in _iter_answers(name, audit):
+            answer.write.format("noop").mode("overwrite").save()
+        return {"examples": audit.num_examples}
 
 
-def _asked(name: str, audit: "LabelAudit") -> "Iterator[DataFrame]":
+def _iter_answers(name: str, audit: "LabelAudit") -> "Iterator[DataFrame]":
     from cl_spark.classification.filters import FILTERS
 
     if name == "entropy scores":
@@ -84,23 +86,22 @@ def _session(settings: dict[str, Any]) -> "AbstractContextManager[SparkSession]"
 
 
 def floor(data: str, settings: dict[str, Any]) -> Measured:
-    """PyArrow reads the same files and touches every value: what merely reading costs."""
+    """Measure mere reading: PyArrow reads the same files and touches every value."""
+    return timed(partial(_read_once, data), settings)
+
+
+def _read_once(data: str, _: int) -> dict[str, Any]:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    def run(_: int) -> dict[str, Any]:
-        batches = ds.dataset(data, exclude_invalid_files=True).to_batches(
-            columns=["label", "pred_probs"], batch_size=8192
-        )
-        return {"sum": sum(pc.sum(batch["pred_probs"].flatten()).as_py() or 0 for batch in batches)}
-
-    return timed(run, settings)
+    batches = ds.dataset(data, exclude_invalid_files=True).to_batches(
+        columns=["label", "pred_probs"], batch_size=8192
+    )
+    return {"sum": sum(pc.sum(batch["pred_probs"].flatten()).as_py() or 0 for batch in batches)}
 
 
 def timed(run: Callable[[int], dict[str, Any]], settings: dict[str, Any]) -> Measured:
-    """Seconds of each run, from the start of this process for the first, with what the last run found and
-    resources used.
-    """
+    """Time each run, the first from the start of this process; add the last run's numbers and resources."""
     seconds, found = [], {}
     begun = process_started()
     for number in range(settings["repeat"] + 1):
@@ -111,14 +112,14 @@ def timed(run: Callable[[int], dict[str, Any]], settings: dict[str, Any]) -> Mea
 
 
 def process_started() -> float:
-    """When this process began, by the clock of `time.time`."""
+    """Return when this process began, by the clock of `time.time`."""
     ticks = float(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
     booted = time.time() - float(Path("/proc/uptime").read_text().split()[0])
     return booted + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resources() -> dict[str, float]:
-    """CPU seconds, bytes read and peak memory of this process and its descendants, the JVM's memory apart."""
+    """Sum up CPU seconds, bytes read and peak memory of this process and its descendants; the JVM's apart."""
     found = {"cpu_seconds": 0.0, "read_mib": 0.0, "jvm_peak_mib": 0.0, "python_peak_mib": 0.0}
     waiting = [os.getpid()]
     while waiting:

@@ -13,7 +13,7 @@ ROWS_AT_ONCE = 5_000_000  # values, so that memory does not grow with the size o
 
 @dataclass(frozen=True)
 class Shape:
-    """What to generate.
+    """The data to generate.
 
     Attributes:
         rows: N.
@@ -101,9 +101,7 @@ def _rows(shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start:
 def _listed(
     shape: Shape, rng: np.random.Generator, neighbours: np.ndarray, start: int, stop: int
 ) -> pa.Table:
-    """The same with only the highest classes listed: the true one, its neighbours, and others no class of
-    which repeats.
-    """
+    """Make rows with only the highest classes listed: the true one, its neighbours, and distinct others."""
     n, top = stop - start, shape.top
     true = _true_classes(shape, rng, n)
     first = np.concatenate([true[:, None], neighbours[true]], axis=1)[:, :top]

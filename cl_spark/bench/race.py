@@ -40,7 +40,7 @@ class Contestant:
 
 
 def contestants(shape: Shape, against: str | None, only: Sequence[str]) -> list[Contestant]:
-    """Ours and the floor, and those of a script; of sparse lists ours alone, for the others read arrays.
+    """List ours and the floor, and those of a script; of sparse lists ours alone, as the others read arrays.
 
     Args:
         shape: of the data.
@@ -51,16 +51,12 @@ def contestants(shape: Shape, against: str | None, only: Sequence[str]) -> list[
     Raises:
         ConfigurationError: there is no contestant of a name.
     """
-
-    def own(name: str) -> Contestant:
-        return Contestant(name, [sys.executable, "-m", "cl_spark.bench.contestants", name])
-
-    known = [own("cl_spark"), *map(own, ANSWERS)]
-    if not shape.top:
-        known.append(own("floor"))
-        if against is not None:
-            for name, size in (("cleanlab in memory", 16.0), ("cleanlab batched", None)):
-                known.append(Contestant(name, [sys.executable, against, name], size))
+    module = [sys.executable, "-m", "cl_spark.bench.contestants"]
+    ours = ["cl_spark", *ANSWERS, *(() if shape.top else ("floor",))]
+    known = [Contestant(name, [*module, name]) for name in ours]
+    if against is not None and not shape.top:
+        for name, size in (("cleanlab in memory", 16.0), ("cleanlab batched", None)):
+            known.append(Contestant(name, [sys.executable, against, name], size))
     if unknown := set(only) - {contestant.name for contestant in known}:
         names = ", ".join(contestant.name for contestant in known)
         raise ConfigurationError(

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pyspark
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import Row, SparkSession
 
 from cl_spark.errors import RejectedRowsError, RunError, SourceChangedError
 from cl_spark.report.page import check_installed, default_path, write_page
@@ -149,12 +150,8 @@ def _write_tables(
     The row in `runs` of an earlier attempt goes first, so that its tables are not read half replaced; rows it
     left in tables that are not written this time go last.
     """
-
-    def written(table: Table) -> DataFrame:
-        return tables.read_run(table, run_id)
-
     seen: set[Table] = set()
-    for stage in execution.stages(steps, written):
+    for stage in execution.stages(steps, partial(tables.read_run, run_id=run_id)):
         with steps(stage.step):
             frames = dict(stage.tables)
             if not seen:

@@ -1,4 +1,4 @@
-"""The Spark session of a job or notebook: only these build one; the library takes its user's."""
+"""The Spark session of a job or notebook. Only the functions here build one; the library takes its user's."""
 
 import os
 import shutil
@@ -19,8 +19,7 @@ _DELTA = {
 }
 _OURS = {
     # Rows of many classes stay in the processor's cache and cross to Python in batches of megabytes,
-    # generated code is compiled
-    # once, the evidence is not worth compressing, and tables of K rows cross to Python in columns.
+    # generated code is compiled once, evidence is not worth compressing, tables of K rows cross in columns.
     "spark.sql.parquet.columnarReaderBatchSize": "512",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
     "spark.sql.codegen.cache.maxEntries": "2000",
@@ -31,11 +30,10 @@ _OURS = {
 }
 _LOCAL = {
     "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
-    # A session of one machine: no more tasks than cores, and Delta's own bookkeeping in two tasks instead of
-    # fifty.
+    # One machine has no use for more Spark tasks than cores, nor Delta's bookkeeping for fifty.
     "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
     "spark.databricks.delta.snapshotPartitions": "2",
-    # Python workers of this machine are spoken to without the network's delays (0.04 s a task).
+    # Python workers of this machine are spoken to without the network's delays (0.04 s a Spark task).
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
@@ -46,7 +44,7 @@ _LOCAL = {
 
 @contextmanager
 def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSession]":
-    """What `start_session` gives, stopped afterwards unless it was there before or is the platform's."""
+    """Start a session for a block. It is stopped afterwards unless it was there or is the platform's."""
     if find_spec("pyspark") is not None:
         from pyspark.sql import SparkSession
 

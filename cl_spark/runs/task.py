@@ -1,4 +1,4 @@
-"""What a task is: a kind of run, such as the label audit. The machinery in this package does the rest.
+"""The interface of a task, a kind of run such as the label audit. The machinery here does the rest.
 
 A task says which configuration it takes, which tables it writes, which numbers go into `runs`, and what
 people see of it in the report and on the terminal. Writing so that readers see whole runs only, rerunning,
@@ -27,7 +27,7 @@ from cl_spark.tables.schema import Column, Table
 
 @dataclass(frozen=True)
 class RowCounts:
-    """How many rows of the input can be used, and how many cannot.
+    """Numbers of rows of the input that can be used, and that cannot.
 
     Attributes:
         num_examples: rows accepted.

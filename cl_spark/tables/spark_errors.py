@@ -7,7 +7,7 @@ from cl_spark.errors import ClSparkError, InputError, MissingDependencyError
 from cl_spark.tables.location import is_path
 
 SPARK_ERRORS = (PySparkException, Py4JError)
-"""What reading and writing raise: errors Spark explains, and Java errors it passes on."""
+"""Errors that reading and writing raise: those Spark explains, and Java errors it passes on."""
 
 NO_DELTA = (
     "Delta Lake is not on Spark's classpath: start Spark with --packages "

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).with_name("cl-spark"))
 SAMPLE = str(ROOT / "cl_spark" / "sample" / "digits.parquet")
 
-# By `scripts/test.sh faults` as often as documented, else a few times. Into Parquet, drivers die half as often.
+# By `scripts/test.sh faults` as often as documented, else a few times; into Parquet half as often.
 KILLS, STREAM_KILLS, EXECUTOR_KILLS = (10, 5, 3) if "CL_SPARK_FAULTS" in os.environ else (2, 1, 1)
 
 STEPS = (

@@ -124,7 +124,7 @@ TABLES = (
     SLICE_HEALTH,
     SCORE_DISTRIBUTION,
 )
-"""What a run writes beside `rejected` and `runs`."""
+"""The tables of a run beside `rejected` and `runs`."""
 
 NUMBERS = (
     Column("num_classes", "int", "Number of classes, K"),
