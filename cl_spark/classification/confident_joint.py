@@ -58,16 +58,18 @@ def find_confident_classes(block: Block, thresholds: Float64s, prob_format: Prob
     """
     if block.confident is not None:
         return block.confident
-    bars, lowest_bar = thresholds - EPS, float(thresholds.min()) - EPS
+    # a class is in the confident set from its floor on
+    floors, lowest_floor = thresholds - EPS, float(thresholds.min()) - EPS
     max_prob, unlisted_max_prob = (
         probs.astype(np.float64) for probs in (block.max_prob, block.unlisted_max_prob)
     )
-    predicted_is_member = max_prob >= bars[block.predicted]
+    predicted_is_member = max_prob >= floors[block.predicted]
     confident = np.where(predicted_is_member, block.predicted, UNSETTLED).astype(np.int32)
-    decided_by_listed = ~predicted_is_member & ((max_prob < lowest_bar) | (unlisted_max_prob < lowest_bar))
+    only_listed = (max_prob < lowest_floor) | (unlisted_max_prob < lowest_floor)
+    decided_by_listed = ~predicted_is_member & only_listed
     confident[decided_by_listed] = NO_CLASS
     listed = block.listed
-    is_member = decided_by_listed[listed.row] & (listed.prob.astype(np.float64) >= bars[listed.class_index])
+    is_member = decided_by_listed[listed.row] & (listed.prob.astype(np.float64) >= floors[listed.class_index])
     row, class_index = listed.row[is_member], listed.class_index[is_member]
     confident[row] = class_index
     has_several = np.bincount(row, minlength=len(block)) > 1

@@ -64,7 +64,7 @@ class Selection:
     Attributes:
         source: the blocks.
         candidates: finds the candidates of a block; group numbers are positions in `quotas`.
-        quotas: (G,) how many candidates each group takes, at least 1.
+        quotas: (G,) how many candidates each group takes; at least 1 for groups that have candidates.
         parts: parts of blocks that `candidates` reads.
         suspects_only: drop rows that are no suspects after the choice. They fill the quotas like others.
     """

@@ -138,7 +138,12 @@ def compute_removals(calibrated: CellTable, class_counts: Int64s, options: Filte
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Candidate kernel: all rows of a block as one group, by a score."""
+    """Candidate kernel: all rows of a block as one group, by a score.
+
+    Attributes:
+        score: the score.
+        is_empty: find no candidates at all.
+    """
 
     score: Score
     is_empty: bool
@@ -250,7 +255,8 @@ def prune_by_noise_rate(
     """
     quota, given = (quotas[name].to_numpy(dtype=np.int64) for name in (QUOTA, c.GIVEN))
     num_classes = len(bounds.other)
-    limit, is_open = np.full(len(quotas), np.inf), np.ones(len(quotas), dtype=bool)
+    # pairs whose choice is not final yet, and the highest score that can still be chosen
+    is_open, limit = np.ones(len(quotas), dtype=bool), np.full(len(quotas), np.inf)
     of_all = Tier(sources.examples, np.minimum(bounds.suspect, np.maximum(bounds.other, -EPS)), False)
     of_suspects = Tier(sources.suspects, np.minimum(bounds.suspect, -EPS), True)
     flagged: list[DataFrame] = []

@@ -82,8 +82,7 @@ class IssueFinder:
         columns = [c.GIVEN, c.PREDICTED, c.LABEL_QUALITY, c.SELF_CONFIDENCE, c.NORMALIZED_MARGIN]
         rows = rows.select(*ids, *columns)
         few = scan.few_suspects or (isinstance(options.num_issues, int) and is_few(options.num_issues))
-        # The ranks of many rows take two queries. Some filters have persisted their rows already, if they are
-        # many.
+        # Ranks of many rows take two queries, and some filters persist their rows already if they are many.
         is_persisted = options.filter_by in (*LOWEST, "prune_by_noise_rate", "prune_by_class")
         if not few and (reads_arrays or not is_persisted):
             rows = scan.persist(rows)
