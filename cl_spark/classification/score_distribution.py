@@ -53,8 +53,8 @@ class ScoreRanges:
         share = (self_confidence - self.low) / (self.high - self.low)
         return F.least(F.floor(share * NUM_RANGES), F.lit(NUM_RANGES - 1))
 
-    def ends(self, position: Column) -> tuple[Column, Column]:
-        """Lower and upper end of ranges."""
+    def find_ends(self, position: Column) -> tuple[Column, Column]:
+        """Find the lower and the upper end of ranges."""
         width = F.lit(self.high - self.low)
         lower, upper = (F.lit(self.low) + (position + i) / F.lit(NUM_RANGES) * width for i in (0, 1))
         return lower, upper
@@ -107,5 +107,5 @@ def add_issue_counts(examples: DataFrame, issues: DataFrame, ranges: ScoreRanges
         .groupBy(c.CLASS, RANGE)
         .agg(*[F.sum(name).alias(name) for name in (c.EXAMPLES, c.NUM_ISSUES)])
     )
-    lower, upper = ranges.ends(F.col(RANGE))
+    lower, upper = ranges.find_ends(F.col(RANGE))
     return counts.select(c.CLASS, lower.alias("lower"), upper.alias("upper"), c.EXAMPLES, c.NUM_ISSUES)

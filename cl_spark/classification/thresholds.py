@@ -140,7 +140,7 @@ class MarginBounds:
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """What is known of the accepted rows, once K is.
+    """Statistics and bounds of the accepted rows, once K is known.
 
     Attributes:
         statistics: statistics by given class.
