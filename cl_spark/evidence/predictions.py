@@ -31,7 +31,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 
 LISTING = ListingPolicy()
-"""What the evidence lists."""
+"""Rules for what the evidence lists."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ class Predictions:
 
     @property
     def listing(self) -> ListingPolicy:
-        """What the evidence lists."""
+        """Rules for what the evidence lists."""
         return LISTING
 
     @property

@@ -9,7 +9,7 @@ from cl_spark.kernels.arrays import Bools, Int8s
 
 
 class RejectionReason(IntEnum):
-    """Why a row is rejected; 0 is an accepted row. Kept as one byte in the evidence."""
+    """Reason for rejecting a row; 0 is an accepted row. The evidence keeps it as one byte."""
 
     NONE = 0
     NULL_ID = 1

@@ -46,13 +46,13 @@ def count_removals(
     found: list[tuple[Int64s, Int64s, Int64s]] = []
     num_cells = dict(zip(*np.unique(given, return_counts=True), strict=True))
     for k, columns, row in split_by_given_class(given, true, count, len(class_counts)):
-        examples, own = int(class_counts[k]), int(np.searchsorted(columns, k))
+        examples, diagonal = int(class_counts[k]), int(np.searchsorted(columns, k))
         if examples <= max(min_examples_per_class, 1):
             continue
-        row = _raise_diagonal(row, own, min_examples_per_class, num_cells[k] - 1)
-        remove = _count_row(row, own, examples, frac_noise)
+        row = _raise_diagonal(row, diagonal, min_examples_per_class, num_cells[k] - 1)
+        remove = _count_row(row, diagonal, examples, frac_noise)
         if num_to_remove_per_class is not None:
-            remove = _rescale_row(remove, own, int(num_to_remove_per_class[k]))
+            remove = _rescale_row(remove, diagonal, int(num_to_remove_per_class[k]))
         some = np.flatnonzero(remove > 0)
         found.append((np.full(len(some), k, dtype=np.int64), columns[some], remove[some]))
     empty = np.array([], dtype=np.int64)
@@ -62,30 +62,30 @@ def count_removals(
     return given, true, remove
 
 
-def _raise_diagonal(row: Float64s, own: int, least: int, num_others: int) -> Float64s:
+def _raise_diagonal(row: Float64s, diagonal: int, least: int, num_others: int) -> Float64s:
     """Raise the diagonal of a row to the examples its class keeps, taken evenly from its other cells."""
-    diagonal = max(row[own], least)
-    share = (diagonal - row[own]) / max(num_others, 1)
+    kept = max(row[diagonal], least)
+    share = (kept - row[diagonal]) / max(num_others, 1)
     raised = np.maximum(row - share, 0)
-    raised[own] = diagonal
+    raised[diagonal] = kept
     return np.asarray(raised)
 
 
-def _count_row(row: Float64s, own: int, examples: int, frac_noise: float) -> Int64s:
+def _count_row(row: Float64s, diagonal: int, examples: int, frac_noise: float) -> Int64s:
     """Count what to remove towards each true class, and on the diagonal in all."""
     kept = row * frac_noise
-    kept[own] = row[own]
-    kept[own] = row[own] + (row - kept).sum()
+    kept[diagonal] = row[diagonal]
+    kept[diagonal] = row[diagonal] + (row - kept).sum()
     remove = np.trunc(kept).astype(np.int64)
-    remove[own] = examples - remove[own]
+    remove[diagonal] = examples - remove[diagonal]
     return remove
 
 
-def _rescale_row(remove: Int64s, own: int, wanted: int) -> Int64s:
+def _rescale_row(remove: Int64s, diagonal: int, wanted: int) -> Int64s:
     """Rescale what to remove of a given class to the number wanted."""
-    remove[own] = 0
+    remove[diagonal] = 0
     total = int(remove.sum())
     if total:
         remove = round_preserving_sum(remove * wanted / total)
-    remove[own] = wanted
+    remove[diagonal] = wanted
     return remove
