@@ -134,9 +134,8 @@ def test_many_rows_are_cut_by_histogram(spark: SparkSession, monkeypatch: pytest
     ],
 )
 def test_whole_ids_are_compared_by_the_ranges_they_lie_in(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, parts: list[str], repeated: int
+    spark: SparkSession, parts: list[str], repeated: int
 ) -> None:
-    monkeypatch.setattr("cl_spark.evidence.ids.SMALL_TABLE", 0)
     tables = [spark.range(0, 1000, 1, 4).selectExpr(f"{part} AS id", "id AS other") for part in parts]
     rows = reduce(DataFrame.unionByName, tables).selectExpr(
         "*", "int(other % 2) AS label", "array(0.4D, 0.6D) AS pred_probs"

@@ -120,9 +120,8 @@ def test_an_audit_runs_no_more_jobs_than_it_did(spark: SparkSession) -> None:
     spark.conf.set("spark.sql.adaptive.enabled", "false")  # it splits a query into one job per stage
     try:
         with LabelAudit(predictions(spark, DATA.labels, DATA.probs)) as audit:
-            assert (
-                jobs("statistics", lambda: audit.statistics) <= 3
-            )  # one for the ids, and in Spark 3.5 one for the cache
+            # the sums, the ranges of ids, the ids; and in Spark 3.5 one for the cache
+            assert jobs("statistics", lambda: audit.statistics) <= 3 + spark.version.startswith("3.")
             assert jobs("thresholds", lambda: audit.confident_thresholds().collect()) == 0
             assert jobs("joint", lambda: audit.confident_joint().collect()) <= 5  # with rows to examine
             assert jobs("again", lambda: audit.num_label_issues()) == 0

@@ -15,9 +15,6 @@ _HASH = "_hash"
 ID_RANGE_SCHEMA = "first_id bigint, last_id bigint, ids_differ boolean"
 """Columns of an `IdRange`; null where there is none."""
 
-SMALL_TABLE = 100_000
-"""Up to so many rows, grouping all ids takes no longer than first comparing ranges."""
-
 
 class IdRange(NamedTuple):
     """Range of some ids that are whole numbers.
