@@ -50,10 +50,8 @@ def find_label_issues(
 
     Example:
         >>> issues = find_label_issues(df)
-        >>> issues.columns[:4]
-        ['id', 'given_label', 'suggested_label', 'label_quality']
-        >>> issues.columns[4:]
-        ['self_confidence', 'normalized_margin', 'rank']
+        >>> ", ".join(issues.columns)
+        'id, given_label, suggested_label, label_quality, self_confidence, normalized_margin, rank'
     """
     audit = LabelAudit(
         df,

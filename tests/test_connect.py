@@ -26,7 +26,7 @@ from cl_spark.runs.steps import Steps
 from tests.frames import by_class, dense, ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
-from tests.test_fallbacks import crossed
+from tests.classification.test_fallbacks import crossed
 
 # a server else tells of its stages every two seconds: of none of those of a quick step
 quick = {"spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2",
