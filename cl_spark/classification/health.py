@@ -140,7 +140,7 @@ class SliceCounts:
                 no_examples = pa.array(np.zeros(counts.num_rows, dtype=np.int64))
                 columns = {
                     "slice": pa.array(np.full(counts.num_rows, i, dtype=np.int32)),
-                    "slice_value": counts["value"],
+                    c.SLICE_VALUE: counts["value"],
                     c.EXAMPLES: counts["count_all"] if self.count_examples else no_examples,
                     c.OFF_DIAGONAL_ISSUES: counts["is_wrong_sum"],
                 }
@@ -168,7 +168,7 @@ def count_slices(
     ]
     return (
         reduce(DataFrame.unionByName, counts)
-        .groupBy("slice", "slice_value")
+        .groupBy("slice", c.SLICE_VALUE)
         .agg(*[F.sum(name).alias(name) for name in (c.EXAMPLES, c.OFF_DIAGONAL_ISSUES)])
     )
 
@@ -186,8 +186,8 @@ def add_slice_quality(counts: DataFrame, slice_by: Sequence[str]) -> DataFrame:
     names, examples = F.array(*map(F.lit, slice_by)), F.col(c.EXAMPLES)
     quality = 1 - F.col(c.OFF_DIAGONAL_ISSUES) / examples
     return counts.select(
-        F.get(names, F.col("slice")).alias("slice_column"),
-        "slice_value",
+        F.get(names, F.col("slice")).alias(c.SLICE_COLUMN),
+        c.SLICE_VALUE,
         c.EXAMPLES,
         c.OFF_DIAGONAL_ISSUES,
         quality.alias(c.SLICE_QUALITY),
@@ -205,7 +205,7 @@ Number = TypeVar("Number", float, Column)
 def wilson_columns(share: Column, examples: Column) -> list[Column]:
     """Ends `lower` and `upper` of Wilson's 95 % interval of a share of some examples, in [0, 1]."""
     lower, upper = find_wilson_ends(share, examples)
-    return [F.greatest(lower, F.lit(0.0)).alias("lower"), F.least(upper, F.lit(1.0)).alias("upper")]
+    return [F.greatest(lower, F.lit(0.0)).alias(c.LOWER), F.least(upper, F.lit(1.0)).alias(c.UPPER)]
 
 
 def wilson_interval(share: float, examples: int) -> tuple[float, float]:

@@ -108,4 +108,4 @@ def add_issue_counts(examples: DataFrame, issues: DataFrame, ranges: ScoreRanges
         .agg(*[F.sum(name).alias(name) for name in (c.EXAMPLES, c.NUM_ISSUES)])
     )
     lower, upper = ranges.find_ends(F.col(RANGE))
-    return counts.select(c.CLASS, lower.alias("lower"), upper.alias("upper"), c.EXAMPLES, c.NUM_ISSUES)
+    return counts.select(c.CLASS, lower.alias(c.LOWER), upper.alias(c.UPPER), c.EXAMPLES, c.NUM_ISSUES)

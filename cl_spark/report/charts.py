@@ -5,6 +5,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from cl_spark.tables import columns as c
+
 SOUND = "#0072b2"
 NOISE = "#d55e00"
 """Okabe and Ito's blue and vermilion: told apart by every kind of colour vision."""
@@ -16,7 +18,7 @@ def trend_chart(runs: pd.DataFrame) -> dict[str, Any] | None:
     Args:
         runs: run_id, finished, overall_health and num_issues, earliest first.
     """
-    runs = runs.dropna(subset=["overall_health"])
+    runs = runs.dropna(subset=[c.OVERALL_HEALTH])
     if len(runs) < 2:
         return None
     runs = runs.assign(finished=runs["finished"].dt.strftime("%Y-%m-%d %H:%M"))

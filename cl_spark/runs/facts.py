@@ -41,11 +41,11 @@ def read_run_facts(run: Run) -> RunFacts:
     """Read the facts that every report shows."""
     same = finished_runs(run.tables).where(
         (F.col("source") == run.record["source"])
-        & (F.coalesce("task", F.lit("label_audit")) == run.task)  # earlier versions had no other
+        & (F.col(c.TASK) == run.task)
         & (F.col("finished") <= run.record["finished"])
     )
     latest = same.orderBy(F.desc("finished"), c.RUN_ID).limit(TREND_RUNS)
-    trend = latest.select(c.RUN_ID, "finished", "overall_health", c.NUM_ISSUES).toPandas()[::-1]
+    trend = latest.select(c.RUN_ID, "finished", c.OVERALL_HEALTH, c.NUM_ISSUES).toPandas()[::-1]
     rejected = first_reasons(read_or_empty(run, REJECTED, run.id_columns), run.id_columns).limit(REASONS)
     return RunFacts(run.run_id, run.record.asDict(), run.parameters, trend, rejected.toPandas())
 

@@ -62,7 +62,7 @@ def compare(earlier: Run, later: Run, task: Task[Any]) -> Change:
 
 
 def _health_change(earlier: Run, later: Run) -> float | None:
-    before, now = earlier.record["overall_health"], later.record["overall_health"]
+    before, now = earlier.record[c.OVERALL_HEALTH], later.record[c.OVERALL_HEALTH]
     return None if before is None or now is None else now - before
 
 
@@ -92,11 +92,11 @@ class PastRun:
             "num_examples",
             "num_rejected",
             "num_issues",
-            "overall_health",
+            c.OVERALL_HEALTH,
         )
         return {
             **{name: record[name] for name in names},
-            "task": self.run.task,
+            c.TASK: self.run.task,
             "finished": record.finished.isoformat(),
             "change": self.change,
             "worst_class": None if self.worst is None else self.worst[0],
@@ -128,8 +128,7 @@ def find_baseline(tables: ResultTables, run: Run) -> Run | None:
     except InputError:
         return None
     same = runs.where((F.col("source") == run.record["source"]) & (F.col(c.RUN_ID) != run.run_id))
-    first_task = F.coalesce("task", F.lit("label_audit"))  # earlier versions had no other
-    kept = same.where((first_task == run.task) & F.coalesce("baseline", F.lit(True)))
+    kept = same.where((F.col(c.TASK) == run.task) & F.coalesce("baseline", F.lit(True)))
     found = kept.first()
     return None if found is None else Run(found[c.RUN_ID], found, tables)
 

@@ -183,7 +183,7 @@ def _reconcile(
     }
     return {
         "run_id": run_id,
-        "task": task.name,
+        c.TASK: task.name,
         "finished": datetime.now(timezone.utc),
         "status": "finished",
         "source": execution.source,

@@ -11,7 +11,7 @@ from cl_spark.errors import InputError
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card, worst_classes
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.schema import RUNS
+from cl_spark.tables.schema import FIRST_TASK, RUNS
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Run:
     @property
     def task(self) -> str:
         """Name of the task, the kind of run it is."""
-        return str(self.record.asDict().get("task") or "label_audit")  # earlier versions had no other
+        return str(self.record[c.TASK])
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -100,6 +100,7 @@ def finished_runs(tables: ResultTables) -> DataFrame:
         if missing
         else runs
     )
+    runs = runs.withColumn(c.TASK, F.coalesce(c.TASK, F.lit(FIRST_TASK)))
     return runs.where("status = 'finished'").orderBy(F.desc("finished"), c.RUN_ID)
 
 

@@ -52,7 +52,7 @@ RUNS = Table(
     "finished run; it is written last, and readers of the other tables start here",
     (
         RUN_ID,
-        Column("task", "string", "The kind of run; null in runs of versions that had only the label audit"),
+        Column(c.TASK, "string", "The kind of run; null in runs of versions that had only the label audit"),
         Column("started", "timestamp", "When the run began"),
         Column("finished", "timestamp", "When its last table was written"),
         Column("status", "string", "`finished`"),
@@ -68,12 +68,16 @@ RUNS = Table(
         Column("num_examples", "long", "Rows accepted"),
         Column("num_rejected", "long", "Rows of `rejected`"),
         Column(c.NUM_ISSUES, "long", "Rows of the table of issues"),
-        Column("overall_health", "double", "Share of the examples that look right, as the task defines it"),
+        Column(c.OVERALL_HEALTH, "double", "Share of the examples that look right, as the task defines it"),
         Column("failed_gates", "string", "Gates the run did not pass, one per line; empty if it passed all"),
         Column("baseline", "boolean", "Whether later runs are compared with this one"),
     ),
 )
 """The columns of `runs` that every task fills."""
+
+
+FIRST_TASK = "label_audit"
+"""The task of runs that versions before there were others have written."""
 
 
 def runs_table(numbers: Iterable[Column]) -> Table:

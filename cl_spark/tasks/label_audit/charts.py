@@ -105,7 +105,7 @@ def _draw_distribution(facts: Facts) -> Chart:
         spread.assign(examples=spread[c.EXAMPLES] - spread[c.NUM_ISSUES], kind="kept"),
         spread.assign(examples=spread[c.NUM_ISSUES], kind="issue"),
     ]
-    bars = pd.concat(parts)[[c.CLASS, "lower", "upper", "examples", "kind"]]
+    bars = pd.concat(parts)[[c.CLASS, c.LOWER, c.UPPER, "examples", "kind"]]
     bars = bars[bars["examples"] > 0]
     thresholds = pd.DataFrame({c.CLASS: worst, c.THRESHOLD: facts.classes[c.THRESHOLD]})
     thresholds = thresholds[thresholds[c.CLASS].isin(names)]

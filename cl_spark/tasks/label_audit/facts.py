@@ -71,13 +71,13 @@ class Facts(RunFacts):
             **{field.name: getattr(common, field.name) for field in fields(RunFacts)},
             id_columns=run.id_columns,
             review_columns=[col for col in run.parameters.get("review_columns", []) if col in listed.columns],
-            interval=wilson_interval(run.record["overall_health"], run.record["num_examples"]),
+            interval=wilson_interval(run.record[c.OVERALL_HEALTH], run.record["num_examples"]),
             classes=classes,
             pairs=_first(pairs, PAIRS, F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B),
             cells=_first(cells, CELLS, F.desc(c.CALIBRATED_COUNT), c.GIVEN_LABEL, c.TRUE_LABEL),
-            distribution=_first(spread, DISTRIBUTIONS * 1_000, c.CLASS, "lower"),
+            distribution=_first(spread, DISTRIBUTIONS * 1_000, c.CLASS, c.LOWER),
             issues=_first(listed, issues, c.RANK),
-            slices=_first(slices, SLICES, "upper", "slice_column", "slice_value"),
+            slices=_first(slices, SLICES, c.UPPER, c.SLICE_COLUMN, c.SLICE_VALUE),
         )
 
 

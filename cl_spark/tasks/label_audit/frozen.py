@@ -74,7 +74,7 @@ class FrozenRun:
                 method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs
             )
             issues = audit.find_label_issues(filter_by="confident_learning")
-            rejected = audit.rejected().withColumn("frozen_run", F.lit(self.run.run_id))
+            rejected = audit.rejected().withColumn(c.FROZEN_RUN, F.lit(self.run.run_id))
             yield self._judged(add_issue_flag(scores, issues, config.id_col)), rejected
 
     def _judged(self, flagged: DataFrame) -> DataFrame:
@@ -82,5 +82,5 @@ class FrozenRun:
             c.GIVEN_LABEL, F.col(c.TRUE_LABEL).alias(c.PREDICTED_LABEL), c.INVERSE_NOISE_RATE
         )
         return flagged.join(rates, [c.GIVEN_LABEL, c.PREDICTED_LABEL], "left").select(
-            *map(c.quoted, flagged.columns), c.INVERSE_NOISE_RATE, F.lit(self.run.run_id).alias("frozen_run")
+            *map(c.quoted, flagged.columns), c.INVERSE_NOISE_RATE, F.lit(self.run.run_id).alias(c.FROZEN_RUN)
         )

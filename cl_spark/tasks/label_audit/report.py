@@ -167,11 +167,11 @@ def _slice_table(facts: Facts) -> ReportTable:
     return ReportTable(
         "slices",
         [
-            ReportColumn.of(facts.slices, "slice_column", "column", "text"),
-            ReportColumn.of(facts.slices, "slice_value", "value", "text"),
+            ReportColumn.of(facts.slices, c.SLICE_COLUMN, "column", "text"),
+            ReportColumn.of(facts.slices, c.SLICE_VALUE, "value", "text"),
             ReportColumn.of(facts.slices, c.SLICE_QUALITY, "labels that look right", "score"),
-            ReportColumn.of(facts.slices, "lower", "at least", "score"),
-            ReportColumn.of(facts.slices, "upper", "at most", "score"),
+            ReportColumn.of(facts.slices, c.LOWER, "at least", "score"),
+            ReportColumn.of(facts.slices, c.UPPER, "at most", "score"),
             ReportColumn.of(facts.slices, c.EXAMPLES, "examples", "count"),
             ReportColumn.of(facts.slices, c.OFF_DIAGONAL_ISSUES, "confidently of another class", "count"),
         ],

@@ -90,8 +90,8 @@ SLICE_HEALTH = Table(
     "value of a slice column (written where `slice_by` names some)",
     (
         RUN_ID,
-        Column("slice_column", "string", "The column of the input"),
-        Column("slice_value", "string", "Its value; null is one too"),
+        Column(c.SLICE_COLUMN, "string", "The column of the input"),
+        Column(c.SLICE_VALUE, "string", "Its value; null is one too"),
         Column(c.EXAMPLES, "long", "Examples with the value"),
         Column(
             c.OFF_DIAGONAL_ISSUES,
@@ -99,8 +99,8 @@ SLICE_HEALTH = Table(
             "Those among them that are confidently of another class, as `runs` counts them",
         ),
         Column(c.SLICE_QUALITY, "double", "1 - off_diagonal_issues / examples"),
-        Column("lower", "double", "Lower end of the 95 % Wilson interval of slice_quality"),
-        Column("upper", "double", "Upper end of that interval"),
+        Column(c.LOWER, "double", "Lower end of the 95 % Wilson interval of slice_quality"),
+        Column(c.UPPER, "double", "Upper end of that interval"),
     ),
 )
 SCORE_DISTRIBUTION = Table(
@@ -109,8 +109,8 @@ SCORE_DISTRIBUTION = Table(
     (
         RUN_ID,
         Column(c.CLASS, "label", "The given label"),
-        Column("lower", "double", "From this self-confidence on"),
-        Column("upper", "double", "Up to this one; the last range includes it"),
+        Column(c.LOWER, "double", "From this self-confidence on"),
+        Column(c.UPPER, "double", "Up to this one; the last range includes it"),
         Column(c.EXAMPLES, "long", "Examples in the range"),
         Column(c.NUM_ISSUES, "long", "Those among them in `issues`"),
     ),
@@ -153,11 +153,11 @@ SCORED = Table(
             "double",
             "p(true class is the predicted | given label) by the frozen joint",
         ),
-        Column("frozen_run", "string", "The run whose thresholds and joint judged the row"),
+        Column(c.FROZEN_RUN, "string", "The run whose thresholds and joint judged the row"),
     ),
 )
 SCORED_REJECTED = Table(
     "scored_rejected",
     "new row that could not be scored",
-    (_BATCH, ID_COLUMNS, REASON, ROW, Column("frozen_run", "string", "The run that was to judge the row")),
+    (_BATCH, ID_COLUMNS, REASON, ROW, Column(c.FROZEN_RUN, "string", "The run that was to judge the row")),
 )

@@ -144,7 +144,7 @@ class AuditExecution(Execution):
     def numbers(self) -> Mapping[str, Any]:
         """Return K, the off-diagonal issues, and the overall health that follows from them."""
         return {
-            "overall_health": self._health.overall_health,
+            c.OVERALL_HEALTH: self._health.overall_health,
             "num_classes": self.audit.num_classes,
             c.OFF_DIAGONAL_ISSUES: self._health.num_issues,
         }
@@ -227,15 +227,15 @@ class LabelAuditTask(Task[AuditConfig]):
             ),
         ]
         if run.parameters["slice_by"]:
-            slices = run.table(SLICE_HEALTH.name).orderBy("upper", "slice_column", "slice_value")
+            slices = run.table(SLICE_HEALTH.name).orderBy(c.UPPER, c.SLICE_COLUMN, c.SLICE_VALUE)
             headings = {
-                "slice_column": "column",
-                "slice_value": "value",
+                c.SLICE_COLUMN: "column",
+                c.SLICE_VALUE: "value",
                 c.EXAMPLES: "examples",
                 c.OFF_DIAGONAL_ISSUES: "wrong labels",
                 c.SLICE_QUALITY: "quality",
-                "lower": "from",
-                "upper": "to",
+                c.LOWER: "from",
+                c.UPPER: "to",
             }
             views.append(View("Worst slices", slices, headings))
         return views
