@@ -20,8 +20,9 @@ from cl_spark.runs.facts import first_reasons
 from cl_spark.runs.gates import Gate, find_failed_gates, parse_gates
 from cl_spark.runs.history import find_baseline
 from cl_spark.runs.report import render_report
+from cl_spark.runs.result import RunResult
 from cl_spark.runs.steps import Steps
-from cl_spark.runs.task import Execution, RowCounts, RunResult, Task
+from cl_spark.runs.task import Execution, RowCounts, Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.results import ResultTables

@@ -7,7 +7,7 @@ rejected rows, gates, history and the report's frame are the same for every task
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Generic
 
@@ -17,11 +17,10 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.config import ConfigT
 from cl_spark.runs.facts import RunFacts
+from cl_spark.runs.result import RunResult
 from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
-from cl_spark.tables.card import card
 from cl_spark.tables.finished_run import Run
-from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import Column, Table
 
 
@@ -121,68 +120,6 @@ class Execution(ABC):
         self.release()
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """A finished run: its key numbers, and the tables that hold the rest.
-
-    Attributes:
-        run: the run, its row in `runs` and its tables.
-        num_examples: rows accepted.
-        rejected: rows rejected, by reason.
-        num_issues: rows in its table of issues.
-        overall_health: share of the examples that look right; None where the task has no such number.
-        failed_gates: the gates it did not pass, each with the value seen.
-        seconds: how long it took.
-        report: path of the HTML report, if one was written.
-        numbers: further numbers of the task.
-    """
-
-    run: Run
-    num_examples: int
-    rejected: dict[str, int]
-    num_issues: int
-    overall_health: float | None
-    failed_gates: list[str]
-    seconds: float
-    report: str | None
-    numbers: dict[str, Any]
-
-    issues_title: ClassVar[str] = "issues"
-
-    @property
-    def run_id(self) -> str:
-        """The name of the run."""
-        return self.run.run_id
-
-    @property
-    def tables(self) -> ResultTables:
-        """The place of its tables."""
-        return self.run.tables
-
-    def summary(self) -> dict[str, Any]:
-        """Return the key numbers as plain values: the output of `--json`."""
-        names = [field.name for field in fields(self) if field.name not in ("run", "numbers")]
-        values = {name: getattr(self, name) for name in names}
-        return {"output": self.tables.location, "run_id": self.run_id, **values, **self.numbers}
-
-    def _repr_html_(self) -> str:
-        health = {} if self.overall_health is None else {"overall health": f"{self.overall_health:.2%}"}
-        return card(
-            f"Run {self.run_id}",
-            {
-                **health,
-                self.issues_title: self.num_issues,
-                "examples": self.num_examples,
-                **{
-                    name.removeprefix("num_").replace("_", " "): value for name, value in self.numbers.items()
-                },
-                "rejected rows": sum(self.rejected.values()),
-            },
-            notes=[f"gate failed: {gate}" for gate in self.failed_gates]
-            + [f"tables: {self.tables.location}"],
-        )
-
-
 class Task(ABC, Generic[ConfigT]):
     """A kind of run.
 
@@ -240,9 +177,7 @@ class Task(ABC, Generic[ConfigT]):
             ConfigurationError: the task has no classes.
         """
         if any(classes.values()):
-            raise ConfigurationError(
-                f"--class, --given and --suggested go with label audits, not with {self.title!r}"
-            )
+            raise ConfigurationError(f"{self.title}: issues of this task cannot be selected by class")
         rows = run.table(self.issues.name)
         return View(
             f"Issues of run {run.run_id}", rows.orderBy(c.RANK), {name: name for name in rows.columns}

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from cl_spark.errors import one_line
 from cl_spark.runs.history import Change, PastRun
+from cl_spark.runs.result import RunResult
 from cl_spark.runs.steps import Steps
-from cl_spark.runs.task import RunResult, Task, View
+from cl_spark.runs.task import Task, View
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.label_audit.check import Checked

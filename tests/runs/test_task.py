@@ -18,8 +18,8 @@ from cl_spark import (
     run_audit,
     write_report,
 )
+from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task
-from cl_spark.runs.task import RunResult
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import RUNS, Table
 from cl_spark.tasks.label_audit.config import AuditConfig
@@ -143,7 +143,7 @@ def test_its_runs_are_shown_compared_and_reported(
     listed = json.loads(printed("show", out, "tuesday", "--json", "--rows", "3"))
     assert [row["rank"] for row in listed] == [1, 2, 3]
     assert "Issues of run tuesday: 2 of 11" in printed("show", out, "tuesday", "--rows", "2")
-    assert "go with label audits" in printed("show", out, "tuesday", "--class", "x", code=2)
+    assert "cannot be selected by class" in printed("show", out, "tuesday", "--class", "x", code=2)
 
     html = Path(found["report"]).read_text(encoding="utf-8")
     for part in (

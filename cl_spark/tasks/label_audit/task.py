@@ -14,9 +14,10 @@ from cl_spark.errors import ConfigurationError, InputError, MissingColumnError
 from cl_spark.evidence.validity import REASONS
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
+from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
-from cl_spark.runs.task import Execution, RowCounts, RunResult, Stage, Task, View, Written
+from cl_spark.runs.task import Execution, RowCounts, Stage, Task, View, Written
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
