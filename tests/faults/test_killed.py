@@ -31,7 +31,7 @@ COMMAND = str(Path(sys.executable).with_name("cl-spark"))
 SAMPLE = str(ROOT / "cl_spark" / "sample" / "digits.parquet")
 
 # By `scripts/test.sh faults` as often as documented, else a few times; into Parquet half as often.
-KILLS, STREAM_KILLS, EXECUTOR_KILLS = (10, 5, 3) if "CL_SPARK_FAULTS" in os.environ else (2, 1, 1)
+KILLS, STREAM_KILLS, EXECUTOR_KILLS = (10, 5, 3) if "CL_SPARK_FAULTS" in os.environ else (1, 1, 1)
 
 STEPS = (
     "opening the input",
@@ -96,7 +96,7 @@ def test_a_driver_killed_at_any_moment_leaves_no_half_run(
         "x",
     ]
     rng, killed, looks = random.Random(kind), 0, 0
-    kills = KILLS if kind == "delta" else KILLS // 2
+    kills = KILLS if kind == "delta" else -(-KILLS // 2)
     for _ in range(5 * kills):  # one that is killed too late has ended
         process = started([COMMAND, "audit", *flags, "--spark-conf", "spark.master=local[1]"])
         told, step = listen(process), rng.choice(STEPS)
