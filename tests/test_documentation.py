@@ -99,7 +99,7 @@ class Shell:
 
 
 SUBMITTED = {"audit_labels.py"}
-"""Jobs that were really submitted (this one by a test of the command line); further times their command runs here."""
+"""Jobs that were really submitted (this one by another test); further times their command runs here."""
 
 
 def submit(words: list[str]) -> int:
