@@ -17,18 +17,17 @@ def render(facts: Facts) -> str:
 def key_numbers(facts: Facts) -> list[KeyNumber]:
     """Return the numbers at the head of the report; each says what it counts."""
     record = facts.record
-    low, high = (f"{100 * end:.2f} %" for end in facts.interval)
-    wrong = record.get(c.OFF_DIAGONAL_ISSUES)
-    counted = "" if wrong is None else f"; {wrong:,} are confidently of another class"
-    filtered = f"listed by {facts.parameters['filter_by']}" if "filter_by" in facts.parameters else ""
+    low, high = (f"{100 * end:.2f}" for end in facts.interval)
+    off_diagonal = record.get(c.OFF_DIAGONAL_ISSUES)
+    counted = "" if off_diagonal is None else f"; {off_diagonal:,} off the diagonal"
     return [
         KeyNumber(
             "labels that look right",
-            f"{100 * record['overall_health']:.2f} %",
-            f"95 % interval {low} to {high}{counted}",
+            f"{100 * record[c.OVERALL_HEALTH]:.2f} %",
+            f"95 % interval {low} to {high} %{counted}",
             "health",
         ),
-        KeyNumber("label issues", f"{record['num_issues']:,}", filtered),
+        KeyNumber("label issues", f"{record[c.NUM_ISSUES]:,}", f"by {facts.parameters['filter_by']}"),
         KeyNumber("examples", f"{record['num_examples']:,}"),
         KeyNumber("classes", f"{record['num_classes']:,}"),
         KeyNumber("rejected rows", f"{record['num_rejected']:,}"),
@@ -120,10 +119,8 @@ def _class_table(facts: Facts) -> ReportTable:
             ReportColumn.of(facts.classes, c.LABEL_NOISE, "label noise", "noise"),
             ReportColumn.of(facts.classes, c.INVERSE_LABEL_NOISE, "inverse label noise", "inverse"),
             ReportColumn.of(facts.classes, c.EXAMPLES, "examples", "count"),
-            ReportColumn.of(facts.classes, c.ESTIMATED_LABEL_ISSUES, "estimated wrong labels", "count"),
-            ReportColumn.of(
-                facts.classes, c.ESTIMATED_INVERSE_LABEL_ISSUES, "estimated lost to others", "count"
-            ),
+            ReportColumn.of(facts.classes, c.ESTIMATED_LABEL_ISSUES, "est. wrong labels", "count"),
+            ReportColumn.of(facts.classes, c.ESTIMATED_INVERSE_LABEL_ISSUES, "est. lost to others", "count"),
             ReportColumn.of(facts.classes, c.THRESHOLD, "threshold", "score"),
         ],
     )
