@@ -28,6 +28,8 @@ def test_the_same_shape_gives_the_same_bytes_and_another_seed_others(tmp_path: P
     other = content(generate(replace(SHAPE, seed=8), tmp_path / "a"))
     assert other.keys() == first.keys() == {f"part-{n:05}.parquet" for n in range(3)} | {"_SUCCESS"}
     assert other != first
+    labels = [read(replace(SHAPE, noise=0.0, seed=seed), tmp_path)["label"] for seed in (7, 8)]
+    assert labels[0] != labels[1]
 
 
 def test_every_row_is_a_distribution_over_the_classes_in_the_type_asked_for(tmp_path: Path) -> None:

@@ -73,9 +73,13 @@ def builder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBuilder:
 
 
 def test_settings_of_the_user_win_over_those_chosen_here(builder: FakeBuilder) -> None:
-    start_session({"spark.sql.shuffle.partitions": "7", "spark.sql.catalog.spark_catalog": "mine"})
-    assert builder.settings["spark.sql.shuffle.partitions"] == "7"
-    assert builder.settings["spark.sql.catalog.spark_catalog"] == "mine"
+    told = {
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "9",
+        "spark.sql.shuffle.partitions": "7",
+        "spark.sql.catalog.spark_catalog": "mine",
+    }
+    start_session(told)
+    assert {key: builder.settings[key] for key in told} == told
     assert builder.settings["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension"
     assert builder.settings["spark.master"] == "local[*]"
     assert builder.settings["spark.sql.session.timeZone"] == "UTC"
