@@ -38,7 +38,7 @@ class SourceChangedError(InputError):
 
 
 class OutputError(ClSparkError):
-    """Raised where result tables cannot be written."""
+    """Raised where results cannot be written, or not to this place."""
 
 
 class RunError(ClSparkError):

@@ -57,9 +57,10 @@ class CellTable:
         frame = self.frame
         if isinstance(frame, pd.DataFrame):
             return replace(self, frame=apply_to_sorted(frame, kernel=kernel))
-        # a partial, because Spark counts the arguments of what it is given: one is the cells, two are (key,
-        # cells)
+        # A partial, because Spark counts the arguments of what it is given: one is the cells, two are (key,
+        # cells). Spark also asks it for type hints, which a partial must be given to have.
         sorted_kernel = partial(apply_to_sorted, kernel=kernel)
+        sorted_kernel.__annotations__ = {}
         groups = frame.groupBy(F.pmod(c.GIVEN, F.lit(GIVEN_CLASS_GROUPS)))
         return replace(self, frame=groups.applyInPandas(sorted_kernel, schema))
 

@@ -45,8 +45,7 @@ def ranges_are_disjoint(packed: DataFrame) -> bool:
 
     They are where the ids of each range differ and no two ranges overlap or touch. In the order of their
     first ids it is enough to compare neighbours: if each range ends before the next begins, so do all. False
-    does not mean that an id is
-    repeated: ranges overlap wherever the input is not sorted by id.
+    does not mean that an id is repeated: ranges overlap wherever the input is not sorted by id.
 
     Args:
         packed: packed blocks, each with the columns of `ID_RANGE_SCHEMA`; one row for some ten thousand rows

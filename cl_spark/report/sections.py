@@ -50,11 +50,11 @@ class ReportColumn:
 
     @staticmethod
     def of(frame: pd.DataFrame, name: str, title: str, kind: str) -> "ReportColumn":
-        """Take a column of a frame; one that the frame lacks (as in runs of earlier versions) is empty."""
+        """Take a column of a frame; one that the frame lacks (as in runs of earlier versions) has none."""
+        if name not in frame.columns:
+            return ReportColumn(title, kind, [None] * len(frame))
         convert: Callable[[Any], Any] = _to_text if kind == "text" else _to_number
-        return ReportColumn(
-            title, kind, [convert(value) for value in frame.get(name, pd.Series(dtype=object)).tolist()]
-        )
+        return ReportColumn(title, kind, [convert(value) for value in frame[name].tolist()])
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,11 @@ class ReportTable:
                 {
                     "title": one_line(column.title),
                     "kind": column.kind,
-                    **({"most": max(column.cells)} if column.kind in ("noise", "inverse") else {}),
+                    **(
+                        {"most": max((cell or 0 for cell in column.cells), default=0)}
+                        if column.kind in ("noise", "inverse")
+                        else {}
+                    ),
                 }
                 for column in self.columns
             ],

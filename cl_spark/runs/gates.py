@@ -98,7 +98,10 @@ def find_failed_gates(gates: Sequence[Gate], task: Task[Any], run: Run, before: 
             continue
         is_of_change = gate.metric in CHANGE_METRICS
         value = _change_metric(gate.metric, change) if is_of_change else run.record[gate.metric]
-        if value is not None and not gate.holds(value):
+        if value is None:
+            if not is_of_change:  # without a run to compare with, gates of change pass
+                failed.append(f"{gate}: the run has no such number")
+        elif not gate.holds(value):
             since = f", since run {before.run_id}" if before is not None and is_of_change else ""
             failed.append(f"{gate}: it is {value:.6g}{since}")
     return failed

@@ -44,8 +44,13 @@ def compare(earlier: Run, later: Run, task: Task[Any]) -> Change:
     """Compare two finished runs of a task.
 
     Raises:
-        InputError: their issues have other id columns.
+        InputError: they are of several tasks, or their issues have other id columns.
     """
+    if earlier.task != later.task:
+        raise InputError(
+            f"run {earlier.run_id!r} is of the task {earlier.task!r}, run {later.run_id!r} "
+            f"of {later.task!r}: they do not compare"
+        )
     old, new = (run.table(task.issues.name) for run in (earlier, later))
     ids = later.id_columns
     if earlier.id_columns != ids:

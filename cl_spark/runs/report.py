@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from cl_spark.errors import one_line
-from cl_spark.report.page import render_page
+from cl_spark.report.page import check_installed, render_page
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import RunFacts, read_run_facts
 from cl_spark.runs.task import Task
@@ -25,6 +25,7 @@ def render_report(task: Task[Any], run: Run, issues: int = DEFAULT_ISSUES) -> st
         run: the run; everything is read from its written tables.
         issues: how many issues to list, the worst first.
     """
+    check_installed()
     facts = read_run_facts(run)
     return frame_report(task.title, facts, *task.report(run, facts, issues))
 

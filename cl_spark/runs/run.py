@@ -12,8 +12,9 @@ from typing import Any
 
 import pyspark
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
-from cl_spark.errors import RejectedRowsError, RunError, SourceChangedError
+from cl_spark.errors import ConfigurationError, RejectedRowsError, RunError, SourceChangedError
 from cl_spark.report.page import check_installed, default_path, write_page
 from cl_spark.runs.config import ConfigT, RunConfig
 from cl_spark.runs.facts import first_reasons
@@ -24,7 +25,7 @@ from cl_spark.runs.result import RunResult
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, RowCounts, Task
 from cl_spark.tables import columns as c
-from cl_spark.tables.finished_run import Run
+from cl_spark.tables.finished_run import Run, finished_runs
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import REJECTED, RUNS, Table, runs_table
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
@@ -54,6 +55,8 @@ def run_task(
         tables = ResultTables(spark, str(config.output), config.format)
         execution = task.open(spark, config)
         tables = replace(tables, source=execution.source)
+        if config.run_id is not None:
+            _check_free(task, tables, run_id)
     with explain_failures(run_id, steps), execution:
         with steps("scanning the data"):
             counts = execution.count_rows()
@@ -141,6 +144,25 @@ def check_counts(execution: Execution, counts: RowCounts, config: RunConfig) -> 
             f"{rejected:,} of {read:,} rows ({rejected / read:.2%}) cannot be used, and {limit}: {seen}. "
             "Nothing was written. Mend these rows, or raise the limit (--max-rejected-fraction)"
         )
+
+
+def _check_free(task: Task[Any], tables: ResultTables, run_id: str) -> None:
+    """Refuse the name of a run of another task.
+
+    Its rows in `rejected` would be replaced, and those in its other tables would stay.
+
+    Raises:
+        ConfigurationError: there is such a run.
+    """
+    if tables.has(RUNS):
+        other = (
+            finished_runs(tables).where((F.col(c.RUN_ID) == run_id) & (F.col(c.TASK) != task.name)).first()
+        )
+        if other is not None:
+            raise ConfigurationError(
+                f"run_id: {run_id!r} is a run of the task {other[c.TASK]!r} in {tables.location!r} already; "
+                "choose another run_id or another output"
+            )
 
 
 def _write_tables(

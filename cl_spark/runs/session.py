@@ -58,7 +58,7 @@ def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSes
 
 
 def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) -> "SparkSession":
-    """The active session if there is one (a notebook, Databricks), else a new one.
+    """Return the active session if there is one (a notebook, Databricks), else start a new one.
 
     Under spark-submit the cluster manager and its settings are the submitter's, on Databricks the platform's.
     Elsewhere, unless ``spark.remote`` or ``spark.master`` say otherwise, it runs on all cores of this
@@ -131,7 +131,7 @@ def _check_java() -> None:
 
 
 def _delta_on_classpath() -> bool:
-    """Whether Spark's own defaults already name Delta's jars, as the setup script writes them."""
+    """Tell whether Spark's own defaults already name Delta's jars, as the setup script writes them."""
     import pyspark
 
     home = os.environ.get("SPARK_HOME") or os.path.dirname(pyspark.__file__)

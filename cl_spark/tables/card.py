@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from cl_spark.tables import columns as c
 
@@ -71,5 +72,5 @@ def worst_classes(class_health: DataFrame, rows: int = 10) -> list[tuple[object,
         class_health: a row per class.
         rows: how many classes, at most.
     """
-    worst = class_health.orderBy(c.CLASS_QUALITY, c.CLASS).select(c.CLASS, c.LABEL_NOISE).limit(rows)
+    worst = class_health.orderBy(F.desc(c.LABEL_NOISE), c.CLASS).select(c.CLASS, c.LABEL_NOISE).limit(rows)
     return [(row[0], row[1]) for row in worst.collect()]

@@ -125,15 +125,23 @@ def read_run(location: str, run_id: str | None = None, *, spark: SparkSession | 
     return finished_run(ResultTables.at(spark, location), run_id)
 
 
-def finished_run(tables: ResultTables, run_id: str | None = None) -> Run:
+def finished_run(tables: ResultTables, run_id: str | None = None, *, task: str | None = None) -> Run:
     """Open the latest finished run of some tables, or the one that is named.
+
+    Args:
+        tables: where the results are.
+        run_id: the run; default the one that finished last.
+        task: only runs of this task; default of any.
 
     Raises:
         InputError: there are no results, or no such finished run.
     """
     runs = finished_runs(tables)
-    found = runs.where(F.lit(True) if run_id is None else F.col(c.RUN_ID) == run_id).first()
+    for name, value in ((c.RUN_ID, run_id), (c.TASK, task)):
+        runs = runs if value is None else runs.where(F.col(name) == value)
+    found = runs.first()
     if found is None:
         named = "" if run_id is None else f" {run_id!r}"
-        raise InputError(f"there is no finished run{named} in {tables.location!r}")
+        kind = "" if task is None else f" of the task {task!r}"
+        raise InputError(f"there is no finished run{named}{kind} in {tables.location!r}")
     return Run(found[c.RUN_ID], found, tables)

@@ -20,7 +20,13 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 from cl_spark.tables.location import identifier, is_path
 from cl_spark.tables.schema import RUNS, Table
-from cl_spark.tables.spark_errors import SPARK_ERRORS, error_condition, error_summary, explain_unreadable
+from cl_spark.tables.spark_errors import (
+    NOT_FOUND,
+    SPARK_ERRORS,
+    error_condition,
+    error_summary,
+    explain_unreadable,
+)
 from cl_spark.version import __version__
 
 ATTEMPTS = 8
@@ -153,6 +159,9 @@ class ResultTables:
             _ = frame.schema  # on Spark Connect only this asks whether there is such a table
             return frame
         except SPARK_ERRORS as error:
+            if error_condition(error) in NOT_FOUND:
+                name = table if isinstance(table, str) else table.name
+                raise InputError(f"output: there is no table {name!r} in {self.location!r}") from error
             raise explain_unreadable(error, self.location, "output") from error
 
     def read_run(self, table: Table | str, run_id: str) -> DataFrame:

@@ -56,5 +56,6 @@ def write_report(run: Run, path: str | None = None, *, issues: int = DEFAULT_ISS
 
 
 def read_history(tables: ResultTables, last: int = 10) -> list[PastRun]:
-    """Read the last finished runs, latest first, each with its worst part."""
-    return [replace(past, worst=task_of(past.run).worst(past.run)) for past in past_runs(tables, last)]
+    """Read the last finished runs, latest first, each with its worst part; of an unknown task without it."""
+    known = [(past, TASKS.get(past.run.task)) for past in past_runs(tables, last)]
+    return [past if task is None else replace(past, worst=task.worst(past.run)) for past, task in known]

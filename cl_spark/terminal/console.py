@@ -51,7 +51,7 @@ def show_history(runs: Sequence[PastRun], console: Console) -> None:
         table.add_column(heading, overflow="fold", min_width=10)
     for heading in ("examples", "issues", "health", "change"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("worst class", "notes"):
+    for heading in ("worst", "notes"):
         table.add_column(heading, overflow="fold")
     for past in runs:
         run, failed = past.run.record, len(past.run.failed_gates)

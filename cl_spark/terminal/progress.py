@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -82,7 +82,7 @@ class _Lines:
     """Logs how far a step is when it takes long."""
 
     step: str = "starting"
-    last: float = 0.0
+    last: float = field(default_factory=time.monotonic)
 
     def begin(self, step: str) -> None:
         self.step, self.last = step, time.monotonic()

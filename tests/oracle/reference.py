@@ -1,6 +1,4 @@
-"""The whole audit in memory on numpy, from SEMANTICS and the package's kernels: quick enough to compare with
-the oracle often.
-"""
+"""The whole audit in memory, from the specification and the kernels: quick enough to ask often."""
 
 import numpy as np
 

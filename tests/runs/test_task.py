@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+import cl_spark
 from cl_spark import (
     ConfigurationError,
     InputError,
@@ -18,11 +19,14 @@ from cl_spark import (
     run_audit,
     write_report,
 )
+from cl_spark.runs.history import compare
 from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import RUNS, Table
 from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.scoring import score_new
+from cl_spark.tasks.label_audit.task import LABEL_AUDIT
 from cl_spark.tasks.registry import TASKS
 from cl_spark.terminal import command_line
 from tests.runs.toy_task import REPEATED, REPEATED_TEXTS, TEXTS, RepeatedConfig, RepeatedExecution
@@ -157,6 +161,14 @@ def test_its_runs_are_shown_compared_and_reported(
     monday = read_run(out, "monday", spark=spark)
     other = write_report(monday, f"{out}/other.html", issues=1)
     assert Path(other).read_text(encoding="utf-8").startswith("<!doctype html>")
+    with pytest.raises(InputError, match=r"'monday' is of the task 'repeated_texts'.*do not compare"):
+        compare(monday, read_run(out, "audit", spark=spark), LABEL_AUDIT)
+    with pytest.raises(ConfigurationError, match="run_id: 'audit' is a run of the task 'label_audit'"):
+        run(spark, texts, tmp_path, run_id="audit")
+    assert read_run(out, "audit", spark=spark).table("rejected").isEmpty()
+    run(spark, texts, tmp_path, run_id="wednesday")
+    sample = str(Path(cl_spark.__file__).parent / "sample" / "digits.parquet")
+    assert score_new(spark, out, sample, batch="new")[1] == 1797, "the latest label audit scores"
     with pytest.raises(InputError, match="is of the task 'later_task'"):
         write_report(replace(monday, record=Row(**{**monday.record.asDict(), "task": "later_task"})))
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from cl_spark import (
-    read_run,
-)
+from cl_spark import read_run
 from cl_spark.runs.history import compare, set_baseline
 from cl_spark.tables.finished_run import finished_runs
 from cl_spark.tables.results import ResultTables
@@ -17,6 +15,7 @@ from cl_spark.tables.schema import REJECTED
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import ISSUES
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, run_audit
+from cl_spark.terminal.command_line import exit_code
 from tests.frames import audit, baseline_of
 
 pytestmark = pytest.mark.matrix
@@ -83,16 +82,17 @@ def test_delta_tables_explain_themselves(spark: SparkSession, table: str, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
 def test_tables_of_earlier_versions_stay_readable_and_take_new_runs(
-    spark: SparkSession, tmp_path: Path, kind: str
+    spark: SparkSession, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The fixture holds an audit of the sample by the version before gates, baselines and column comments."""
     out = str(tmp_path / "out")
     shutil.copytree(Path(__file__).parents[1] / "fixtures" / "runs_without_gates" / kind, out)
     old = read_run(out, spark=spark)
     assert (old.run_id, old.record.baseline, old.issues.count()) == ("old", None, old.record.num_issues)
-    new = run_audit(
-        spark, AuditConfig(sample="digits", output=out, format=kind, run_id="new", gates=["issues_new <= 0"])
-    )
+    look_at_old_run(out, capsys)
+    values = {"sample": "digits", "output": out, "format": kind, "gates": ["issues_new <= 0"]}
+    new = run_audit(spark, AuditConfig(**values, run_id="new"))
+    look_at_old_run(out, capsys)
     assert not new.failed_gates, "the same sample has the same issues"
     assert {row.run_id: row.baseline for row in finished_runs(new.tables).collect()} == {
         "old": None,
@@ -104,3 +104,12 @@ def test_tables_of_earlier_versions_stay_readable_and_take_new_runs(
     )
     set_baseline(new.tables, "old", False)
     assert baseline_of(new.tables, "sample digits", "new") is None
+
+
+def look_at_old_run(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every way to look at a run works for one that lacks the columns of later versions."""
+    for name in ("history", "show", "report"):
+        assert exit_code([name, out, *(["old"] if name != "history" else [])]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "8 (0.856)" in told, "the worst class"
+    assert "Run old" in read_run(out, "old")._repr_html_()

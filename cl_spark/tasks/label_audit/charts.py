@@ -96,7 +96,7 @@ def _draw_confusion(facts: Facts) -> Chart:
 
 
 def _draw_distribution(facts: Facts) -> Chart:
-    if facts.distribution.empty:
+    if facts.distribution.get(c.NUM_ISSUES, pd.Series(dtype=float)).isna().all():  # of an earlier version
         return None
     spread = facts.distribution.assign(**{c.CLASS: facts.distribution[c.CLASS].map(one_line)})
     worst = facts.classes[c.CLASS].map(one_line)

@@ -60,7 +60,7 @@ class Facts(RunFacts):
             common: the facts that every report shows, if they have been read.
         """
         common = common or read_run_facts(run)
-        classes = _first(read_or_empty(run, CLASS_HEALTH), CLASSES, F.col(c.CLASS_QUALITY), c.CLASS)
+        classes = _first(read_or_empty(run, CLASS_HEALTH), CLASSES, F.desc(c.LABEL_NOISE), c.CLASS)
         cells = read_or_empty(run, CONFIDENT_JOINT).where(F.col(c.GIVEN_LABEL) != F.col(c.TRUE_LABEL))
         drawn = classes[c.CLASS].head(DISTRIBUTIONS).tolist()
         spread = read_or_empty(run, SCORE_DISTRIBUTION).where(F.col(c.CLASS).isin(drawn))

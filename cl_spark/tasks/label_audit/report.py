@@ -67,7 +67,7 @@ def sections(facts: Facts) -> list[Section]:
             "Issues, most suspicious first",
             text=_issue_text(facts),
             tables=[_issue_table(facts)],
-            otherwise="No label looks wrong.",
+            otherwise="No issue is listed." if facts.record[c.NUM_ISSUES] else "No label looks wrong.",
         ),
     ]
     if len(facts.slices):

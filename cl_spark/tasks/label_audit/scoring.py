@@ -12,11 +12,12 @@ from cl_spark.errors import OutputError
 from cl_spark.runs.run import explain_failures, new_run_id
 from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
-from cl_spark.tables.finished_run import read_run
+from cl_spark.tables.finished_run import finished_run
 from cl_spark.tables.input_table import read_changes, read_source, read_stream
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit.frozen import FrozenRun
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
+from cl_spark.tasks.label_audit.task import LABEL_AUDIT
 
 
 def score_new(
@@ -36,7 +37,7 @@ def score_new(
         spark: the session.
         location: where the run's tables are; the scores go there too.
         predictions: a Parquet or Delta path, or a catalog table, with the columns the run's input had.
-        run_id: the run; default the latest.
+        run_id: the label audit; default the latest.
         batch: name of what is scored; the same name again replaces its rows. Default: the time.
         where: a SQL condition on the rows, such as a partition.
         changes_since: a version of a Delta table with change data feed: only rows inserted or updated from it
@@ -50,7 +51,7 @@ def score_new(
     """
     batch = batch or new_run_id(datetime.now(timezone.utc))
     steps = Steps(run_id=batch)
-    run = read_run(location, run_id, spark=spark)
+    run = finished_run(ResultTables.at(spark, location), run_id, task=LABEL_AUDIT.name)
     frozen = FrozenRun.of(run)
     if changes_since is None:
         df = read_source(spark, predictions, "predictions").df
@@ -87,7 +88,7 @@ def score_stream(
         predictions: a Delta path, or a directory of Parquet files, that rows are added to.
         checkpoint: directory of the stream's progress, of its own.
         name: the stream's name: the `run_id` of its rows.
-        run_id: the run; default the latest.
+        run_id: the label audit; default the latest.
         files_per_batch: read at most so many files at a time; default all that are there (Delta: 1,000).
 
     Returns:
@@ -96,7 +97,7 @@ def score_stream(
     Raises:
         ClSparkError: the run or the rows cannot be used.
     """
-    run = read_run(location, run_id, spark=spark)
+    run = finished_run(ResultTables.at(spark, location), run_id, task=LABEL_AUDIT.name)
     if run.tables.format != "delta":
         raise OutputError(
             f"output: a stream writes each row once to Delta only, and {location!r} holds parquet"

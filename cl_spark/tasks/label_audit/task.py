@@ -19,6 +19,7 @@ from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, RowCounts, Stage, Task, View, Written
 from cl_spark.tables import columns as c
+from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
 from cl_spark.tasks.label_audit import report
@@ -200,7 +201,7 @@ class LabelAuditTask(Task[AuditConfig]):
         """Return the most suspicious examples, the worst classes, the most confused pairs, and the worst
         slices.
         """
-        classes = run.table(CLASS_HEALTH.name).orderBy(c.CLASS_QUALITY, c.CLASS)
+        classes = run.table(CLASS_HEALTH.name).orderBy(F.desc(c.LABEL_NOISE), c.CLASS)
         pairs = run.table(OVERLAPPING_CLASSES.name).orderBy(F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B)
         views = [
             View("Most suspicious examples", run.issues.orderBy(c.RANK), _issue_columns(run)),
@@ -252,8 +253,8 @@ class LabelAuditTask(Task[AuditConfig]):
 
     def worst(self, run: Run) -> tuple[Any, float] | None:
         """Return the class of lowest quality."""
-        worst = run.table(CLASS_HEALTH.name).orderBy(c.CLASS_QUALITY, c.CLASS).first()
-        return None if worst is None else (worst[c.CLASS], worst[c.CLASS_QUALITY])
+        worst = worst_classes(run.table(CLASS_HEALTH.name), rows=1)
+        return (worst[0][0], 1 - worst[0][1]) if worst else None
 
     def report(self, run: Run, facts: RunFacts, issues: int) -> tuple[Sequence[KeyNumber], Sequence[Section]]:
         """Return classes, confusion, scores, issues and slices."""
