@@ -1,18 +1,45 @@
 """History: how two runs differ, and which run a run is compared with."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
 from cl_spark import read_run
-from cl_spark.runs.history import compare, set_baseline
+from cl_spark.runs import history
+from cl_spark.runs.history import compare, past_runs, set_baseline
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
 from tests.frames import audit, baseline_of, ids
 
-pytestmark = pytest.mark.matrix
+NOWHERE: Any = None  # no tables: past runs are read from their rows in `runs`
 
 
+def test_each_past_run_is_compared_with_the_one_before_of_its_task_and_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [
+        Row(run_id="5", task="label_audit", source="a", overall_health=0.875),
+        Row(run_id="4", task="repeated_texts", source="a", overall_health=0.25),
+        Row(run_id="3", task="label_audit", source="b", overall_health=None),
+        Row(run_id="2", task="label_audit", source="b", overall_health=0.5),
+        Row(run_id="1", task="label_audit", source="a", overall_health=0.75),
+    ]
+    read = SimpleNamespace(limit=lambda number: SimpleNamespace(collect=lambda: rows[:number]))
+    monkeypatch.setattr(history, "finished_runs", lambda tables: read)
+    assert [(past.run.run_id, past.change) for past in past_runs(NOWHERE)] == [
+        ("5", 0.125),
+        ("4", None),
+        ("3", None),
+        ("2", None),
+        ("1", None),
+    ]
+    assert [past.run.run_id for past in past_runs(NOWHERE, last=2)] == ["5", "4"]
+    assert past_runs(NOWHERE, last=4)[0].change == 0.125, "the run before the last ones is read too"
+
+
+@pytest.mark.matrix
 def test_a_run_is_compared_with_the_run_before_that_is_not_excluded(
     spark: SparkSession, table: str, tmp_path: Path
 ) -> None:
