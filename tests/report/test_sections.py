@@ -23,8 +23,19 @@ def test_text_is_one_line_and_whole_numbers_stay_numbers_as_far_as_scripts_can_c
     assert not any(isinstance(cell, bool) for cell in cells)
 
 
-def test_a_column_that_the_frame_lacks_is_empty() -> None:
-    assert ReportColumn.of(pd.DataFrame({"a": [1]}), "b", "b", "count").cells == []
+def test_a_column_that_the_frame_lacks_has_a_row_of_nothing_for_each_of_the_others() -> None:
+    """As in runs of earlier versions."""
+    frame = pd.DataFrame({"class": ["a", "b"]})
+    noise = ReportColumn.of(frame, "label_noise", "label noise", "noise")
+    assert noise.cells == [None, None]
+    shown = table(ReportColumn.of(frame, "class", "class", "text"), noise).as_json()
+    assert shown["rows"] == [["a", None], ["b", None]]
+    assert shown["columns"][1]["most"] == 0
+
+
+def test_bars_are_measured_by_the_largest_number_there_is() -> None:
+    noise = ReportColumn("label noise", "noise", [None, 0.25, 0.5])
+    assert table(noise).as_json()["columns"][0]["most"] == 0.5
 
 
 def test_a_table_is_rows_for_the_script_of_the_page() -> None:

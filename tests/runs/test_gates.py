@@ -96,9 +96,11 @@ def test_a_failed_gate_tells_the_value_seen() -> None:
     ]
 
 
-def test_a_run_without_a_number_passes_the_gate_on_it() -> None:
+def test_a_run_without_the_number_of_a_gate_fails_it() -> None:
     gate = Gate.parse("overall_health >= 0.9")
-    assert find_failed_gates([gate], REPEATED_TEXTS, run(overall_health=None), None) == []
+    assert find_failed_gates([gate], REPEATED_TEXTS, run(overall_health=None), None) == [
+        "overall_health >= 0.9: the run has no such number"
+    ]
 
 
 def test_gates_of_change_pass_where_there_is_nothing_to_compare_with() -> None:

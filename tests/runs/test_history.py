@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from cl_spark import read_run
+from cl_spark import InputError, read_run
 from cl_spark.runs import history
 from cl_spark.runs.history import compare, past_runs, set_baseline
+from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
 from tests.frames import audit, baseline_of, ids
 
@@ -37,6 +38,12 @@ def test_each_past_run_is_compared_with_the_one_before_of_its_task_and_source(
     ]
     assert [past.run.run_id for past in past_runs(NOWHERE, last=2)] == ["5", "4"]
     assert past_runs(NOWHERE, last=4)[0].change == 0.125, "the run before the last ones is read too"
+
+
+def test_runs_of_several_tasks_do_not_compare() -> None:
+    runs = [Run(name, Row(task=name), NOWHERE) for name in ("label_audit", "drift")]
+    with pytest.raises(InputError, match="of the task 'label_audit', run 'drift' of 'drift': they do not"):
+        compare(*runs, LABEL_AUDIT)
 
 
 @pytest.mark.matrix

@@ -47,5 +47,8 @@ def test_columns_that_earlier_versions_lacked_are_null_and_the_latest_run_comes_
     assert runs.schema["num_issues"].dataType.simpleString() == "bigint"
     assert read_run(str(tmp_path), spark=spark).run_id == "b"
     assert finished_run(tables, "a").task == "label_audit"
-    with pytest.raises(InputError, match="no finished run 'c'"):
+    assert finished_run(tables, task="label_audit").run_id == "b"
+    with pytest.raises(InputError, match="no finished run 'c' in"):
         finished_run(tables, "c")
+    with pytest.raises(InputError, match="no finished run 'a' of the task 'drift' in"):
+        finished_run(tables, "a", task="drift")
