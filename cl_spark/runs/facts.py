@@ -68,7 +68,7 @@ def read_or_empty(run: Run, table: Table, more: Sequence[str] = ()) -> DataFrame
 
 
 def first_reasons(rejected: DataFrame, id_columns: Sequence[str]) -> DataFrame:
-    """Count rejected rows by reason, most frequent first, with the lowest id of each: reason, rows, id."""
+    """Count rejected rows by reason, most frequent first, with an id of each (the first as text)."""
     ids = [F.col(c.quoted(col)).cast("string") for col in id_columns]
     lowest = F.min(F.concat_ws(", ", *ids)).alias("id")
     reasons = rejected.groupBy(c.REASON).agg(F.count(F.lit(1)).alias("rows"), lowest)

@@ -88,7 +88,7 @@ class Run:
 
 def finished_runs(tables: ResultTables) -> DataFrame:
     """Read the rows of finished runs, latest first. Columns that later versions added are null in rows of
-    earlier ones.
+    earlier ones, but for `task`, which is the label audit.
 
     Raises:
         InputError: there is no `runs` table.

@@ -15,7 +15,7 @@ NO_DELTA = (
     "or use format: parquet"
 )
 
-NOT_FOUND = ("PATHNOT_FOUND", "TABLE_OR_VIEWNOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMANOT_FOUND")
+NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMA_NOT_FOUND")
 
 
 def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
@@ -27,7 +27,7 @@ def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
         key: the configuration key that named it.
     """
     condition = error_condition(error)
-    if condition == "DATA_SOURCENOT_FOUND" or "DeltaCatalog" in str(error):
+    if condition == "DATA_SOURCE_NOT_FOUND" or "DeltaCatalog" in str(error):
         return MissingDependencyError(NO_DELTA)
     if condition in NOT_FOUND:
         kind = "path" if is_path(name) else "catalog table (a path must hold a slash, as in ./predictions)"

@@ -38,7 +38,7 @@ def distribution_chart(facts: Facts) -> dict[str, Spec]:
 
 
 def _draw_confusion(facts: Facts) -> Chart:
-    if facts.cells.empty:
+    if not (facts.cells[c.CALIBRATED_COUNT] > 0).any():
         return None
     names = order_classes(facts.classes[c.CLASS])
     cells = pd.DataFrame(
