@@ -45,7 +45,7 @@ _ARROW_TYPES: dict[type[DataType], pa.DataType] = {
 }
 
 Split = tuple[tuple[str, tuple[int, ...]], ...]
-"""What one Spark task reads: paths, each with some of its row groups."""
+"""The files of one Spark task: paths, each with some of its row groups."""
 
 Footer = tuple[str, pq.FileMetaData]
 """Path of a file, and its metadata."""
