@@ -33,7 +33,7 @@ for version in "${wanted[@]}"; do
     "${PYTHON:-python3.11}" -m venv "$home"
     # shellcheck disable=SC2086
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check $pinned \
-      hypothesis pytest pytest-randomly pytest-timeout scikit-learn scipy "grpcio>=1.67" "grpcio-status>=1.67" \
+      altair hypothesis pytest pytest-randomly pytest-timeout scikit-learn scipy vl-convert-python "grpcio>=1.67" "grpcio-status>=1.67" \
       "googleapis-common-protos>=1.65" "zstandard>=0.23" --editable .
     "$home/bin/python" scripts/install_delta_jars.py
     echo "$pinned" > "$home/made-from"
