@@ -119,8 +119,8 @@ def _class_table(facts: Facts) -> ReportTable:
             ReportColumn.of(facts.classes, c.LABEL_NOISE, "label noise", "noise"),
             ReportColumn.of(facts.classes, c.INVERSE_LABEL_NOISE, "inverse label noise", "inverse"),
             ReportColumn.of(facts.classes, c.EXAMPLES, "examples", "count"),
-            ReportColumn.of(facts.classes, c.ESTIMATED_LABEL_ISSUES, "est. wrong labels", "count"),
-            ReportColumn.of(facts.classes, c.ESTIMATED_INVERSE_LABEL_ISSUES, "est. lost to others", "count"),
+            ReportColumn.of(facts.classes, c.ESTIMATED_LABEL_ISSUES, "wrong (est.)", "count"),
+            ReportColumn.of(facts.classes, c.ESTIMATED_INVERSE_LABEL_ISSUES, "lost (est.)", "count"),
             ReportColumn.of(facts.classes, c.THRESHOLD, "threshold", "score"),
         ],
     )

@@ -234,7 +234,7 @@ class LabelAuditTask(Task[AuditConfig]):
                 c.SLICE_COLUMN: "column",
                 c.SLICE_VALUE: "value",
                 c.EXAMPLES: "examples",
-                c.OFF_DIAGONAL_ISSUES: "wrong labels",
+                c.OFF_DIAGONAL_ISSUES: "off diagonal",
                 c.SLICE_QUALITY: "quality",
                 c.LOWER: "from",
                 c.UPPER: "to",
