@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, types and tests. `test.sh fast` leaves out the slow tests, `test.sh matrix` runs those that run everywhere Spark does,
+# Lint, types and tests. `test.sh fast` leaves out tests marked slow or matrix, `test.sh matrix` runs those that run everywhere Spark does,
 # `test.sh faults` kills drivers, executors and streams as often as docs/reliability.md says. Further arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,7 +12,7 @@ processes=2
 pytest=(pytest --numprocesses "$processes" --dist worksteal)
 select=()
 case "${1:-}" in
-  fast) shift; select=(-m "not slow") ;;
+  fast) shift; select=(-m "not slow and not matrix") ;;
   matrix) shift; exec "${pytest[@]}" -m matrix "$@" ;;
   faults) shift; CL_SPARK_FAULTS=1 exec pytest tests/faults "$@" ;;
 esac
