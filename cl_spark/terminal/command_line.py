@@ -181,7 +181,7 @@ def compare(
         if first is None:
             raise InputError(
                 f"run {second.run_id!r} is the only one of {second.record['source']!r}: "
-                "nothing to compare it with"
+                "nothing to compare it with; name two runs to compare any two"
             )
         change = compare_runs(first, second, task_of(second))
         if as_json:

@@ -52,7 +52,7 @@ def show_history(runs: Sequence[PastRun], console: Console) -> None:
     for heading in ("examples", "issues", "health", "change"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("worst", "notes"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", min_width=8)
     for past in runs:
         run, failed = past.run.record, len(past.run.failed_gates)
         notes = [f"{run.num_rejected:,} rejected"] * (run.num_rejected > 0)

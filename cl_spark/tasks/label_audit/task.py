@@ -236,8 +236,8 @@ class LabelAuditTask(Task[AuditConfig]):
                 c.EXAMPLES: "examples",
                 c.OFF_DIAGONAL_ISSUES: "off diagonal",
                 c.SLICE_QUALITY: "quality",
-                c.LOWER: "from",
-                c.UPPER: "to",
+                c.LOWER: "at least",
+                c.UPPER: "at most",
             }
             views.append(View("Worst slices", slices, headings))
         return views
