@@ -90,9 +90,9 @@ class RunConfig(BaseModel):
         return self
 
     @property
-    def reads_delta(self) -> bool:
-        """Tell whether an input is a Delta table at a path of this machine; tasks with inputs say which."""
-        return False
+    def needs_delta(self) -> bool:
+        """Tell whether a session of this run has to know Delta; tasks add what their inputs need."""
+        return self.format == "delta"
 
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)

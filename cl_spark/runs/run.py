@@ -53,10 +53,10 @@ def run_task(
     with steps("opening the input"):
         report_path = plan_report(config, run_id)
         tables = ResultTables(spark, str(config.output), config.format)
-        execution = task.open(spark, config)
-        tables = replace(tables, source=execution.source)
         if config.run_id is not None:
             _check_free(task, tables, run_id)
+        execution = task.open(spark, config)
+        tables = replace(tables, source=execution.source)
     with explain_failures(run_id, steps), execution:
         with steps("scanning the data"):
             counts = execution.count_rows()

@@ -18,6 +18,7 @@ from cl_spark.errors import ClSparkError, ConfigurationError, GatesFailedError, 
 from cl_spark.runs.config import holds_delta, load_config
 from cl_spark.runs.history import compare as compare_runs
 from cl_spark.runs.history import find_baseline, set_baseline
+from cl_spark.runs.report import DEFAULT_ISSUES
 from cl_spark.runs.run import explain_failures, run_task
 from cl_spark.runs.session import spark_session
 from cl_spark.runs.steps import Steps
@@ -65,9 +66,7 @@ class TaskCommand:
         task = self.task
         settings = load_config(task.config, config, given_flags(flags))
         notes = set_up_notes(settings.quiet)
-        with spark_session(
-            settings.spark_conf, delta=settings.format == "delta" or settings.reads_delta
-        ) as spark:
+        with spark_session(settings.spark_conf, delta=settings.needs_delta) as spark:
             with show_progress(spark, notes) as tell:
                 steps = Steps(tell)
                 result = run_task(spark, task, settings, steps)
@@ -128,9 +127,7 @@ def validate(config: str | None, rows: int, as_json: bool, **flags: Any) -> None
     Exit code 0 if it can be audited as far as these rows tell, else as audit.
     """
     settings = load_config(AuditConfig, config, given_flags(flags))
-    with spark_session(
-        settings.spark_conf, delta=settings.format == "delta" or settings.reads_delta
-    ) as spark:
+    with spark_session(settings.spark_conf, delta=settings.needs_delta) as spark:
         checked = check(spark, settings, rows)
         if as_json:
             print_json(asdict(checked))
@@ -233,7 +230,7 @@ def show_command(
 @click.option(
     "--issues",
     type=click.IntRange(0),
-    default=1_000,
+    default=DEFAULT_ISSUES,
     show_default=True,
     help="How many issues to list, the worst first",
 )

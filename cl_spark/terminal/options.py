@@ -1,6 +1,7 @@
 """The flags of commands: those of a task are the fields of its configuration."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, get_args
 
 import click
@@ -13,23 +14,14 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def config_options(config: type[RunConfig]) -> Decorator:
     """Give a command a flag for each field of a configuration, and `--config` for a file of them."""
+    return partial(_add_config_options, config)
 
-    return _ConfigOptions(config)
 
-
-class _ConfigOptions:
-    def __init__(self, config: type[RunConfig]) -> None:
-        self.config = config
-
-    def __call__(self, command: Callable[..., Any]) -> Callable[..., Any]:
-        for name, field in reversed(self.config.model_fields.items()):
-            command = field_option(name, field)(command)
-        return click.option(
-            "--config",
-            type=click.Path(),
-            default=None,
-            help="YAML file with the same keys; flags win over it",
-        )(command)
+def _add_config_options(config: type[RunConfig], command: Callable[..., Any]) -> Callable[..., Any]:
+    for name, field in reversed(config.model_fields.items()):
+        command = field_option(name, field)(command)
+    about = "YAML file with the same keys; flags win over it"
+    return click.option("--config", type=click.Path(), default=None, help=about)(command)
 
 
 def field_option(name: str, field: FieldInfo) -> Decorator:

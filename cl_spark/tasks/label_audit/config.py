@@ -145,6 +145,6 @@ class AuditConfig(RunConfig, AuditOptions):
         return {name: getattr(self, name) for name in names}
 
     @property
-    def reads_delta(self) -> bool:
-        """Tell whether `predictions` or `labels` is a Delta table below a path of this machine."""
-        return holds_delta(self.predictions) or holds_delta(self.labels)
+    def needs_delta(self) -> bool:
+        """Tell whether results, or `predictions` or `labels` at a path of this machine, are Delta tables."""
+        return super().needs_delta or holds_delta(self.predictions) or holds_delta(self.labels)

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.classification.health import wilson_interval
 from cl_spark.runs.facts import RunFacts, read_or_empty, read_run_facts
+from cl_spark.runs.report import DEFAULT_ISSUES
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.label_audit.tables import (
@@ -51,7 +52,7 @@ class Facts(RunFacts):
     slices: pd.DataFrame
 
     @staticmethod
-    def of(run: Run, issues: int = 1_000, common: RunFacts | None = None) -> "Facts":
+    def of(run: Run, issues: int = DEFAULT_ISSUES, common: RunFacts | None = None) -> "Facts":
         """Read the facts of a finished run.
 
         Args:

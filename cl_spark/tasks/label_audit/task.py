@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.classification.scores import add_issue_flag
 from cl_spark.errors import ConfigurationError, InputError, MissingColumnError
@@ -156,7 +157,7 @@ class AuditExecution(Execution):
         self.audit.release()
 
     @cached_property
-    def _health(self) -> Any:
+    def _health(self) -> HealthSummary:
         return self.audit.health_summary()
 
     def _label_scores(self, issues: DataFrame) -> DataFrame:

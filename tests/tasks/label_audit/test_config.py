@@ -70,7 +70,8 @@ def test_predictions_or_labels_may_be_a_delta_table(tmp_path: Path) -> None:
     (tmp_path / "delta" / "_delta_log").mkdir(parents=True)
     (tmp_path / "parquet").mkdir()
     delta, parquet = str(tmp_path / "delta"), str(tmp_path / "parquet")
-    assert config(predictions=delta).reads_delta
-    assert config(predictions=parquet, labels=delta).reads_delta
-    assert not config(predictions=parquet, labels=parquet).reads_delta
-    assert not config(predictions=None, sample="digits").reads_delta
+    assert config(predictions=delta, format="parquet").needs_delta
+    assert config(predictions=parquet, labels=delta, format="parquet").needs_delta
+    assert not config(predictions=parquet, labels=parquet, format="parquet").needs_delta
+    assert not config(predictions=None, sample="digits", format="parquet").needs_delta
+    assert config(predictions=parquet, format="delta").needs_delta
