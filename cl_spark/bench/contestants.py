@@ -58,7 +58,7 @@ def _answer_once(
 ) -> dict[str, Any]:
     from cl_spark import LabelAudit
 
-    with LabelAudit(spark.read.parquet(data), read_files=True, **options) as audit:
+    with LabelAudit(spark.read.parquet(data), **options) as audit:
         for answer in _iter_answers(name, audit):
             answer.write.format("noop").mode("overwrite").save()
         return {"examples": audit.num_examples}

@@ -166,7 +166,9 @@ def add_rows(
     for name, limb in zip(("whole", "high", "low"), split_limbs(value), strict=True):
         sums[name] += np.bincount(given, limb, minlength=num_probs).astype(np.int64)
     is_suspect, bound = block.suspects[rows], block.least_score[rows]
-    is_without_array = is_suspect & ~listing.keeps_array(block.self_confidence[rows], num_probs)
+    is_without_array = is_suspect & ~listing.keeps_array(
+        block.max_prob[rows], block.unlisted_max_prob[rows], num_probs
+    )
     np.minimum.at(sums["lowest"], given, value)
     np.minimum.at(sums["suspect_bound"], given[is_without_array], bound[is_without_array])
     np.minimum.at(sums["other_bound"], given[~is_suspect], bound[~is_suspect])

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.evidence.blocks import Block, Source
 from cl_spark.evidence.packing import ddl
+from cl_spark.evidence.partitions import partitions_for
 from cl_spark.kernels.arrays import Bools, Float64s, Int64s
 from cl_spark.kernels.key_counts import count_keys
 from cl_spark.kernels.score_buckets import BUCKETS, bucket_scores, bucket_upper_bounds
@@ -262,7 +263,8 @@ class CutFinder:
         columns = list(self.row_types)
         kernel = LowestCandidates(selection.candidates, selection.quotas, columns, selection.suspects_only)
         found = selection.source(kernel, self._candidate_schema, ("ids", *selection.parts))
-        return self._take_quotas(found).select(*columns, GROUP, c.SCORE, ELIGIBLE)
+        chosen = self._take_quotas(found, int(selection.quotas.sum()))
+        return chosen.select(*columns, GROUP, c.SCORE, ELIGIBLE)
 
     def _cut_sorted(self, selection: Selection) -> Cuts:
         """Find the cuts among sorted candidates, which are persisted with their rows."""
@@ -325,7 +327,8 @@ class CutFinder:
         cuts = replace(buckets, bucket=np.where(groups, buckets.bucket, -BUCKETS))
         kernel = RowsUpToCuts(selection.candidates, cuts, columns, selection.suspects_only)
         found = self.persist(selection.source(kernel, self._candidate_schema, ("ids", *selection.parts)))
-        at_cut = self._take_quotas(found.where(F.col(GROUP) != BELOW_CUT)).where(ELIGIBLE)
+        at_cut = found.where(F.col(GROUP) != BELOW_CUT)
+        at_cut = self._take_quotas(at_cut, int(cuts.num_within.sum())).where(ELIGIBLE)
         below = found.where(F.col(GROUP) == BELOW_CUT).select(*columns)
         return below.unionByName(at_cut.dropDuplicates(list(self.id_types)).select(*columns))
 
@@ -333,7 +336,8 @@ class CutFinder:
     def _candidate_schema(self) -> str:
         return ddl({**self.row_types, **CANDIDATE_TYPES})
 
-    def _take_quotas(self, candidates: DataFrame) -> DataFrame:
-        """Select the first candidates of each group, as many as its quota."""
+    def _take_quotas(self, candidates: DataFrame, num_chosen: int) -> DataFrame:
+        """Select the first candidates of each group, as many as its quota; how many at most is known."""
         place = F.row_number().over(Window.partitionBy(GROUP).orderBy(c.SCORE, *self.id_types))
+        candidates = candidates.repartition(partitions_for(num_chosen), GROUP)
         return candidates.withColumn("_place", place).where(F.col("_place") <= F.col(QUOTA))

@@ -1,6 +1,6 @@
 """Filters: which examples are label issues (JAIR 2021, section 3.2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block, Source
 from cl_spark.evidence.prob_formats import ProbFormat
 from cl_spark.kernels import EPS
-from cl_spark.kernels.arrays import Bools, Float64s, Int64s
+from cl_spark.kernels.arrays import Float64s, Int64s
 from cl_spark.kernels.removal_counts import count_removals
 from cl_spark.tables import columns as c
 
@@ -199,13 +199,13 @@ class PruningSources:
     Attributes:
         examples: the accepted rows.
         suspects: the suspects among them.
-        read_arrays: makes a source of the accepted rows of some given classes, (K,) booleans, all with their
-            arrays, by another scan.
+        read_wanted: makes a source of the accepted rows of some given classes, with the probabilities of the
+            classes that are wanted of each, by another scan.
     """
 
     examples: Source
     suspects: Source
-    read_arrays: Callable[[Bools], Source]
+    read_wanted: Callable[[Mapping[int, Sequence[int]]], Source]
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def prune_by_noise_rate(
        from the listed classes. Every other class of a row has at most the row's `unlisted_max_prob`. A row
        that is no suspect has ``p_j - p_k <= 1e-6``.
     2. Among all rows of the class, from all that their evidence holds. The same bounds hold for the rest.
-    3. Among all rows of the class, each with its array, in another scan: the fallback. Where a choice of an
+    3. Among all rows of the class, from their arrays, in another scan: the fallback. Where a choice of an
        earlier tier filled the quota, further candidates can only lower the score of its last row, so
        candidates with a higher score are not looked at.
 
@@ -276,7 +276,7 @@ def prune_by_noise_rate(
     if is_open.any():
         pairs = Pairs.select(quotas, is_open, limit, num_classes)
         candidates = PairCandidates(pairs, prob_format, suspects_only=False)
-        source = sources.read_arrays(pairs.size > 0)
+        source = sources.read_wanted(pairs.by_given_class())
         selection = Selection(source, candidates, quota, PAIR_PARTS, suspects_only=True)
         flagged.append(cut_finder.select_lowest(selection))
     return flagged

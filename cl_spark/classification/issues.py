@@ -135,7 +135,7 @@ class IssueFinder:
         )
         if key not in self._pruned:
             scan, predictions = self._scan, self._scan.predictions
-            sources = PruningSources(scan.blocks, scan.suspect_blocks, scan.read_arrays)
+            sources = PruningSources(scan.blocks, scan.suspect_blocks, scan.read_wanted)
             cut_finder = self._make_cut_finder(few=scan.few_suspects)
             flagged = [
                 rows

@@ -59,9 +59,6 @@ class LabelAudit:
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such
             as serverless ones. Results have to be read before `release`, which removes it. Default None:
             cached in memory and on local disk, or scanned again where that is refused.
-        read_files: let Spark tasks read Parquet files themselves, twice as fast as through the JVM, where
-            `df` is a table of such files on a file system that the tasks reach by the same paths. Say False
-            where they cannot reach it. The results are the same.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -93,7 +90,6 @@ class LabelAudit:
         slice_by: Sequence[str] = (),
         thresholds: Sequence[float] | None = None,
         evidence_path: str | None = None,
-        read_files: bool = False,
     ) -> None:
         if labels is not None:
             df = join_labels(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col, slice_by)
@@ -108,8 +104,6 @@ class LabelAudit:
             probabilities,
             slice_by,
         )
-        if read_files and labels is None:
-            self.predictions = self.predictions.with_files()
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
         self._scan = Scan(self.predictions, self._storage.persist, check_ids, thresholds)

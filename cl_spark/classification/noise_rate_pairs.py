@@ -73,6 +73,11 @@ class Pairs:
             size=size,
         )
 
+    def by_given_class(self) -> dict[int, list[int]]:
+        """List the other classes of the pairs of each given class that has any."""
+        others = np.split(self.key % self.num_classes, self.first[1:])
+        return {given: other.tolist() for given, other in enumerate(others) if len(other)}
+
     def match(self, given: Ints, row: Ints, class_index: Ints, prob: Floats) -> PairEntries:
         """Keep the entries (given class, row, other class, probability) that belong to one of the pairs."""
         key = given.astype(np.int64) * self.num_classes + class_index

@@ -11,6 +11,7 @@ from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.validity import REASONS, RejectionReason
+from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Int8s
 from cl_spark.tables import columns as c
 
@@ -88,5 +89,5 @@ def read_rejected_rows(
     """
     types = {**predictions.id_types, c.REASON: "string", c.ROW: "string"}
     kernel = RejectedRows(predictions.make_block_builder(), num_classes, list(types))
-    rows = predictions.scan(kernel, ddl(types), repeated_ids, with_json=True)
+    rows = map_in_arrow(predictions.select_rows(repeated_ids, with_json=True), kernel, ddl(types))
     return rows.select(*predictions.restore_ids(), c.REASON, c.ROW)

@@ -1,6 +1,6 @@
 """One scan of a table: the evidence it keeps, and the confident joint counted from that."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Literal
@@ -29,12 +29,19 @@ from cl_spark.classification.scores import (
     score_rows,
     self_confidences,
 )
-from cl_spark.classification.sources import ArraySource, BlockSource, Condition, SelectedRows
+from cl_spark.classification.sources import (
+    ArraySource,
+    BlockSource,
+    Condition,
+    SelectedRows,
+    WantedSource,
+)
 from cl_spark.classification.thresholds import ClassStatistics, ClassSummary, MarginBounds, summarize_classes
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block, KeptArrays, Source
 from cl_spark.evidence.ids import find_repeated_ids, ranges_are_disjoint
 from cl_spark.evidence.packing import PACKED_SCHEMA, ddl, map_blocks, pack_blocks
+from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.prob_formats import ProbFormat
 from cl_spark.kernels.arrays import Bools, Float64s
@@ -80,7 +87,9 @@ class SettledRows:
         without_arrays = replace(block, parts=replace(block.parts, kept=None))
         confident = find_confident_classes(without_arrays, self.thresholds, self.prob_format)
         # suspects whose arrays the evidence keeps are settled by these
-        is_kept = block.suspects & self.listing.keeps_array(block.self_confidence, block.num_probs)
+        is_kept = block.suspects & self.listing.keeps_array(
+            block.max_prob, block.unlisted_max_prob, block.num_probs
+        )
         unsettled = block.where((confident == UNSETTLED) & ~is_kept)
         arrays = unsettled.kept.arrays
         no_arrays = KeptArrays(np.zeros(0, dtype=np.int64), arrays.slice(0, 0))
@@ -136,7 +145,10 @@ class Scan:
             return None
         types = self.predictions.id_types
         rows = map_blocks(evidence.packed, SelectedRows(list(types)), ddl(types), ("ids",))
-        return find_repeated_ids(rows, list(types), self.persist, few=is_few(evidence.aggregates.num_rows))
+        num_rows = evidence.aggregates.num_rows
+        return find_repeated_ids(
+            rows, list(types), self.persist, num_partitions=partitions_for(num_rows), few=is_few(num_rows)
+        )
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -203,6 +215,16 @@ class Scan:
             of_classes: (K,) given classes whose rows are wanted; None for all.
         """
         return ArraySource(self.predictions, self.repeated_ids, self.num_classes, of_classes)
+
+    def read_wanted(self, wanted: Mapping[int, Sequence[int]]) -> Source:
+        """Read the accepted rows of some given classes, with the probabilities of some classes.
+
+        Args:
+            wanted: given class -> classes whose probabilities are wanted of its rows.
+        """
+        if self.predictions.tells_natively:
+            return WantedSource(self.predictions, self.repeated_ids, self.num_classes, wanted)
+        return self.read_arrays(np.isin(np.arange(self.num_classes), list(wanted)))
 
     def select_rows(
         self, condition: Condition, sources: Sequence[Source], parts: Sequence[str] = ()

@@ -1,6 +1,6 @@
 """Sources of rows: the blocks of the evidence, or blocks with every array from another scan of the data."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from cl_spark.evidence.blocks import Block, Kernel
 from cl_spark.evidence.packing import map_blocks
 from cl_spark.evidence.predictions import Predictions
+from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Bools
 
 Condition = Callable[[Block], Bools]
@@ -53,7 +54,31 @@ class ArraySource:
         """Map a kernel over the rows; see `Source`."""
         make_block = self.predictions.make_block_builder(keeps_all_arrays=True, given_classes=self.of_classes)
         on_batches = KernelOnBatches(make_block, kernel, self.num_classes)
-        return self.predictions.scan(on_batches, schema, self.repeated_ids)
+        return map_in_arrow(self.predictions.select_rows(self.repeated_ids), on_batches, schema)
+
+
+@dataclass(frozen=True)
+class WantedSource:
+    """Source of the accepted rows of some given classes, with the probabilities of some classes or the array:
+    another scan of the data, which hands few arrays to Python.
+
+    Attributes:
+        predictions: the table.
+        repeated_ids: ids of several rows, whose rows are rejected; None if there are none.
+        num_classes: K.
+        wanted: given class -> classes whose probabilities are wanted of its rows.
+    """
+
+    predictions: Predictions
+    repeated_ids: DataFrame | None
+    num_classes: int
+    wanted: Mapping[int, Sequence[int]]
+
+    def __call__(self, kernel: Kernel, schema: str, parts: Sequence[str]) -> DataFrame:
+        """Map a kernel over the rows; see `Source`."""
+        rows = self.predictions.select_wanted(self.wanted, self.num_classes, self.repeated_ids)
+        make_block = self.predictions.make_block_builder(keeps_all_arrays=True)
+        return map_in_arrow(rows, KernelOnBatches(make_block, kernel, self.num_classes), schema)
 
 
 @dataclass(frozen=True)

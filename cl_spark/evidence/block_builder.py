@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from cl_spark.evidence.blocks import Block, BlockParts, KeptArrays
 from cl_spark.evidence.labels import UNMATCHED
+from cl_spark.evidence.native_evidence import WANTED
 from cl_spark.evidence.prob_formats import LengthGroup, ProbFormat
 from cl_spark.evidence.validity import SUM_TOLERANCE, RejectionReason, choose_reasons
 from cl_spark.kernels.arrays import Bools, Floats, Int8s, Int32s, Int64s
@@ -53,6 +54,8 @@ class BlockBuilder:
         found = _merge_groups(
             groups, column, np.float32 if self.prob_format.element == "float" else np.float64
         )
+        if c.NUM_PROBS in batch.schema.names:
+            found = _add_told_rows(found, batch)
         rejection = self._find_reasons(batch, given, found)
         is_usable = rejection == RejectionReason.NONE
         listed = found.listed
@@ -116,9 +119,11 @@ class BlockBuilder:
         self, column: pa.Array, given: Int32s, found: "_BatchEvidence", is_usable: Bools
     ) -> KeptArrays:
         if self.keeps_all_arrays:
-            return KeptArrays(np.arange(len(column)), column)
+            rows = np.flatnonzero(_to_flags(column.is_valid()))
+            return KeptArrays(rows, column.drop_null())
         is_suspect = find_suspects(given, found.predicted, found.self_confidence, found.max_prob)
-        is_kept = is_usable & is_suspect & self.policy.keeps_array(found.self_confidence, found.num_probs)
+        is_kept = self.policy.keeps_array(found.max_prob, found.unlisted_max_prob, found.num_probs)
+        is_kept &= is_usable & is_suspect
         rows = np.flatnonzero(is_kept)
         return KeptArrays(rows, column.take(pa.array(rows)))
 
@@ -193,6 +198,31 @@ def _merge_groups(groups: Iterable[LengthGroup], column: pa.Array, kind: type[np
         else:
             listed.append(replace(evidence.listed, row=group.rows[evidence.listed.row].astype(np.int32)))
     return replace(merged, listed=ListedProbs.concat(listed)) if listed else merged
+
+
+def _add_told_rows(found: _BatchEvidence, batch: pa.RecordBatch) -> _BatchEvidence:
+    """Fill in the evidence of rows whose arrays stayed in Spark (see `native_evidence`)."""
+    rows = np.flatnonzero(_to_flags(batch.column(c.NUM_PROBS).is_valid()))
+    told = batch.take(pa.array(rows))
+    for values, name in (
+        (found.num_probs, c.NUM_PROBS),
+        (found.predicted, c.PREDICTED),
+        (found.self_confidence, c.EVIDENCE_SELF_CONFIDENCE),
+        (found.max_prob, c.MAX_PROB),
+        (found.second_max_prob, c.SECOND_MAX_PROB),
+        (found.unlisted_max_prob, c.SECOND_MAX_PROB),
+    ):
+        values[rows] = told.column(name).to_numpy(zero_copy_only=False)
+    if c.LISTED_PROBS not in batch.schema.names:
+        return found
+    wanted, probs = told.column(WANTED), told.column(c.LISTED_PROBS)
+    listed = ListedProbs(
+        np.repeat(rows, wanted.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int32),
+        wanted.flatten().to_numpy(zero_copy_only=False),
+        probs.flatten().to_numpy(zero_copy_only=False),
+    )
+    listed = listed.where(listed.class_index != found.predicted[listed.row])
+    return replace(found, listed=ListedProbs.concat([found.listed, listed]))
 
 
 def _is_among(given: Int32s, classes: Bools) -> Bools:

@@ -9,16 +9,18 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from cl_spark.evidence.blocks import NUMBERS, Block, BlockParts, KeptArrays, Kernel, concat_blocks
-from cl_spark.evidence.ids import ID_RANGE_SCHEMA, IdRange, find_id_range
+from cl_spark.evidence.ids import ID_RANGES_SCHEMA, IdRanges, find_id_ranges
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Int32s, Ints
 from cl_spark.kernels.row_evidence import ListedProbs
 
-PACKED_SCHEMA = f"of_suspects int, {ID_RANGE_SCHEMA}, rows binary, ids binary, listed binary, kept binary"
+PACKED_SCHEMA = f"of_suspects int, {ID_RANGES_SCHEMA}, rows binary, ids binary, listed binary, kept binary"
 """A packed block. It holds suspects (``of_suspects`` 1) or others (0): Spark's cache knows the least and
-greatest number of each of its batches, so that a query of suspects reads hardly any others. The ids of some
-blocks are told by their range. ``rows`` holds the numbers of each row, the other columns `blocks.PARTS`; each
-column is read only where it is asked for."""
+greatest number of each of its batches, so that a query of suspects reads hardly any others. Some blocks tell
+the ranges of ids. ``rows`` holds the numbers of each row, the other columns `blocks.PARTS`; each column is
+read only where it is asked for."""
+
+_RANGES = pa.list_(pa.struct({"first": pa.int64(), "last": pa.int64()}))
 
 _SCALARS = (*NUMBERS, "rejection", "confident")
 _CLASSES = ("given", "predicted", "confident", "num_probs")
@@ -33,7 +35,7 @@ TASK_BYTES = 2**31 - 2**26
 """Spark hands the blocks of a partition to Python together, in buffers of at most 2 GiB."""
 
 
-def pack(block: Block, *, of_suspects: bool, id_range: IdRange | None = None) -> pa.RecordBatch:
+def pack(block: Block, *, of_suspects: bool, id_ranges: IdRanges | None = None) -> pa.RecordBatch:
     """Pack a block that holds all its parts as one row of `PACKED_SCHEMA`."""
     scalars = {name: values for name in _SCALARS if (values := getattr(block, name)) is not None}
     metadata = {}
@@ -48,12 +50,11 @@ def pack(block: Block, *, of_suspects: bool, id_range: IdRange | None = None) ->
     kept = pa.RecordBatch.from_pydict(
         {"rows": pa.array(block.kept.rows, pa.int64()), "arrays": block.kept.arrays}
     )
-    first, last, differ = id_range or (None, None, None)
+    ranges, differ = id_ranges or (None, None)
     return pa.RecordBatch.from_pydict(
         {
             "of_suspects": pa.array([int(of_suspects)], pa.int32()),
-            "first_id": pa.array([first], pa.int64()),
-            "last_id": pa.array([last], pa.int64()),
+            "id_ranges": pa.array([ranges], _RANGES),
             "ids_differ": pa.array([differ], pa.bool_()),
             "rows": _binary_column(rows.replace_schema_metadata(metadata)),
             "ids": _binary_column(block.ids),
@@ -133,11 +134,11 @@ class _Packer:
             yield self._pack(self._suspects.take(), of_suspects=True)
 
     def _pack(self, block: Block, *, of_suspects: bool) -> pa.RecordBatch:
-        # The range told with a block is that of all ids since the last one told, so that a run of ids whose
-        # rows are suspects and others in turn stays one range.
-        id_range = find_id_range(pa.concat_arrays(self._untold_ids)) if self._untold_ids else None
+        # A block tells the ranges of all ids since the last ones told, so that a run of ids whose rows are
+        # suspects and others in turn stays one range.
+        id_ranges = find_id_ranges(pa.concat_arrays(self._untold_ids)) if self._untold_ids else None
         self._untold_ids.clear()
-        batch = pack(block, of_suspects=of_suspects, id_range=id_range)
+        batch = pack(block, of_suspects=of_suspects, id_ranges=id_ranges)
         self._num_bytes += batch.nbytes
         if self._num_bytes > TASK_BYTES:
             raise ValueError(

@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -13,10 +13,9 @@ from pyspark.sql.types import ArrayType, DataType, IntegralType, NumericType, St
 from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
 from cl_spark.evidence.block_builder import BlockBuilder
 from cl_spark.evidence.labels import UNMATCHED
+from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
-from cl_spark.evidence.parquet_files import ParquetFiles
 from cl_spark.evidence.prob_columns import (
-    can_read_from_files,
     find_prob_format,
     is_prob_column,
     is_sparse,
@@ -24,7 +23,7 @@ from cl_spark.evidence.prob_columns import (
     select_probs,
 )
 from cl_spark.evidence.prob_formats import DenseProbs, ProbFormat
-from cl_spark.evidence.workers import ArrowFunction, map_in_arrow
+from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Bools
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
@@ -52,7 +51,6 @@ class Predictions:
         probabilities: the caller promises probabilities: rows with a negative value, or a sum off 1 by more
             than 0.01, are rejected.
         slice_by: columns for whose values health is told apart.
-        files: the files that hold the rows of `df`, where Spark tasks can read them themselves.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -69,7 +67,6 @@ class Predictions:
     absent_prob: float = 0.0
     probabilities: bool = False
     slice_by: Sequence[str] = ()
-    files: ParquetFiles | None = None
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -285,33 +282,43 @@ class Predictions:
             return rows
         return rows.join(repeated.withColumn(c.REPEATED, F.lit(True)), self.ids, "left")
 
-    def scan(
-        self,
-        function: ArrowFunction,
-        schema: str,
-        repeated: DataFrame | None = None,
-        *,
-        with_json: bool = False,
-    ) -> DataFrame:
-        """Run a function over the rows of the input, which Spark tasks read themselves where they can.
-
-        Args:
-            function: makes record batches of those of `select_rows`.
-            schema: columns of what it makes, as Spark reads them.
-            repeated: ids to mark as those of several rows.
-            with_json: give it the whole input row too, as JSON.
-        """
-        if self.files and repeated is None and not with_json:
-            return self.files.scan(self.df.sparkSession, function, schema)
-        return map_in_arrow(self.select_rows(repeated, with_json=with_json), function, schema)
-
     def extract_evidence(self, repeated: DataFrame | None = None) -> DataFrame:
         """Extract the evidence of all rows as packed blocks, in a scan of the input.
 
         Args:
             repeated: ids of several rows, whose rows are rejected.
         """
-        return self.scan(_EvidenceFunction(self.make_block_builder(), self.whole_id), PACKED_SCHEMA, repeated)
+        rows = self.select_rows(repeated)
+        builder = self.make_block_builder()
+        if self.tells_natively:
+            rows = replace_clear_arrays(rows, self.prob_format.element, builder.class_names, self.listing)
+        return map_in_arrow(rows, _EvidenceFunction(builder, self.whole_id), PACKED_SCHEMA)
+
+    @property
+    def tells_natively(self) -> bool:
+        """True if Spark's expressions can tell the evidence of a row: its array is dense, and its sum is no
+        matter, which they are slow to compute.
+        """
+        return isinstance(self.prob_format, DenseProbs) and not self.probabilities
+
+    def select_wanted(
+        self, wanted: Mapping[int, Sequence[int]], num_classes: int, repeated: DataFrame | None = None
+    ) -> DataFrame:
+        """Select the rows of some given classes, each with the probabilities of some classes.
+
+        Args:
+            wanted: given class -> classes whose probabilities are wanted of its rows.
+            num_classes: K.
+            repeated: ids to mark as those of several rows.
+        """
+        label_type, names = "string" if self.labels_are_names else "long", self._known_names
+        labels = [names[given] for given in wanted] if self.labels_are_names and names else list(wanted)
+        classes = self.df.sparkSession.createDataFrame(
+            list(zip(labels, wanted, map(list, wanted.values()), strict=True)),
+            f"{c.LABEL} {label_type}, {c.GIVEN} int, {WANTED} array<int>",
+        )
+        rows = self.select_rows(repeated).join(F.broadcast(classes), c.LABEL)
+        return replace_wanted_arrays(rows, self.prob_format.element, num_classes)
 
     def make_block_builder(
         self, *, keeps_all_arrays: bool = False, given_classes: Bools | None = None
@@ -332,19 +339,6 @@ class Predictions:
             keeps_all_arrays=keeps_all_arrays,
             given_classes=given_classes,
         )
-
-    def with_files(self) -> "Predictions":
-        """Let Spark tasks read the files of the table themselves, if they can (see `ParquetFiles.find`)."""
-        if not isinstance(self.pred_probs_col, str) or UNMATCHED in self._types:
-            return self
-        if not can_read_from_files(self._types[self.pred_probs_col]):
-            return self
-        named = zip([*self.ids, *self.slices], [*self.id_columns, *self.slice_by], strict=True)
-        columns = {**dict(named), c.LABEL: self.label_col, c.PROBS: self.pred_probs_col}
-        cast = dict.fromkeys(self.slices, pa.string())
-        if not self.labels_are_names:
-            cast[c.LABEL] = pa.int64()
-        return replace(self, files=ParquetFiles.find(self.df, columns, cast))
 
     # Results
     # -------------------------------------------------------------------------------------------------------

@@ -31,11 +31,6 @@ def is_prob_column(kind: DataType) -> bool:
     return is_array or _is_vector(kind) or is_sparse(kind)
 
 
-def can_read_from_files(kind: DataType) -> bool:
-    """Tell whether a column in Parquet files holds the probabilities just as kernels expect them."""
-    return isinstance(kind, MapType) or _is_floating_array(kind)
-
-
 def find_prob_format(kind: DataType, num_classes: int, absent_prob: float) -> ProbFormat:
     """Find the format of the probabilities in a column.
 

@@ -19,21 +19,22 @@ class ListingPolicy:
 
     Attributes:
         min_listed_prob: classes are listed from this probability up, or from half the highest probability if
-            that is lower. Suspects without a kept array list all classes from half their self-confidence up:
-            those that beat the label, and more.
-        max_listed: a row where more classes than this would be listed lists none.
-        keep_array_below: suspects with a self-confidence below this keep their array. Where a quota takes
-            more examples than the listed classes tell, it takes these. Suspects with short arrays keep them
-            in any case.
+            that is lower. Suspects list all classes from half their self-confidence up: those that beat the
+            label, and more.
+        min_suspect_prob: but suspects list no class below this. A quota that takes more examples than the
+            listed classes tell takes classes of hardly any probability.
+        max_listed: a row where more classes than this would be listed lists none; suspects list a sixteenth
+            of all classes if that is more. A suspect that lists none keeps its array, and so do those with
+            short arrays: a list of most classes is no smaller.
     """
 
     min_listed_prob: float = 0.2
+    min_suspect_prob: float = 1e-4
     max_listed: int = 64
-    keep_array_below: float = 0.05
 
-    def keeps_array(self, self_confidence: Floats, num_probs: Int32s | int) -> Bools:
+    def keeps_array(self, max_prob: Floats, unlisted_max_prob: Floats, num_probs: Int32s | int) -> Bools:
         """(n,) True where the evidence keeps the array of the row, if that is a suspect."""
-        return np.asarray((self_confidence < self.keep_array_below) | (np.asarray(num_probs) <= SHORT_ARRAY))
+        return np.asarray((unlisted_max_prob >= max_prob) | (np.asarray(num_probs) <= SHORT_ARRAY))
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,8 @@ def find_listing_floors(
     half = max_prob.dtype.type(0.5)
     floor = np.minimum(max_prob.dtype.type(policy.min_listed_prob), max_prob * half)
     is_suspect = find_suspects(given, predicted, self_confidence, max_prob)
-    lists_more = is_suspect & ~policy.keeps_array(self_confidence, num_probs)
-    floor = np.where(lists_more, np.fmin(floor, self_confidence * half), floor)
+    of_suspects = np.fmax(self_confidence * half, max_prob.dtype.type(policy.min_suspect_prob))
+    floor = np.where(is_suspect & (num_probs > SHORT_ARRAY), np.fmin(floor, of_suspects), floor)
     # half of a score below 0 lies above it
     return np.where(max_prob <= 0, max_prob, floor)
 
@@ -216,7 +217,9 @@ def _extract_chunk(
         row, class_index = np.divmod(np.flatnonzero(others >= unlisted_max_prob[:, None]), classes)
         prob = others[row, class_index]
     listed = ListedProbs((row + start).astype(np.int32), class_index.astype(np.int32), prob)
-    is_crowded = np.bincount(row, minlength=size) > policy.max_listed
+    is_suspect = find_suspects(given, predicted, self_confidence, max_prob)
+    max_listed = np.where(is_suspect, max(policy.max_listed, classes // 16), policy.max_listed)
+    is_crowded = np.bincount(row, minlength=size) > max_listed
     if is_crowded.any():
         unlisted_max_prob = np.where(is_crowded, max_prob, unlisted_max_prob)
         listed = listed.where(~is_crowded[row])

@@ -35,18 +35,6 @@ class InputTable:
     name: str
     version: int | None = None
 
-    def is_of_plain_files(self) -> bool:
-        """Tell whether the rows are those of Parquet files as they are.
-
-        So they are for a path to Parquet, and for a path to a Delta table that the first readers of Delta
-        could read, before files had deleted rows or columns of other names. Tables and views of a catalog are
-        not.
-        """
-        if not is_path(self.name) or self.version is None:
-            return is_path(self.name)
-        detail = self.df.sparkSession.sql(f"DESCRIBE DETAIL delta.{quoted(absolute(self.name))}")
-        return bool(detail.select("minReaderVersion").collect()[0][0] == 1)
-
     def state(self) -> str | None:
         """Describe the state that was read, so that two runs can tell whether they read the same one.
 

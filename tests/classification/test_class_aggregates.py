@@ -62,9 +62,9 @@ def test_a_task_without_rows_has_no_aggregates() -> None:
 
 
 def test_bounds_are_of_suspects_without_an_array_and_of_rows_that_are_no_suspects() -> None:
-    wide = 100  # arrays this long are kept only of suspects of low self-confidence
+    wide = 100  # arrays this long are kept only of suspects that have too much to list
     sure, beaten, hopeless = (np.full(wide, 1e-3) for _ in range(3))
-    sure[0], beaten[[0, 1]], hopeless[[0, 1]] = 0.9, [0.3, 0.6], [0.01, 0.9]
+    sure[0], beaten[[0, 1]], hopeless[[0, 1]] = 0.9, [0.3, 0.6], [1e-4, 0.9]
     one = block([(number, 0, list(row)) for number, row in enumerate((sure, beaten, hopeless))])
     sums = make_empty_sums(wide)
     add_rows(sums, one, np.ones(3, dtype=bool), wide, POLICY)

@@ -2,6 +2,7 @@
 
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from cl_spark.classification.scan import Scan
 from cl_spark.evidence import predictions
 from cl_spark.evidence.blocks import Source
 from cl_spark.evidence.ids import find_repeated_ids
-from cl_spark.kernels.row_evidence import Bools, ListingPolicy
+from cl_spark.kernels.row_evidence import ListingPolicy
 from tests.frames import by_class, dense, ids
 from tests.frames import predictions as table
 from tests.oracle import reference
@@ -30,13 +31,14 @@ pytestmark = pytest.mark.slow
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Counts the further scans an audit asks for."""
     asked: list[str] = []
-    original = Scan.read_arrays
+    for name in ("read_arrays", "read_wanted"):
+        original = getattr(Scan, name)
 
-    def counting(self: Scan, *classes: Bools) -> Source:
-        asked.append("scan")
-        return original(self, *classes)
+        def counting(self: Scan, *classes: Any, original: Any = original) -> Source:
+            asked.append("scan")
+            return original(self, *classes)
 
-    monkeypatch.setattr(Scan, "read_arrays", counting)
+        monkeypatch.setattr(Scan, name, counting)
     return asked
 
 
@@ -74,14 +76,22 @@ def test_rows_that_scalars_cannot_settle_are_examined(spark: SparkSession, scans
     assert scans
 
 
-@pytest.mark.parametrize("keep_array_below", [0.0, 0.05])
 def test_rows_whose_runners_up_are_not_listed_are_examined(
-    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch, keep_array_below: float
+    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        predictions, "LISTING", ListingPolicy(max_listed=0, keep_array_below=keep_array_below)
-    )
+    monkeypatch.setattr(predictions, "LISTING", ListingPolicy(max_listed=0))
     same_issues(spark, flat())
+    assert scans
+
+
+def test_pairs_that_take_classes_suspects_do_not_list_are_decided_by_another_scan(
+    spark: SparkSession, scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    probs = rng.dirichlet(np.full(80, 0.02), 500)
+    labels = np.where(rng.random(500) < 0.5, rng.integers(0, 6, 500), probs.argmax(axis=1))
+    monkeypatch.setattr(predictions, "LISTING", ListingPolicy(min_suspect_prob=0.15))
+    same_issues(spark, Data(labels, probs, 0), ("prune_by_noise_rate", "both"))
     assert scans
 
 
@@ -159,10 +169,12 @@ def test_repeated_ids_of_any_kind_are_found(spark: SparkSession, few: bool) -> N
     rows = spark.createDataFrame(
         [("a", 1), ("b", 1), ("a", 2), ("a", 1), (None, 3), (None, 3)], "id string, part int"
     )
-    assert sorted(map(tuple, find_repeated_ids(rows, ["id", "part"], lambda df: df, few=few).collect())) == [
-        ("a", 1)
-    ]
-    assert find_repeated_ids(rows.where("part = 2"), ["id"], lambda df: df, few=few) is None
+    assert sorted(
+        map(
+            tuple, find_repeated_ids(rows, ["id", "part"], lambda df: df, num_partitions=3, few=few).collect()
+        )
+    ) == [("a", 1)]
+    assert find_repeated_ids(rows.where("part = 2"), ["id"], lambda df: df, num_partitions=1, few=few) is None
 
 
 def test_joints_too_large_for_the_driver_stay_on_the_cluster(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from cl_spark import ClSparkError, LabelAudit
+from cl_spark.evidence import native_evidence
 from cl_spark.evidence.validity import SUM_TOLERANCE
 
 CLASSES = 3
@@ -60,7 +61,11 @@ def test_every_row_of_a_dirty_table_is_accounted_for(
 ) -> None:
     df = spark.createDataFrame(rows, "id long, label int, pred_probs array<double>").coalesce(1)
     usable = {row[0] for row in rows if is_usable(rows, row, promised)}
-    with LabelAudit(df, num_classes=CLASSES, probabilities=promised) as audit:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        LabelAudit(df, num_classes=CLASSES, probabilities=promised) as audit,
+    ):
+        patch.setattr(native_evidence, "SHORT_ARRAY", 1)  # else no array so short stays in Spark
         try:
             issues = {row.id for row in audit.find_label_issues(filter_by="predicted_neq_given").collect()}
         except ClSparkError:

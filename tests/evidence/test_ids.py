@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from cl_spark.evidence.ids import ID_RANGE_SCHEMA, IdRange, find_id_range, ranges_are_disjoint
+from cl_spark.evidence.ids import ID_RANGES_SCHEMA, MAX_RANGES, IdRanges, find_id_ranges, ranges_are_disjoint
 
 LEAST, GREATEST = -(2**63), 2**63 - 1
 
@@ -12,22 +12,23 @@ LEAST, GREATEST = -(2**63), 2**63 - 1
 @pytest.mark.parametrize(
     ("ids", "expected"),
     [
-        ([3, 1, 2], IdRange(1, 3, differ=True)),
-        ([1, 2, 2], IdRange(1, 2, differ=False)),
-        ([7], IdRange(7, 7, differ=True)),
-        ([None, 5, None, 4], IdRange(4, 5, differ=True)),
-        ([GREATEST, LEAST, 0], IdRange(LEAST, GREATEST, differ=True)),
+        ([3, 1, 2], IdRanges([(1, 3)], differ=True)),
+        ([1, 2, 2], IdRanges([(1, 2)], differ=False)),
+        ([7], IdRanges([(7, 7)], differ=True)),
+        ([None, 5, None, 4], IdRanges([(4, 5)], differ=True)),
+        ([12, 4, 11, 5, 90], IdRanges([(4, 5), (11, 12), (90, 90)], differ=True)),
+        ([GREATEST, LEAST, 0], IdRanges([(LEAST, LEAST), (0, 0), (GREATEST, GREATEST)], differ=True)),
         ([None], None),
         ([], None),
     ],
 )
-def test_ranges_are_those_of_the_ids(ids: list[int | None], expected: IdRange | None) -> None:
-    assert find_id_range(pa.array(ids, pa.int64())) == expected
+def test_ranges_are_those_of_the_ids(ids: list[int | None], expected: IdRanges | None) -> None:
+    assert find_id_ranges(pa.array(ids, pa.int64())) == expected
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int16(), pa.int32()])
 def test_narrow_ids_have_ranges_too(kind: pa.DataType) -> None:
-    assert find_id_range(pa.array([-5, 5], kind)) == IdRange(-5, 5, differ=True)
+    assert find_id_ranges(pa.array([-5, 5], kind)) == IdRanges([(-5, -5), (5, 5)], differ=True)
 
 
 @pytest.mark.parametrize(
@@ -49,4 +50,11 @@ def test_narrow_ids_have_ranges_too(kind: pa.DataType) -> None:
 def test_ranges_are_disjoint_if_none_overlap_or_touch(
     spark: SparkSession, ranges: list[tuple[int | None, int | None, bool | None]], expected: bool
 ) -> None:
-    assert ranges_are_disjoint(spark.createDataFrame(ranges, ID_RANGE_SCHEMA).repartition(2)) is expected
+    told = [(None if first is None else [(first, last)], differ) for first, last, differ in ranges]
+    assert ranges_are_disjoint(spark.createDataFrame(told, ID_RANGES_SCHEMA).repartition(2)) is expected
+
+
+def test_of_many_gaps_the_widest_cut_the_ids() -> None:
+    ids = [1_000 * part + 2 * number for part in range(MAX_RANGES) for number in range(50)]
+    found = find_id_ranges(pa.array(ids, pa.int64()))
+    assert found == IdRanges([(1_000 * part, 1_000 * part + 98) for part in range(MAX_RANGES)], differ=True)

@@ -75,12 +75,12 @@ def test_sparse_equals_dense(spark: SparkSession, form: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keep", [0.0, 0.05])
+@pytest.mark.parametrize("policy", [ListingPolicy(), ListingPolicy(0.2, 0.15), ListingPolicy(max_listed=4)])
 def test_long_arrays_need_not_be_kept(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, keep: float
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, policy: ListingPolicy
 ) -> None:
     """Suspects' arrays kept for none or some: the same issues, as an array or as a list."""
-    monkeypatch.setattr(predictions, "LISTING", ListingPolicy(keep_array_below=keep))
+    monkeypatch.setattr(predictions, "LISTING", policy)
     data = peaked(52, 600, 80, 5)
     filters = ("prune_by_noise_rate", "confident_learning")
     for df, arguments in (

@@ -17,6 +17,9 @@ class Refusing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
+    def where(self, condition: object) -> "Refusing":
+        return self
+
     def persist(self, level: object) -> DataFrame:
         raise self.error
 

@@ -46,7 +46,7 @@ def check_evidence(found: RowEvidence, labels: np.ndarray, probs: np.ndarray) ->
 @pytest.mark.parametrize("cached_values", [1, 40, 2**17])
 @pytest.mark.parametrize("classes", [1, 2, 5, 70])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize("policy", [ListingPolicy(), ListingPolicy(max_listed=0), ListingPolicy(0.0, 3, 0.0)])
+@pytest.mark.parametrize("policy", [ListingPolicy(), ListingPolicy(max_listed=0), ListingPolicy(0.0, 0.0, 3)])
 def test_numbers_are_those_of_each_row(
     monkeypatch: pytest.MonkeyPatch, cached_values: int, classes: int, kind: type, policy: ListingPolicy
 ) -> None:
@@ -104,10 +104,28 @@ def test_crowded_rows_list_nothing() -> None:
     assert found.unlisted_max_prob.tolist() == found.max_prob.tolist()
 
 
-def test_suspects_keep_short_arrays_and_those_surely_wrong() -> None:
-    policy = ListingPolicy(keep_array_below=0.05)
-    assert policy.keeps_array(np.array([0.04, 0.05]), 65).tolist() == [True, False]
-    assert policy.keeps_array(np.array([0.9, 0.9]), np.array([64, 65])).tolist() == [True, False]
+def test_suspects_keep_short_arrays_and_those_they_cannot_list() -> None:
+    policy = ListingPolicy()
+    assert policy.keeps_array(np.array([0.4, 0.4]), np.array([0.4, 0.1]), 65).tolist() == [True, False]
+    assert policy.keeps_array(np.array([0.9, 0.9]), np.array([0.1, 0.1]), np.array([64, 65])).tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_suspects_list_no_class_of_hardly_any_probability() -> None:
+    row = np.full(1_100, 1e-5)
+    row[[0, 1, 2]] = 1e-6, 0.3, 0.02
+    found = extract_dense(np.array([0], dtype=np.int32), row[None], ListingPolicy(), with_sums=False)
+    assert found.listed.class_index.tolist() == [2]
+    assert found.unlisted_max_prob.tolist() == [1e-4]
+    row[3:70] = 1e-3  # more than max_listed, but no more than a sixteenth of all
+    found = extract_dense(
+        np.array([0], dtype=np.int32), row[None], ListingPolicy(max_listed=60), with_sums=False
+    )
+    assert len(found.listed.class_index) == 68
+    agreeing = extract_dense(np.array([1], dtype=np.int32), row[None], ListingPolicy(), with_sums=False)
+    assert agreeing.listed.class_index.tolist() == []
 
 
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)

@@ -43,11 +43,6 @@ class AuditOptions(BaseModel):
         "are rejected",
     )
     check_ids: bool = Field(True, description="Look for ids that several rows share, and reject those rows")
-    read_files: bool = Field(
-        True,
-        description="Spark tasks read Parquet files (of Delta tables too) themselves where they lie in a "
-        "file system, which is faster; say no where they reach them by Spark only",
-    )
     source_version: int | None = Field(
         None, ge=0, description="Audit an older state of the Delta table `predictions`: its version"
     )

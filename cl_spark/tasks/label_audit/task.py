@@ -98,16 +98,13 @@ class AuditExecution(Execution):
     def __init__(self, config: AuditConfig, predictions: InputTable, labels: InputTable | None) -> None:
         self._config = config
         self.review = select_review_columns(predictions, config)
-        reads_files = config.read_files and predictions.is_of_plain_files()
-        self.audit = make_audit(config, predictions.df, labels, read_files=reads_files)
+        self.audit = make_audit(config, predictions.df, labels)
         self.source, self.source_version = predictions.name, predictions.state()
         if labels is not None:
             self.source += f" with labels {labels.name}"
             self.source_version = f"{self.source_version}, labels {labels.state()}"
         # counted without the audit's own scan, so that the two can be compared
-        files = self.audit.predictions.files
-        counted = predictions.df if labels is None else self.audit.predictions.df
-        self.num_read = counted.count() if files is None else files.num_rows
+        self.num_read = (predictions.df if labels is None else self.audit.predictions.df).count()
 
     def count_rows(self) -> RowCounts:
         """Scan the input."""
@@ -299,15 +296,12 @@ def open_inputs(spark: SparkSession, config: AuditConfig) -> tuple[InputTable, I
     return predictions, None if config.labels is None else read_source(spark, config.labels, "labels")
 
 
-def make_audit(
-    config: AuditConfig, df: DataFrame, labels: InputTable | None, *, read_files: bool = False
-) -> LabelAudit:
+def make_audit(config: AuditConfig, df: DataFrame, labels: InputTable | None) -> LabelAudit:
     """Make the audit of a table; it says what is wrong with the columns."""
     return LabelAudit(
         df,
         labels=None if labels is None else labels.df,
         slice_by=config.slice_by,
-        read_files=read_files,
         **config.input_arguments,
     )
 
