@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.predictions import Predictions
-from cl_spark.evidence.validity import REASONS, RejectionReason
+from cl_spark.evidence.validity import RejectionReason, explain_rejection
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Int8s
 from cl_spark.tables import columns as c
@@ -25,8 +25,8 @@ EXPLAINED_BY_LENGTH = (
 """Reasons that give way to `WRONG_LENGTH`: an array of another length than K explains them."""
 
 
-def find_final_reason(rejection: int, num_probs: int, num_classes: int) -> RejectionReason:
-    """Find why a row is rejected once K is known.
+def find_final_reason(rejection: int, num_probs: int, num_classes: int) -> int:
+    """Find why a row is rejected once K is known: a code as `explain_rejection` takes it.
 
     Args:
         rejection: code of the reason found in the row by itself.
@@ -35,7 +35,7 @@ def find_final_reason(rejection: int, num_probs: int, num_classes: int) -> Rejec
     """
     if rejection in EXPLAINED_BY_LENGTH and num_probs != num_classes:
         return RejectionReason.WRONG_LENGTH
-    return RejectionReason(rejection)
+    return rejection
 
 
 def find_final_reasons(block: Block, num_classes: int) -> Int8s:
@@ -54,21 +54,24 @@ class RejectedRows:
         make_block: makes a block of a batch.
         num_classes: K.
         columns: id columns, reason and row.
+        id_columns: names of the id columns in the input.
     """
 
     make_block: Callable[[pa.RecordBatch], Block]
     num_classes: int
     columns: Sequence[str]
+    id_columns: Sequence[str]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Find the rejected rows of a Spark task."""
-        texts = pa.array([REASONS.get(RejectionReason(code)) for code in range(len(RejectionReason))])
         for batch in batches:
             block = self.make_block(batch)
             codes = find_final_reasons(block, self.num_classes)
             is_rejected = codes > 0
+            found, of_row = np.unique(codes[is_rejected], return_inverse=True)
+            texts = [explain_rejection(code, self.id_columns) for code in found.tolist()]
             further = {
-                c.REASON: texts.take(pa.array(codes[is_rejected])),
+                c.REASON: pa.array(texts, pa.string()).take(pa.array(of_row)),
                 c.ROW: batch.column(c.ROW).filter(pa.array(is_rejected)),
             }
             yield block.to_batch(is_rejected, self.columns, further)
@@ -88,6 +91,6 @@ def read_rejected_rows(
         Id columns, reason, and the row as JSON.
     """
     types = {**predictions.id_types, c.REASON: "string", c.ROW: "string"}
-    kernel = RejectedRows(predictions.make_block_builder(), num_classes, list(types))
+    kernel = RejectedRows(predictions.make_block_builder(), num_classes, list(types), predictions.id_columns)
     rows = map_in_arrow(predictions.select_rows(repeated_ids, with_json=True), kernel, ddl(types))
     return rows.select(*predictions.restore_ids(), c.REASON, c.ROW)

@@ -9,7 +9,7 @@ import numpy as np
 from cl_spark.classification.class_aggregates import ClassAggregate, ClassAggregates
 from cl_spark.classification.rejection import find_final_reason
 from cl_spark.errors import EmptyTableError, InputError, SingleClassError
-from cl_spark.evidence.validity import REASONS, RejectionReason
+from cl_spark.evidence.validity import RejectionReason, explain_rejection
 from cl_spark.kernels import EPS
 from cl_spark.kernels.arrays import Float64s, Int64s
 from cl_spark.kernels.fixed_point import exact_mean
@@ -54,7 +54,7 @@ class ClassStatistics:
         sums: number and sum of the self-confidences of each class that occurs.
         lowest: lowest self-confidence of any row.
         highest: highest probability of any row and class.
-        rejected: rejected rows by reason.
+        rejected: rejected rows by the code of their reason, which `explain_rejection` explains.
 
     Example:
         >>> a = ClassStatistics(2, {0: ConfidenceSum(1, 0, 2**28, 0)}, 0.5, 0.5)
@@ -67,7 +67,7 @@ class ClassStatistics:
     sums: dict[int, ConfidenceSum]
     lowest: float
     highest: float
-    rejected: Counter[RejectionReason] = field(default_factory=Counter)
+    rejected: Counter[int] = field(default_factory=Counter)
 
     def __add__(self, other: "ClassStatistics") -> "ClassStatistics":
         if self.num_classes != other.num_classes:
@@ -172,7 +172,7 @@ def summarize_classes(
     accepted = [part for part in aggregates.classes if part.num_probs == num_classes]
     rejected = count_rejected(aggregates, num_classes)
     if not accepted and not may_be_empty:
-        seen = ", ".join(f"{REASONS[reason]}: {rows:,}" for reason, rows in rejected.most_common())
+        seen = ", ".join(f"{explain_rejection(reason)}: {rows:,}" for reason, rows in rejected.most_common())
         raise EmptyTableError(
             f"no row of the input can be used ({seen}); check label_col, pred_probs_col and class_names"
         )
@@ -196,9 +196,9 @@ def find_usual_num_probs(aggregates: ClassAggregates) -> int:
     return max(rows, key=lambda num_probs: (rows[num_probs], num_probs), default=0)
 
 
-def count_rejected(aggregates: ClassAggregates, num_classes: int) -> Counter[RejectionReason]:
+def count_rejected(aggregates: ClassAggregates, num_classes: int) -> Counter[int]:
     """Count the rejected rows by their final reason, now that K is known."""
-    rejected: Counter[RejectionReason] = Counter()
+    rejected: Counter[int] = Counter()
     for part in aggregates.rejected:
         rejected[find_final_reason(part.rejection, part.num_probs, num_classes)] += part.examples
     for of_class in aggregates.classes:

@@ -11,7 +11,7 @@ from cl_spark.evidence.blocks import Block, BlockParts, KeptArrays
 from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.native_evidence import WANTED
 from cl_spark.evidence.prob_formats import LengthGroup, ProbFormat
-from cl_spark.evidence.validity import SUM_TOLERANCE, RejectionReason, choose_reasons
+from cl_spark.evidence.validity import NULL_PART, SUM_TOLERANCE, RejectionReason, choose_reasons
 from cl_spark.kernels.arrays import Bools, Floats, Int8s, Int32s, Int64s
 from cl_spark.kernels.fixed_point import LIMB
 from cl_spark.kernels.row_evidence import ListedProbs, ListingPolicy, find_suspects
@@ -89,10 +89,11 @@ class BlockBuilder:
     def _find_reasons(self, batch: pa.RecordBatch, given: Int32s, found: "_BatchEvidence") -> Int8s:
         """Find why each row is rejected, as far as it tells by itself; 0 where it is not."""
         size = len(given)
-        null_ids = [_to_flags(batch.column(name).is_null()) for name in self.ids]
+        # a number that is NaN is no id
+        null_ids = np.array([_to_flags(batch.column(name).is_null(nan_is_null=True)) for name in self.ids])
         largest = np.fmax(np.abs(found.max_prob), np.abs(found.self_confidence))
         failed = {
-            RejectionReason.NULL_ID: np.logical_or.reduce(null_ids),
+            RejectionReason.NULL_ID: null_ids.any(axis=0),
             RejectionReason.NULL_LABEL: _to_flags(batch.column(c.LABEL).is_null()),
             RejectionReason.UNKNOWN_CLASS: (given < 0) & (self.class_names is not None),
             RejectionReason.NULL_PROBS: found.num_probs <= 0,
@@ -113,7 +114,11 @@ class BlockBuilder:
             )
         if c.REPEATED in batch.schema.names:
             failed[RejectionReason.REPEATED_ID] = _to_flags(batch.column(c.REPEATED).fill_null(False))
-        return choose_reasons(failed, size)
+        codes = choose_reasons(failed, size)
+        if len(self.ids) > 1:
+            lacks_part = codes == RejectionReason.NULL_ID
+            codes[lacks_part] = NULL_PART + null_ids.argmax(axis=0)[lacks_part]
+        return codes
 
     def _keep_arrays(
         self, column: pa.Array, given: Int32s, found: "_BatchEvidence", is_usable: Bools

@@ -1,6 +1,6 @@
 """Rejection reasons: why a row cannot be used (specification, section 7)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -48,7 +48,29 @@ REASONS = {
     RejectionReason.NO_DISTRIBUTION: "pred_probs that do not sum to 1",
     RejectionReason.REPEATED_ID: "id of several rows",
 }
-"""Text of each reason, as results show it."""
+"""Text of each reason."""
+
+NULL_PART = 64
+"""Code of a row that lacks the first part of a composite key, in place of `NULL_ID`; that of a row whose first
+null is in the second part is one more, and so on."""
+
+
+def explain_rejection(code: int, id_columns: Sequence[str] = ()) -> str:
+    """Write a rejection reason as results show it.
+
+    Args:
+        code: one of `RejectionReason`, or of a null part of a composite key.
+        id_columns: names of the parts of the key, to name the one that is null.
+
+    Example:
+        >>> explain_rejection(RejectionReason.NULL_ID), explain_rejection(NULL_PART + 1, ["source", "id"])
+        ('null id', 'null id: id')
+    """
+    if code < NULL_PART:
+        return REASONS[RejectionReason(code)]
+    null_id = REASONS[RejectionReason.NULL_ID]
+    return f"{null_id}: {id_columns[code - NULL_PART]}" if id_columns else null_id
+
 
 PRECEDENCE = (
     RejectionReason.REPEATED_ID,

@@ -8,7 +8,7 @@ import pytest
 
 from cl_spark.classification.rejection import RejectedRows, find_final_reason, find_final_reasons
 from cl_spark.evidence.blocks import Block, BlockParts
-from cl_spark.evidence.validity import RejectionReason
+from cl_spark.evidence.validity import NULL_PART, RejectionReason
 from cl_spark.tables import columns as c
 
 
@@ -51,13 +51,14 @@ def test_blocks_without_rejected_rows_have_those_of_another_length() -> None:
 
 
 def test_rejected_rows_come_with_reason_and_row() -> None:
-    rows = [json.dumps({"id": number}) for number in (7, 8, 9)]
+    rows = [json.dumps({"id": number}) for number in (7, 8, 9, 10)]
     batch = pa.RecordBatch.from_pydict({c.ROW: rows})
-    found = block([RejectionReason.NULL_LABEL, 0, 0], [3, 3, 4], [7, 8, 9])
-    kernel = RejectedRows(lambda _: found, 3, ["_id_0", c.REASON, c.ROW])
+    found = block([RejectionReason.NULL_LABEL, 0, 0, NULL_PART + 1], [3, 3, 4, 3], [7, 8, 9, 10])
+    kernel = RejectedRows(lambda _: found, 3, ["_id_0", c.REASON, c.ROW], ["source", "id"])
     (rejected,) = kernel([batch])
     assert rejected.schema.names == ["_id_0", c.REASON, c.ROW]
     assert list(map(tuple, (row.values() for row in rejected.to_pylist()))) == [
         (7, "null label", rows[0]),
         (9, "pred_probs of another length than K", rows[2]),
+        (10, "null id: id", rows[3]),
     ]

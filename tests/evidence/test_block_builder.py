@@ -10,7 +10,7 @@ import pytest
 from cl_spark.evidence.block_builder import BlockBuilder
 from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.prob_formats import DenseProbs, SparseProbs
-from cl_spark.evidence.validity import RejectionReason
+from cl_spark.evidence.validity import NULL_PART, RejectionReason
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
 from tests.evidence.builders import BUILDER, batch, block
@@ -82,6 +82,21 @@ def test_names_that_are_no_class_are_rejected() -> None:
     assert reason(builder, (1, "d", GOOD)) == R.UNKNOWN_CLASS
     assert reason(builder, (1, None, GOOD)) == R.NULL_LABEL
     assert block([(1, "c", GOOD), (2, "a", GOOD), (3, "x", GOOD)], builder).given.tolist() == [2, 0, -1]
+
+
+def test_of_a_composite_key_the_first_null_part_is_told() -> None:
+    builder = replace(BUILDER, ids=("_id_0", "_id_1"))
+    second = pa.array([0.5, NAN, None, None])
+    found = builder(batch([(1, 0, GOOD), (2, 0, GOOD), (3, 0, GOOD), (None, 0, GOOD)], _id_1=second))
+    assert found.rejection is not None
+    assert found.rejection.tolist() == [R.NONE, NULL_PART + 1, NULL_PART + 1, NULL_PART]
+
+
+def test_nan_is_no_id() -> None:
+    rows = batch([(1, 0, GOOD), (2, 0, GOOD), (3, 0, GOOD)], _id_0=pa.array([1.5, NAN, None]))
+    found = BUILDER(rows).rejection
+    assert found is not None
+    assert found.tolist() == [R.NONE, R.NULL_ID, R.NULL_ID]
 
 
 def test_rows_of_one_table_only_are_rejected() -> None:

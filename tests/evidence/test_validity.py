@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cl_spark.evidence.validity import PRECEDENCE, REASONS, RejectionReason, choose_reasons
+from cl_spark.evidence.validity import NULL_PART, PRECEDENCE, REASONS, RejectionReason, choose_reasons
 
 
 def test_every_reason_has_a_text_and_a_place() -> None:
@@ -12,7 +12,7 @@ def test_every_reason_has_a_text_and_a_place() -> None:
 
 
 def test_codes_fit_a_byte() -> None:
-    assert max(RejectionReason) <= np.iinfo(np.int8).max
+    assert max(RejectionReason) < NULL_PART < np.iinfo(np.int8).max
 
 
 def test_the_first_reason_that_applies_is_given() -> None:

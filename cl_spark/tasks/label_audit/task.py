@@ -12,7 +12,7 @@ from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.classification.scores import add_issue_flag
 from cl_spark.errors import ConfigurationError, InputError, MissingColumnError
-from cl_spark.evidence.validity import REASONS
+from cl_spark.evidence.validity import explain_rejection
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult
@@ -109,7 +109,10 @@ class AuditExecution(Execution):
     def count_rows(self) -> RowCounts:
         """Scan the input."""
         statistics = self.audit.statistics
-        rejected = {REASONS[reason]: rows for reason, rows in sorted(statistics.rejected.items())}
+        rejected = {
+            explain_rejection(code, self._config.id_col): rows
+            for code, rows in sorted(statistics.rejected.items())
+        }
         return RowCounts(self.audit.num_examples, rejected)
 
     def rejected(self) -> DataFrame:
