@@ -93,6 +93,7 @@ class BlockBuilder:
         null_ids = np.array([_to_flags(batch.column(name).is_null(nan_is_null=True)) for name in self.ids])
         largest = np.fmax(np.abs(found.max_prob), np.abs(found.self_confidence))
         failed = {
+            RejectionReason.REPEATED_ID: np.zeros(size, dtype=bool),
             RejectionReason.NULL_ID: null_ids.any(axis=0),
             RejectionReason.NULL_LABEL: _to_flags(batch.column(c.LABEL).is_null()),
             RejectionReason.UNKNOWN_CLASS: (given < 0) & (self.class_names is not None),
@@ -107,13 +108,16 @@ class BlockBuilder:
             RejectionReason.NO_DISTRIBUTION: found.is_off_sum,
         }
         if UNMATCHED in batch.schema.names:
-            unmatched = batch.column(UNMATCHED)
-            failed[RejectionReason.NO_LABEL] = _to_flags(pc.equal(unmatched, "label").fill_null(False))
-            failed[RejectionReason.NO_PREDICTION] = _to_flags(
-                pc.equal(unmatched, "prediction").fill_null(False)
-            )
+            lacks = {
+                "label": RejectionReason.NO_LABEL,
+                "prediction": RejectionReason.NO_PREDICTION,
+                "single label": RejectionReason.REPEATED_ID,
+            }
+            for value, reason in lacks.items():
+                failed[reason] = _to_flags(pc.equal(batch.column(UNMATCHED), value).fill_null(False))
         if c.REPEATED in batch.schema.names:
-            failed[RejectionReason.REPEATED_ID] = _to_flags(batch.column(c.REPEATED).fill_null(False))
+            is_repeated = _to_flags(batch.column(c.REPEATED).fill_null(False))
+            failed[RejectionReason.REPEATED_ID] = is_repeated | failed[RejectionReason.REPEATED_ID]
         codes = choose_reasons(failed, size)
         if len(self.ids) > 1:
             lacks_part = codes == RejectionReason.NULL_ID

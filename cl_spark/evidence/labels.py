@@ -1,19 +1,24 @@
 """Given labels from a second table, joined to the predictions by id."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import and_
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import IntegralType
 
 from cl_spark.errors import ColumnTypeError, MissingColumnError
-from cl_spark.tables.columns import quoted
+from cl_spark.tables.columns import lacks_id, quoted
 
 logger = logging.getLogger(__name__)
 
 UNMATCHED = "_unmatched"
-"""Column of the joined table that names what a row lacks, "label" or "prediction"; null where it has both."""
+"""Column of the joined table that names what a row lacks: "label", "prediction", or "single label" where the
+labels table has several rows of its id; null where it has one of both."""
+
+_LABELS = "_labels"
 
 
 def join_labels(
@@ -25,9 +30,11 @@ def join_labels(
 ) -> DataFrame:
     """Join labels to predictions by id.
 
-    Ids of one table only stay, marked in `UNMATCHED`: their rows are rejected later, not dropped in silence.
-    The labels are the narrow side: where Spark can broadcast them, the arrays are not shuffled. Where both
-    tables have the label column, or one of `more`, that of the labels table is used.
+    No row is dropped in silence, and none is multiplied: ids of one table only and ids of several labels come
+    once, marked in `UNMATCHED`, so that their rows are rejected later. Nulls match each other, so that a row
+    without an id comes once too. The labels are the narrow side: where Spark can broadcast them, the arrays
+    are not shuffled. Where both tables have the label column, or one of `more`, that of the labels table is
+    used.
 
     Args:
         predictions: ids and probabilities.
@@ -38,25 +45,42 @@ def join_labels(
 
     Raises:
         MissingColumnError: a column is missing from a table.
-        ColumnTypeError: the ids of the two tables are of types that cannot be compared.
+        ColumnTypeError: the ids of the two tables are of different types.
     """
     _check_columns("labels", labels, [*id_cols, label_col])
     _check_columns("predictions", predictions, id_cols)
+    _check_types(predictions, labels, id_cols)
     if label_col in predictions.columns:
         logger.warning("predictions hold a column %r too: the labels table's is used", label_col)
     taken = [label_col, *(col for col in more if col in labels.columns)]
     left = predictions.drop(*taken)
-    right = labels.select(*map(quoted, (*id_cols, *taken)))
-    try:
-        joined = left.join(right.withColumn(UNMATCHED, F.lit(False)), list(id_cols), "left")
-        only_labels = right.join(left.select(*map(quoted, id_cols)), list(id_cols), "left_anti")
-    except AnalysisException as error:
-        raise ColumnTypeError(
-            f"id_col: {list(id_cols)} cannot be compared between predictions and labels: {error}"
-        ) from error
-    lacks_label = F.when(F.col(UNMATCHED).isNull(), F.lit("label"))
-    return joined.withColumn(UNMATCHED, lacks_label).unionByName(
-        only_labels.withColumn(UNMATCHED, F.lit("prediction")), allowMissingColumns=True
+    keys = {col: f"_label_id_{i}" for i, col in enumerate(id_cols)}
+    right = _group_labels(labels, keys, taken)
+    is_same = reduce(and_, (F.col(quoted(col)).eqNullSafe(F.col(key)) for col, key in keys.items()))
+    has_several = F.when(F.col(_LABELS) > 1, "single label")
+    joined = left.join(right, is_same, "left").drop(*keys.values())
+    joined = joined.withColumn(UNMATCHED, F.when(F.col(_LABELS).isNull(), "label").otherwise(has_several))
+    only_labels = right.join(left.select(*map(quoted, id_cols)), is_same, "left_anti").select(
+        *[F.col(key).alias(col) for col, key in keys.items()],
+        *map(quoted, taken),
+        F.coalesce(has_several, F.lit("prediction")).alias(UNMATCHED),
+    )
+    return joined.drop(_LABELS).unionByName(only_labels, allowMissingColumns=True)
+
+
+def _group_labels(labels: DataFrame, keys: Mapping[str, str], taken: Sequence[str]) -> DataFrame:
+    """Group labels by id: the id columns under new names, the columns to take, and how many rows there are.
+
+    Of several rows none is taken. Rows without an id are rejected for that, so they count as one.
+    """
+    ids = list(map(quoted, keys))
+    grouped = labels.groupBy(*ids).agg(
+        F.count(F.lit(1)).alias(_LABELS), *[F.first(quoted(col)).alias(col) for col in taken]
+    )
+    return grouped.select(
+        *[F.col(quoted(col)).alias(key) for col, key in keys.items()],
+        *[F.when(F.col(_LABELS) == 1, F.col(quoted(col))).alias(col) for col in taken],
+        F.when(lacks_id(grouped, list(keys)), 1).otherwise(F.col(_LABELS)).alias(_LABELS),
     )
 
 
@@ -66,3 +90,14 @@ def _check_columns(table: str, df: DataFrame, cols: Sequence[str]) -> None:
         raise MissingColumnError(
             f"{table}: no column {missing[0]!r}; the table has {', '.join(map(repr, df.columns))}"
         )
+
+
+def _check_types(predictions: DataFrame, labels: DataFrame, id_cols: Sequence[str]) -> None:
+    """Refuse ids that Spark would cast to compare them: '003' and 3 are no equal ids."""
+    for col in id_cols:
+        ours, theirs = (df.select(quoted(col)).schema[0].dataType for df in (predictions, labels))
+        if ours != theirs and not (isinstance(ours, IntegralType) and isinstance(theirs, IntegralType)):
+            raise ColumnTypeError(
+                f"id_col: column {col!r} is {ours.simpleString()} in predictions and {theirs.simpleString()} "
+                "in labels, which do not compare: cast one of them"
+            )

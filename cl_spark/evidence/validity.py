@@ -51,8 +51,8 @@ REASONS = {
 """Text of each reason."""
 
 NULL_PART = 64
-"""Code of a row that lacks the first part of a composite key, in place of `NULL_ID`; that of a row whose first
-null is in the second part is one more, and so on."""
+"""Code, in place of `NULL_ID`, of a row that lacks the first part of a composite key; that of a row whose first
+null is the second part is one more, and so on."""
 
 
 def explain_rejection(code: int, id_columns: Sequence[str] = ()) -> str:

@@ -1,5 +1,12 @@
 """The names of columns, each written once: those of result tables, and those of the evidence within a run."""
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
 # Result tables: the product's interface ---------------------------------------------------------------------
 RUN_ID = "run_id"
 GIVEN_LABEL = "given_label"
@@ -66,3 +73,16 @@ def quoted(name: str) -> str:
         '`a.b`'
     """
     return "`" + name.replace("`", "``") + "`"
+
+
+def lacks_id(df: DataFrame, ids: Sequence[str]) -> Column:
+    """Condition that a part of the id of a row is null, or a number that is NaN."""
+    types = dict(df.dtypes)
+    parts = [(F.col(quoted(col)), types[col]) for col in ids]
+    return reduce(
+        or_,
+        (
+            part.isNull() | F.isnan(part) if kind in ("float", "double") else part.isNull()
+            for part, kind in parts
+        ),
+    )

@@ -104,6 +104,13 @@ def test_rows_of_one_table_only_are_rejected() -> None:
     assert reason(BUILDER, (1, 0, None), **{UNMATCHED: "prediction"}) == R.NO_PREDICTION
 
 
+def test_rows_of_an_id_with_several_labels_are_rejected() -> None:
+    for is_repeated in (False, True):
+        marks = {UNMATCHED: "single label", c.REPEATED: is_repeated}
+        assert reason(BUILDER, (1, None, GOOD), **marks) == R.REPEATED_ID
+    assert reason(BUILDER, (1, 0, GOOD), **{UNMATCHED: None, c.REPEATED: True}) == R.REPEATED_ID
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

@@ -3,7 +3,8 @@
 import pytest
 from pyspark.sql import SparkSession
 
-from cl_spark.errors import MissingColumnError
+from cl_spark import LabelAudit
+from cl_spark.errors import ColumnTypeError, MissingColumnError
 from cl_spark.evidence.labels import UNMATCHED, join_labels
 
 
@@ -22,6 +23,68 @@ def test_labels_are_joined_by_id_and_rows_of_one_table_only_are_marked(
         (3, None, 1, "b", "prediction"),
     ]
     assert "the labels table's is used" in caplog.text
+
+
+def test_no_row_is_multiplied(spark: SparkSession) -> None:
+    predictions = spark.createDataFrame(
+        [("a", 1), ("a", 2), (None, 3), (None, 3), ("b", 4)], "source string, id int"
+    )
+    labels = spark.createDataFrame(
+        [
+            ("a", 1, 0),
+            ("a", 1, 1),
+            ("a", 2, 2),
+            (None, 3, 0),
+            (None, 3, 0),
+            (None, 5, 1),
+            ("c", 6, 0),
+            ("c", 6, 0),
+        ],
+        "source string, id long, label int",
+    )
+    joined = join_labels(predictions, labels, ["source", "id"], "label")
+    assert sorted(map(tuple, joined.collect()), key=str) == [
+        ("a", 1, None, "single label"),
+        ("a", 2, 2, None),
+        ("b", 4, None, "label"),
+        ("c", 6, None, "single label"),
+        (None, 3, None, None),
+        (None, 3, None, None),
+        (None, 5, 1, "prediction"),
+    ]
+
+
+def test_nan_is_no_id_of_several_rows(spark: SparkSession) -> None:
+    nan = float("nan")
+    predictions = spark.createDataFrame([(1.0,), (nan,)], "id double")
+    labels = spark.createDataFrame([(1.0, 0), (nan, 1), (nan, 2)], "id double, label int")
+    rows = join_labels(predictions, labels, ["id"], "label").collect()
+    assert sorted((str(row.id), row.label, row[UNMATCHED]) for row in rows) == [
+        ("1.0", 0, None),
+        ("nan", None, None),
+    ]
+
+
+def test_several_labels_of_an_id_are_told_whatever_is_checked(spark: SparkSession) -> None:
+    predictions = spark.createDataFrame(
+        [(i, [0.9, 0.1]) for i in range(6)], "id long, pred_probs array<double>"
+    )
+    labels = spark.createDataFrame([(i % 6, i % 2) for i in range(8)], "id int, label int")
+    for check_ids in (True, False):
+        with LabelAudit(predictions, labels=labels, check_ids=check_ids) as audit:
+            assert audit.num_examples == 4
+            assert {(row.id, row.reason) for row in audit.rejected().collect()} == {
+                (0, "id of several rows"), (1, "id of several rows")
+            }  # fmt: skip
+            assert audit.statistics.num_rejected == 2
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("string", "int"), ("int", "string"), ("float", "double")])
+def test_ids_that_spark_would_cast_are_refused(spark: SparkSession, ours: str, theirs: str) -> None:
+    predictions = spark.sql(f"SELECT CAST(3 AS {ours}) `i.d`, 0.5 p")
+    labels = spark.sql(f"SELECT CAST(3 AS {theirs}) `i.d`, 0 label")
+    with pytest.raises(ColumnTypeError, match=f"'i.d' is {ours} in predictions and {theirs} in labels"):
+        join_labels(predictions, labels, ["i.d"], "label")
 
 
 @pytest.mark.parametrize(
