@@ -12,13 +12,13 @@ import click
 
 from cl_spark.tables.schema import REJECTED, runs_table
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, TABLES
+from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, STREAMS, TABLES
 from cl_spark.terminal.command_line import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 
-RESULT_TABLES = (*TABLES, REJECTED, runs_table(NUMBERS), SCORED, SCORED_REJECTED)
+RESULT_TABLES = (*TABLES, REJECTED, runs_table(NUMBERS), SCORED, SCORED_REJECTED, STREAMS)
 
 TABLES_INTRODUCTION = """\
 # Tables

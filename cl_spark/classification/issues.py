@@ -21,6 +21,7 @@ from cl_spark.classification.filters import (
 from cl_spark.classification.ranking import add_rank
 from cl_spark.classification.scan import Scan
 from cl_spark.classification.scores import (
+    add_by_id,
     needs_arrays,
     normalized_margin_column,
     normalized_margins,
@@ -73,9 +74,8 @@ class IssueFinder:
         if reads_arrays:
             # Most filters choose suspects only, so that other rows need no score.
             suspects_only = options.filter_by not in (*LOWEST, "off_diagonal")
-            rows = rows.join(
-                scan.score_rows(rank_by, adjust_pred_probs, ids, suspects_only=suspects_only), ids
-            )
+            scored = scan.score_rows(rank_by, adjust_pred_probs, ids, suspects_only=suspects_only)
+            rows = add_by_id(rows, scored, ids)
         else:
             scores = {"self_confidence": c.SELF_CONFIDENCE, "normalized_margin": c.NORMALIZED_MARGIN}
             rows = rows.withColumn(c.LABEL_QUALITY, F.col(scores[rank_by]))

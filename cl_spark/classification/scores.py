@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError
@@ -15,6 +15,7 @@ from cl_spark.evidence.prob_formats import ProbFormat, map_rows
 from cl_spark.kernels.arrays import Float64s, Int32s
 from cl_spark.kernels.quality_scores import METHODS, adjust_probs
 from cl_spark.tables import columns as c
+from cl_spark.tables.spark_errors import SOURCE_CHANGED
 
 Score = Callable[[Block], Float64s]
 """A block -> (n,) label quality scores of its rows."""
@@ -91,9 +92,34 @@ def check_probabilities(are_probabilities: bool, lowest: float, highest: float, 
         )
 
 
+def add_by_id(rows: DataFrame, read_again: DataFrame, id_columns: Sequence[str]) -> DataFrame:
+    """Add columns that are read by another scan of the input to rows of the first one, by id.
+
+    The query fails where a row is not found exactly once: the input has changed since, or several rows share
+    an id that was not checked.
+
+    Args:
+        rows: rows of the first scan.
+        read_again: id columns and the columns to add.
+        id_columns: id columns of both.
+    """
+    ids = list(map(c.quoted, id_columns))
+    joined = rows.join(read_again.withColumn("_is_found", F.lit(True)), list(id_columns), "left")
+    times = joined.withColumn("_times", F.count("_is_found").over(Window.partitionBy(*ids)))
+    told = F.concat(
+        F.lit(f"{SOURCE_CHANGED}, or several rows share an id that check_ids: false takes for a key: id "),
+        F.concat_ws(", ", *[F.col(name).cast("string") for name in ids]),
+        F.lit(" is there "),
+        F.col("_times"),
+        F.lit(" times"),
+    )
+    is_once = F.when(F.col("_times") == 1, F.lit(True)).otherwise(F.raise_error(told).cast("boolean"))
+    return times.where(is_once).drop("_is_found", "_times")
+
+
 def add_issue_flag(scores: DataFrame, issues: DataFrame, id_columns: Sequence[str]) -> DataFrame:
     """Add `is_issue` to scored examples: true where the id is among the issues."""
-    flags = issues.select(*map(c.quoted, id_columns)).withColumn(c.IS_ISSUE, F.lit(True))
+    flags = issues.select(*map(c.quoted, id_columns)).distinct().withColumn(c.IS_ISSUE, F.lit(True))
     return scores.join(flags, list(id_columns), "left").fillna(False, [c.IS_ISSUE])
 
 

@@ -92,9 +92,9 @@ class BlockBuilder:
         # a number that is NaN is no id
         null_ids = np.array([_to_flags(batch.column(name).is_null(nan_is_null=True)) for name in self.ids])
         largest = np.fmax(np.abs(found.max_prob), np.abs(found.self_confidence))
-        failed = {
+        failed: dict[RejectionReason, Bools] = {
             RejectionReason.REPEATED_ID: np.zeros(size, dtype=bool),
-            RejectionReason.NULL_ID: null_ids.any(axis=0),
+            RejectionReason.NULL_ID: np.logical_or.reduce(null_ids),
             RejectionReason.NULL_LABEL: _to_flags(batch.column(c.LABEL).is_null()),
             RejectionReason.UNKNOWN_CLASS: (given < 0) & (self.class_names is not None),
             RejectionReason.NULL_PROBS: found.num_probs <= 0,

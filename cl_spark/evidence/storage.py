@@ -1,12 +1,19 @@
 """Persisting what several queries read: in Spark's cache, or in a directory that the user names."""
 
+import logging
+import re
 import shutil
 import uuid
+from pathlib import Path
 
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+
+from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
+
+logger = logging.getLogger(__name__)
 
 
 class Storage:
@@ -17,13 +24,14 @@ class Storage:
 
     Args:
         path: directory for what is persisted, as Parquet; None uses Spark's cache. `release` removes what was
-            written to a directory that this machine sees (as it sees volumes); elsewhere it stays.
+            written, see `remove_directory`.
     """
 
     def __init__(self, path: str | None = None) -> None:
-        self._path = path
+        # a directory of its own, so that it can be removed as a whole
+        self._path = None if path is None else f"{path.rstrip('/')}/cl_spark_{uuid.uuid4().hex}"
         self._cached: list[DataFrame] = []
-        self._written: list[str] = []
+        self._written: list[DataFrame] = []
 
     def persist(self, df: DataFrame) -> DataFrame:
         """Persist a DataFrame if the session allows it.
@@ -32,8 +40,8 @@ class Storage:
             A DataFrame with the same rows, which are computed once where they could be persisted.
         """
         if self._path is not None:
-            target = f"{self._path.rstrip('/')}/{uuid.uuid4().hex}"
-            self._written.append(target)
+            self._written.append(df)
+            target = f"{self._path}/{uuid.uuid4().hex}"
             df.write.parquet(target)
             return df.sparkSession.read.schema(df.schema).parquet(target)
         # Spark takes two plans that look alike for the same data, and would answer an audit of files that
@@ -51,5 +59,27 @@ class Storage:
         """Free the cache, and remove what was written."""
         while self._cached:
             self._cached.pop().unpersist()
-        while self._written:
-            shutil.rmtree(self._written.pop(), ignore_errors=True)
+        if self._path is not None and self._written:
+            remove_directory(self._written[0].sparkSession, self._path)
+            self._written.clear()
+
+
+def remove_directory(spark: SparkSession, path: str) -> None:
+    """Remove a directory of this machine, or empty one of another file system.
+
+    Spark writes everywhere, but has no public call that removes a directory. It does replace the files of one:
+    by an empty table, which a log line tells, as it does where the files stay.
+
+    Args:
+        spark: the session.
+        path: the directory, with everything below it.
+    """
+    local = Path(re.sub("^file:(//[^/]*)?(?=/)", "", path))
+    if local.exists():
+        shutil.rmtree(local, ignore_errors=True)
+        return
+    try:
+        spark.range(0).write.mode("overwrite").parquet(path)
+        logger.info("evidence_path: %s is empty now, and can be removed", path)
+    except SPARK_ERRORS as error:
+        logger.warning("evidence_path: remove %s yourself; Spark cannot: %s", path, error_summary(error))

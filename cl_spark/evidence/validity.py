@@ -51,8 +51,8 @@ REASONS = {
 """Text of each reason."""
 
 NULL_PART = 64
-"""Code, in place of `NULL_ID`, of a row that lacks the first part of a composite key; that of a row whose first
-null is the second part is one more, and so on."""
+"""Code of a null in the first part of a composite key, in place of `NULL_ID`; of one in the second part it is
+one more, and so on."""
 
 
 def explain_rejection(code: int, id_columns: Sequence[str] = ()) -> str:

@@ -28,7 +28,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run, finished_runs
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import REJECTED, RUNS, Table, runs_table
-from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
+from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary, find_source_change
 from cl_spark.version import __version__
 
 
@@ -114,13 +114,15 @@ def explain_failures(run_id: str, steps: Steps) -> Iterator[None]:
     """Turn failures inside Spark into failures of the run that say during which step they came.
 
     Raises:
+        SourceChangedError: a query found that the input had changed.
         RunError: Spark failed.
     """
     try:
         yield
     except SPARK_ERRORS as error:
         step = next(reversed(steps.seconds), "starting")
-        raise RunError(f"run {run_id!r} failed while {step}: {error_summary(error)}") from error
+        changed = find_source_change(error)
+        raise changed or RunError(f"run {run_id!r} failed while {step}: {error_summary(error)}") from error
 
 
 def check_counts(execution: Execution, counts: RowCounts, config: RunConfig) -> None:

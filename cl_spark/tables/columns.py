@@ -34,6 +34,7 @@ SLICE_QUALITY = "slice_quality"
 LOWER = "lower"
 UPPER = "upper"
 FROZEN_RUN = "frozen_run"
+CHECKPOINT = "checkpoint"
 TASK = "task"
 OVERALL_HEALTH = "overall_health"
 LABEL_NOISE = "label_noise"
@@ -77,12 +78,10 @@ def quoted(name: str) -> str:
 
 def lacks_id(df: DataFrame, ids: Sequence[str]) -> Column:
     """Condition that a part of the id of a row is null, or a number that is NaN."""
-    types = dict(df.dtypes)
-    parts = [(F.col(quoted(col)), types[col]) for col in ids]
-    return reduce(
-        or_,
-        (
-            part.isNull() | F.isnan(part) if kind in ("float", "double") else part.isNull()
-            for part, kind in parts
-        ),
-    )
+    return reduce(or_, map(_lacks_part, df.select(*map(quoted, ids)).dtypes))
+
+
+def _lacks_part(part: tuple[str, str]) -> Column:
+    name, kind = part
+    column = F.col(quoted(name))
+    return column.isNull() | F.isnan(column) if kind in ("float", "double") else column.isNull()

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import InputError, MissingDependencyError
-from cl_spark.tables.columns import quoted
+from cl_spark.tables.columns import lacks_id, quoted
 from cl_spark.tables.location import absolute, identifier, is_path
 from cl_spark.tables.spark_errors import NO_DELTA, SPARK_ERRORS, error_summary, explain_unreadable
 
@@ -102,6 +102,8 @@ def read_sample(spark: SparkSession, name: str) -> InputTable:
 def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str]) -> DataFrame:
     """Read the rows of a Delta table inserted or updated from a version on, each as its last change left it.
 
+    Rows without an id cannot be followed through their changes: each of them that was written is there.
+
     Raises:
         InputError: the table is no Delta table with a change data feed, or has no such version.
     """
@@ -114,8 +116,12 @@ def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str])
         place = F.struct("_commit_version", is_there).alias("_place")
         changes = changes.withColumn("_place", place)
         last = changes.groupBy(*map(quoted, ids)).agg(F.max("_place").alias("_place"))
-        kept = changes.where(is_there).join(last, [*ids, "_place"], "left_semi")
-        kept = kept.drop("_change_type", "_commit_version", "_commit_timestamp", "_place")
+        changes = changes.where(is_there)
+        has_no_id = lacks_id(changes, ids)
+        kept = changes.where(~has_no_id).join(last, [*ids, "_place"], "left_semi")
+        kept = kept.unionByName(changes.where(has_no_id)).drop(
+            "_change_type", "_commit_version", "_commit_timestamp", "_place"
+        )
         _ = kept.schema  # on Spark Connect only this reads the table's log
         return kept
     except SPARK_ERRORS as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import InputError, MissingDependencyError, OutputError
+from cl_spark.errors import InputError, MissingDependencyError, OutputError, SourceChangedError
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 from cl_spark.tables.location import identifier, is_path
@@ -26,6 +26,7 @@ from cl_spark.tables.spark_errors import (
     error_condition,
     error_summary,
     explain_unreadable,
+    find_source_change,
 )
 from cl_spark.version import __version__
 
@@ -234,8 +235,8 @@ class ResultTables:
         return f"{identifier(self.location)}.{quoted(name)}"
 
     def _explain_unwritable(self, table: Table, error: Exception) -> Exception:
-        explained = explain_unreadable(error, self.location, "output")
-        if isinstance(explained, MissingDependencyError):
+        explained = find_source_change(error) or explain_unreadable(error, self.location, "output")
+        if isinstance(explained, MissingDependencyError | SourceChangedError):
             return explained
         return OutputError(
             f"output: cannot write table {table.name!r} in {self.location!r}: {error_summary(error)}"

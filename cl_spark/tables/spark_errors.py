@@ -3,7 +3,7 @@
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from cl_spark.errors import ClSparkError, InputError, MissingDependencyError
+from cl_spark.errors import ClSparkError, InputError, MissingDependencyError, SourceChangedError
 from cl_spark.tables.location import is_path
 
 SPARK_ERRORS = (PySparkException, Py4JError)
@@ -14,6 +14,9 @@ NO_DELTA = (
     "io.delta:delta-spark_<spark>_<scala>:<version> and Delta's extension and catalog settings, "
     "or use format: parquet"
 )
+
+SOURCE_CHANGED = "the input changed while it was read"
+"""Beginning of the message of queries that find it out, and fail."""
 
 NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMA_NOT_FOUND")
 
@@ -33,6 +36,13 @@ def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
         kind = "path" if is_path(name) else "catalog table (a path must hold a slash, as in ./predictions)"
         return InputError(f"{key}: there is no {kind} {name!r}")
     return InputError(f"{key}: cannot read {name!r}: {error_summary(error)}")
+
+
+def find_source_change(error: Exception) -> SourceChangedError | None:
+    """Find out whether a query failed because the input had changed; None if it did for another reason."""
+    _, found, message = str(error).partition(SOURCE_CHANGED)
+    line = message.partition("\n")[0].partition(" SQLSTATE")[0]
+    return SourceChangedError(found + line) if found else None
 
 
 def error_summary(error: Exception) -> str:

@@ -3,11 +3,14 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
 
-from cl_spark import ConfigurationError
+from cl_spark import ConfigurationError, LabelAudit
 from cl_spark.classification.score_distribution import ConfidenceCounts, ScoreRanges
 from cl_spark.classification.scores import (
     ArrayScores,
+    add_by_id,
+    add_issue_flag,
     check_method,
     check_probabilities,
     normalized_margins,
@@ -19,6 +22,7 @@ from cl_spark.evidence.prob_formats import DenseProbs
 from cl_spark.kernels.quality_scores import METHODS, adjust_probs
 from cl_spark.kernels.row_evidence import ListingPolicy, extract_dense
 from cl_spark.tables import columns as c
+from cl_spark.tables.spark_errors import SPARK_ERRORS, find_source_change
 
 RNG = np.random.default_rng(3)
 PROBS, GIVEN = RNG.dirichlet(np.ones(4), 200), RNG.integers(0, 4, 200).astype(np.int32)
@@ -76,3 +80,51 @@ def test_ranges_cover_scores_of_any_scale() -> None:
     assert ScoreRanges.cover(ClassStatistics(2, {}, -4.0, 6.0)) == ScoreRanges(-4.0, 6.0)
     flat = ScoreRanges.cover(ClassStatistics(2, {}, -1.0, -1.0))
     assert flat.low < flat.high
+
+
+def test_issues_of_one_id_flag_each_score_once(spark: SparkSession) -> None:
+    scores = spark.createDataFrame([(1, 0.5), (1, 0.25), (2, 0.5)], "id int, label_quality double")
+    issues = spark.createDataFrame([(1,), (1,)], "id int")
+    flagged = add_issue_flag(scores, issues, ["id"])
+    assert sorted(map(tuple, flagged.collect())) == [(1, 0.25, True), (1, 0.5, True), (2, 0.5, False)]
+
+
+def test_columns_read_again_are_added_by_id(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(1, "a", 5), (1, "b", 6)], "`i.d` int, source string, x int")
+    again = spark.createDataFrame(
+        [(1, "b", 0.5), (1, "a", 0.25), (2, "a", 0.75)], "`i.d` int, source string, p double"
+    )
+    found = add_by_id(rows, again, ["i.d", "source"])
+    assert found.columns == ["i.d", "source", "x", "p"]
+    assert sorted(map(tuple, found.collect())) == [(1, "a", 5, 0.25), (1, "b", 6, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "again", "times"),
+    [([1, 2, 7], [1, 2], 0), ([1, 7], [1, 7, 7], 2), ([1, 7, 7], [1, 7], 2)],
+)
+def test_a_row_that_is_not_found_once_fails_the_query(
+    spark: SparkSession, ids: list[int], again: list[int], times: int
+) -> None:
+    rows = spark.createDataFrame([(i,) for i in ids], "id int")
+    read_again = spark.createDataFrame([(i, i / 2) for i in again], "id int, label_quality double")
+    joined = add_by_id(rows, read_again, ["id"])
+    for query in (joined.collect, joined.count, joined.select("id").collect):
+        with pytest.raises(SPARK_ERRORS) as caught:
+            query()
+        explained = find_source_change(caught.value)
+        assert f"id 7 is there {times} times" in str(explained)
+        assert str(explained).startswith("the input changed while it was read")
+        assert str(explained).endswith("times")
+
+
+def test_entropy_is_not_mixed_up_between_rows_of_an_id(spark: SparkSession) -> None:
+    rows = [(7, 0, [0.1, 0.9]), (7, 0, [0.2, 0.8]), (8, 1, [0.3, 0.7]), (9, 0, [0.9, 0.1])]
+    df = spark.createDataFrame(rows, "id int, label int, pred_probs array<double>")
+    with LabelAudit(df, check_ids=False) as audit:
+        issues = audit.find_label_issues(
+            filter_by="predicted_neq_given", rank_by="confidence_weighted_entropy"
+        )
+        with pytest.raises(SPARK_ERRORS, match="id 7 is there 2 times"):
+            issues.collect()
+        assert audit.find_label_issues(filter_by="predicted_neq_given").count() == 2

@@ -156,6 +156,15 @@ SCORED = Table(
         Column(c.FROZEN_RUN, "string", "The run whose thresholds and joint judged the row"),
     ),
 )
+STREAMS = Table(
+    "streams",
+    "stream that scores new rows (`cl-spark score-stream`)",
+    (
+        Column(c.RUN_ID, "string", "The stream's name, which its rows in `scored` have"),
+        Column(c.CHECKPOINT, "string", "Directory of its progress"),
+        Column(c.FROZEN_RUN, "string", "The run that judges its rows, from its first start on"),
+    ),
+)
 SCORED_REJECTED = Table(
     "scored_rejected",
     "new row that could not be scored",

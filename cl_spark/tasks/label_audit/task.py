@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.scores import add_issue_flag
-from cl_spark.errors import ConfigurationError, InputError, MissingColumnError
+from cl_spark.classification.scores import add_by_id, add_issue_flag
+from cl_spark.errors import ConfigurationError, InputError, MissingColumnError, SourceChangedError
 from cl_spark.evidence.validity import explain_rejection
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
@@ -23,6 +23,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
+from cl_spark.tables.spark_errors import SOURCE_CHANGED
 from cl_spark.tasks.label_audit import report
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.facts import Facts
@@ -126,7 +127,7 @@ class AuditExecution(Execution):
         with steps("choosing the issues"):
             issues = self.audit.find_label_issues(**self._config.filter_arguments)
         if self.review is not None:
-            issues = issues.join(self.review, self._config.id_col, "left")
+            issues = add_by_id(issues, self.review, self._config.id_col)
         slices = {SLICE_HEALTH: self.audit.slice_health()} if self._config.slice_by else {}
         yield Stage(
             "writing the tables",
@@ -143,6 +144,8 @@ class AuditExecution(Execution):
         yield Stage(
             "writing the scores", {SCORE_DISTRIBUTION: self.audit.score_distribution(found), **scores}
         )
+        if scores:
+            self._check_scores(written(LABEL_SCORES), found.count())
 
     def numbers(self) -> Mapping[str, Any]:
         """Return K, the off-diagonal issues, and the overall health that follows from them."""
@@ -167,6 +170,19 @@ class AuditExecution(Execution):
             method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs
         )
         return add_issue_flag(scores, issues, config.id_col)
+
+    def _check_scores(self, scores: DataFrame, num_issues: int) -> None:
+        """Check that every example and every issue has a score.
+
+        Raises:
+            SourceChangedError: some have not: they were no longer there when the scores read the input again.
+        """
+        examples, flagged = scores.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
+        if examples != self.audit.num_examples or flagged < num_issues:
+            raise SourceChangedError(
+                f"{SOURCE_CHANGED}: {self.audit.num_examples:,} examples and {num_issues:,} issues at first, "
+                f"later {examples:,} scores, {flagged:,} of issues; the run was not recorded"
+            )
 
 
 class LabelAuditTask(Task[AuditConfig]):

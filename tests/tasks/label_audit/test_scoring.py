@@ -8,8 +8,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, InputError, LabelAudit, OutputError, read_run
+from cl_spark.errors import SourceChangedError
+from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.frozen import FrozenRun
+from cl_spark.tasks.label_audit.frozen import FrozenRun, check_counts
 from cl_spark.tasks.label_audit.scoring import score_new, score_stream
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 from cl_spark.tasks.label_audit.task import run_audit
@@ -109,6 +111,56 @@ def test_changes_of_a_table_are_scored_as_they_are_now(
         score_new(spark, location, path, changes_since=99)
 
 
+def test_changed_rows_without_an_id_are_rejected(
+    spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "table")
+    writer = df.where("id < 2").write.format("delta").option("delta.enableChangeDataFeed", "true")
+    writer.save(path)  # version 0
+    for first in (200, 202):
+        new = df.where(f"id between {first} and {first + 1}")
+        nulls = new.withColumn("id", F.expr("if(id % 2 = 0, id, null)"))
+        nulls.write.format("delta").mode("append").save(path)
+    batch, scored, _, rejected = score_new(spark, location, path, changes_since=1)
+    assert (scored, rejected) == (2, 2)
+    rows = read_run(location, spark=spark).tables.read_run(SCORED_REJECTED, batch).collect()
+    assert [(row.id, row.reason) for row in rows] == [(None, "null id")] * 2
+
+
+@pytest.mark.parametrize("kind", ["delta", "parquet"])
+def test_batches_of_no_scored_or_no_rejected_rows_end_well(
+    spark: SparkSession, df: DataFrame, tmp_path: Path, kind: str
+) -> None:
+    out, path = f"{tmp_path}/out", f"{tmp_path}/in"
+    df.write.parquet(path)
+    df.withColumn("label", F.lit("?")).write.parquet(f"{tmp_path}/unknown")
+    options: dict[str, Any] = {"predictions": path, "output": out, "class_names": NAMES, "format": kind}
+    run_audit(spark, AuditConfig(**options, rank_by="confidence_weighted_entropy"))
+    tables = ResultTables.at(spark, out)
+    assert score_new(spark, out, f"{tmp_path}/unknown", batch="all") == ("all", 0, 0, 300)
+    assert tables.read_run(SCORED, "all").columns == tables.read(SCORED).drop("run_id").columns
+    assert tables.read_run(SCORED_REJECTED, "all").count() == 300
+    assert score_new(spark, out, path, batch="none", where="id < 0") == ("none", 0, 0, 0)
+    assert score_new(spark, out, path, batch="good", where="id < 9")[1] == 9
+    assert score_new(spark, out, f"{tmp_path}/unknown", batch="good", where="id < 9") == ("good", 0, 0, 9)
+    assert tables.read_run(SCORED, "good").isEmpty()
+    assert {row.run_id for row in tables.read(SCORED_REJECTED).select("run_id").collect()} == {"all", "good"}
+
+
+def test_rows_that_are_not_all_written_are_an_error_and_leave_no_batch(
+    spark: SparkSession, df: DataFrame, location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stands for input that changes between the scan and the writing."""
+    df.write.parquet(f"{tmp_path}/in")
+    add_rates = FrozenRun._add_rates
+    monkeypatch.setattr(FrozenRun, "_add_rates", lambda *arguments: add_rates(*arguments).limit(7))
+    with pytest.raises(SourceChangedError, match="300 rows at first, later 7 scored and 0 rejected"):
+        score_new(spark, location, f"{tmp_path}/in", batch="lossy")
+    assert read_run(location, spark=spark).tables.read_run(SCORED, "lossy").isEmpty()
+    with pytest.raises(SourceChangedError, match="5 rows at first, later 2 scored and 2 rejected"):
+        check_counts(5, 2, 2)
+
+
 @pytest.mark.slow
 def test_a_stream_scores_what_arrives_and_a_new_start_goes_on(
     spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
@@ -120,8 +172,8 @@ def test_a_stream_scores_what_arrives_and_a_new_start_goes_on(
     tables = read_run(location, spark=spark).tables
     assert judged(tables.read_run(SCORED, "arriving")) == expected(location, spark, df.where("id >= 200"))
     # a new checkpoint is a new stream: its rows are not taken for those of the first
-    score_stream(spark, location, path, str(tmp_path / "other"), "arriving again")(True).awaitTermination()
-    assert tables.read_run(SCORED, "arriving again").count() == 100
+    score_stream(spark, location, path, str(tmp_path / "other"), "arriving-again")(True).awaitTermination()
+    assert tables.read_run(SCORED, "arriving-again").count() == 100
 
 
 def test_streams_go_to_delta_only(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
