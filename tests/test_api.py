@@ -1,10 +1,14 @@
 """The functions of the audit take what the methods of `LabelAudit` take."""
 
+import atexit
+import gc
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import DataFrame
 
 from cl_spark import api
 from cl_spark.classification.label_audit import LabelAudit
@@ -51,3 +55,16 @@ def test_its_other_arguments_are_those_of_an_audit(
     assert others == {name: of_audit[name] for name in others}
     has_columns = "columns" in inspect.signature(function).parameters
     assert has_columns or {"id_col", "label_col", "pred_probs_col", "class_names"} <= set(others)
+
+
+def test_what_is_derived_of_an_answer_outlives_it(
+    df: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    expected = api.label_quality_scores(df).where("label_quality < 0.5").count()
+    lowest = api.label_quality_scores(df, evidence_path=str(tmp_path)).where("label_quality < 0.5")
+    gc.collect()
+    assert lowest.count() == expected > 0
+    at_exit.pop()()
+    assert list(tmp_path.iterdir()) == []

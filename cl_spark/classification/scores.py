@@ -105,16 +105,18 @@ def add_by_id(rows: DataFrame, read_again: DataFrame, id_columns: Sequence[str])
     """
     ids = list(map(c.quoted, id_columns))
     joined = rows.join(read_again.withColumn("_is_found", F.lit(True)), list(id_columns), "left")
-    times = joined.withColumn("_times", F.count("_is_found").over(Window.partitionBy(*ids)))
+    matched = joined.withColumn("_matches", F.count("_is_found").over(Window.partitionBy(*ids)))
     told = F.concat(
-        F.lit(f"{SOURCE_CHANGED}, or several rows share an id that check_ids: false takes for a key: id "),
+        F.lit(
+            f"{SOURCE_CHANGED}, or several rows share an id, which check_ids: false does not look for: id "
+        ),
         F.concat_ws(", ", *[F.col(name).cast("string") for name in ids]),
-        F.lit(" is there "),
-        F.col("_times"),
-        F.lit(" times"),
+        F.lit(" has "),
+        F.col("_matches"),
+        F.lit(" matches instead of 1"),
     )
-    is_once = F.when(F.col("_times") == 1, F.lit(True)).otherwise(F.raise_error(told).cast("boolean"))
-    return times.where(is_once).drop("_is_found", "_times")
+    is_once = F.when(F.col("_matches") == 1, F.lit(True)).otherwise(F.raise_error(told).cast("boolean"))
+    return matched.where(is_once).drop("_is_found", "_matches")
 
 
 def add_issue_flag(scores: DataFrame, issues: DataFrame, id_columns: Sequence[str]) -> DataFrame:

@@ -67,14 +67,14 @@ class Storage:
 def remove_directory(spark: SparkSession, path: str) -> None:
     """Remove a directory of this machine, or empty one of another file system.
 
-    Spark writes everywhere, but has no public call that removes a directory. It does replace the files of one:
-    by an empty table, which a log line tells, as it does where the files stay.
+    Spark has no public call that removes a directory, but it can replace what is there by an empty table. A
+    log line tells so, or that the files stay.
 
     Args:
         spark: the session.
         path: the directory, with everything below it.
     """
-    local = Path(re.sub("^file:(//[^/]*)?(?=/)", "", path))
+    local = Path(re.sub("^file:(//)?(?=/)", "", path))
     if local.exists():
         shutil.rmtree(local, ignore_errors=True)
         return

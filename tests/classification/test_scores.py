@@ -100,11 +100,11 @@ def test_columns_read_again_are_added_by_id(spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "again", "times"),
+    ("ids", "again", "matches"),
     [([1, 2, 7], [1, 2], 0), ([1, 7], [1, 7, 7], 2), ([1, 7, 7], [1, 7], 2)],
 )
 def test_a_row_that_is_not_found_once_fails_the_query(
-    spark: SparkSession, ids: list[int], again: list[int], times: int
+    spark: SparkSession, ids: list[int], again: list[int], matches: int
 ) -> None:
     rows = spark.createDataFrame([(i,) for i in ids], "id int")
     read_again = spark.createDataFrame([(i, i / 2) for i in again], "id int, label_quality double")
@@ -113,9 +113,9 @@ def test_a_row_that_is_not_found_once_fails_the_query(
         with pytest.raises(SPARK_ERRORS) as caught:
             query()
         explained = find_source_change(caught.value)
-        assert f"id 7 is there {times} times" in str(explained)
+        assert f"id 7 has {matches} matches" in str(explained)
         assert str(explained).startswith("the input changed while it was read")
-        assert str(explained).endswith("times")
+        assert str(explained).endswith("instead of 1")
 
 
 def test_entropy_is_not_mixed_up_between_rows_of_an_id(spark: SparkSession) -> None:
@@ -125,6 +125,6 @@ def test_entropy_is_not_mixed_up_between_rows_of_an_id(spark: SparkSession) -> N
         issues = audit.find_label_issues(
             filter_by="predicted_neq_given", rank_by="confidence_weighted_entropy"
         )
-        with pytest.raises(SPARK_ERRORS, match="id 7 is there 2 times"):
+        with pytest.raises(SPARK_ERRORS, match="id 7 has 4 matches instead of 1"):
             issues.collect()
         assert audit.find_label_issues(filter_by="predicted_neq_given").count() == 2
