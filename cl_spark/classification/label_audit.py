@@ -49,16 +49,19 @@ class LabelAudit:
         num_classes: K, where nothing else tells it: sparse probabilities need it.
         absent_prob: value of the classes that a sparse list leaves out. Default 0.
         labels: a second table that holds the ids and the given labels, where `df` holds ids and probabilities
-            only. Ids on one side only are rejected and counted, never dropped in silence.
+            only. Ids on one side only, and ids of several labels, are rejected and counted, never dropped or
+            multiplied in silence.
         probabilities: promise that the values are probabilities: rows with a negative one, or a sum off 1 by
             more than 0.01, are rejected. Default False: scores of any scale.
         check_ids: look for ids that several rows share, and reject those rows. Default True. Say False where
-            the table is known to have a key: the check costs a shuffle of the ids.
+            the table is known to have a key: the check costs a shuffle of the ids. Where ids are shared all
+            the same, whether an example is an issue is told by id, and answers that read rows again fail.
         thresholds: K confident thresholds to use instead of the rows' own: those of an earlier audit.
         slice_by: columns (of `df`, or of `labels`) for whose values `slice_health` tells health apart.
         evidence_path: a directory to write the evidence to (Parquet), for sessions that refuse to cache, such
-            as serverless ones. Results have to be read before `release`, which removes it. Default None:
-            cached in memory and on local disk, or scanned again where that is refused.
+            as serverless ones. Results have to be read before `release`, which removes what was written, or
+            empties it where this machine does not see it. Default None: cached in memory and on local disk,
+            or scanned again where that is refused.
 
     Raises:
         ConfigurationError: the arguments contradict each other.

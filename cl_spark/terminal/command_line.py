@@ -275,7 +275,7 @@ def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **
 )
 @click.option("--checkpoint", required=True, help="Directory of the stream's progress")
 @click.option("--name", required=True, help="Name of the stream: the run_id of its rows")
-@click.option("--run-id", help="The finished run to score with; default the latest")
+@click.option("--run-id", help="The finished run to score with from its first start on; default the latest")
 @click.option(
     "--files-per-batch",
     type=click.IntRange(1),

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from cl_spark.errors import InputError, OutputError
+from cl_spark import LabelAudit, read_run
+from cl_spark.errors import InputError, OutputError, RejectedRowsError, SourceChangedError
 from cl_spark.tables.input_table import read_source
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import RUNS
@@ -149,3 +151,58 @@ def test_log_records_carry_the_run(
     records = [record for record in caplog.records if record.name == "cl_spark.runs.steps"]
     assert {record.run_id for record in records} == {"logged"}
     assert "finished in" in records[-1].getMessage()
+
+
+def test_rows_that_lack_a_part_of_their_key_are_counted_by_its_column(
+    spark: SparkSession, df: DataFrame, tmp_path: Path
+) -> None:
+    nan = F.lit(float("nan"))
+    columns = {"part": F.when(F.col("id") < 3, nan).otherwise(F.col("id") / 2)}
+    rows = df.withColumns({**columns, "id": F.expr("if(id = 1 or id = 7, null, id)")})
+    rows.write.parquet(f"{tmp_path}/in")
+    options = {"output": f"{tmp_path}/out", "format": "parquet", "id_col": ["id", "part"]}
+    with pytest.raises(RejectedRowsError, match=r"null id: id: 2 .*null id: part: 2 "):
+        run_audit(spark, AuditConfig(predictions=f"{tmp_path}/in", **options))
+    result = run_audit(spark, AuditConfig(predictions=f"{tmp_path}/in", **options, max_rejected_fraction=0.5))
+    assert result.rejected == {"null id: id": 2, "null id: part": 2}
+    reasons = result.tables.read("rejected").groupBy("reason").count().collect()
+    assert {row.reason: row["count"] for row in reasons} == result.rejected
+    single = run_audit(
+        spark,
+        AuditConfig(
+            predictions=f"{tmp_path}/in", **{**options, "id_col": ["part"]}, max_rejected_fraction=0.5
+        ),
+    )
+    assert single.rejected == {"null id": 3}, "NaN is no id of several rows"
+
+
+def test_ids_that_are_not_checked_multiply_no_row(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
+    df.withColumn("id", F.expr("id div 2")).write.parquet(f"{tmp_path}/in")
+    options: dict[str, Any] = {
+        "predictions": f"{tmp_path}/in", "output": f"{tmp_path}/out", "format": "parquet",
+        "check_ids": False, "filter_by": "predicted_neq_given",
+    }  # fmt: skip
+    result = run_audit(spark, AuditConfig(**options, label_scores=True))
+    assert result.tables.read(LABEL_SCORES).count() == result.num_examples == 200
+    assert (
+        result.issues().count()
+        == result.num_issues
+        == df.where("label != array_position(pred_probs, array_max(pred_probs)) - 1").count()
+    )
+    with pytest.raises(SourceChangedError, match="several rows share an id"):
+        run_audit(spark, AuditConfig(**options, review_columns=["source"], run_id="review"))
+    with pytest.raises(InputError, match="no finished run 'review'"):
+        read_run(f"{tmp_path}/out", "review", spark=spark)
+
+
+def test_scores_that_are_fewer_than_the_examples_are_no_run(
+    spark: SparkSession, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stands for input that changes between the scan and the scores, which read it again."""
+    scores = LabelAudit.label_quality_scores
+    monkeypatch.setattr(
+        LabelAudit, "label_quality_scores", lambda *args, **more: scores(*args, **more).limit(199)
+    )
+    options: dict[str, Any] = {"predictions": table, "output": f"{tmp_path}/out", "format": "parquet"}
+    with pytest.raises(SourceChangedError, match=r"200 examples and \d+ issues at first, later 199 scores"):
+        run_audit(spark, AuditConfig(**options, label_scores=True))
