@@ -3,7 +3,14 @@
 import pytest
 
 from cl_spark.errors import InputError, MissingDependencyError
-from cl_spark.tables.spark_errors import NO_DELTA, error_condition, error_summary, explain_unreadable
+from cl_spark.tables.spark_errors import (
+    NO_DELTA,
+    SOURCE_CHANGED,
+    error_condition,
+    error_summary,
+    explain_unreadable,
+    find_source_change,
+)
 
 
 class FakeError(Exception):
@@ -60,6 +67,16 @@ def test_a_failed_read_names_the_key_and_what_was_to_be_read(
     explained = explain_unreadable(error, name, "predictions")
     assert isinstance(explained, InputError)
     assert str(explained) == message
+
+
+def test_queries_that_find_a_changed_input_say_so() -> None:
+    for before, after in (
+        ("[USER_RAISED_EXCEPTION] ", " SQLSTATE: P0001"),
+        ("An error\n: java.lang.RuntimeException: ", "\n\tat y"),
+    ):
+        found = find_source_change(FakeError(f"{before}{SOURCE_CHANGED}: id 7{after}"))
+        assert str(found) == "the input changed while it was read: id 7"
+    assert find_source_change(FakeError("disk on fire")) is None
 
 
 @pytest.mark.parametrize(

@@ -48,16 +48,16 @@ def audit_later(spark: SparkSession, location: str, run_id: str) -> None:
 
 
 class BreaksOff:
-    """Appends to a table, unless it is that of rejected rows: then it breaks off."""
+    """Appends to tables but for one, where it breaks off."""
 
-    def __init__(self, append_once: Callable[..., None]) -> None:
-        self.append_once = append_once
+    def __init__(self, append_once: Callable[..., None], at: Table) -> None:
+        self.append_once, self.at = append_once, at
 
     def __get__(self, tables: ResultTables, kind: type) -> Callable[..., None]:
         return partial(self, tables)
 
     def __call__(self, tables: ResultTables, table: Table, *arguments: Any) -> None:
-        if table is SCORED_REJECTED:
+        if table is self.at:
             raise RuntimeError("killed")
         self.append_once(tables, table, *arguments)
 
@@ -83,21 +83,21 @@ def test_a_restarted_stream_scores_with_its_first_run(
         score_stream(spark, location, path, checkpoint, "pinned", run_id="second")
 
 
-def test_a_stream_killed_before_its_first_batch_keeps_its_run(
+def test_a_stream_killed_before_it_has_a_checkpoint_keeps_its_run(
     spark: SparkSession, df: DataFrame, location: str, tables: ResultTables, tmp_path: Path
 ) -> None:
     path, checkpoint = add_rows(df, tmp_path / "in", 0, 9), str(tmp_path / "checkpoint")
-    # killed before Spark has a checkpoint
     score_stream(spark, location, path, checkpoint, "early", run_id="first")
     audit_later(spark, location, "third")
-    # killed when Spark has made the checkpoint and planned a batch, of which nothing is written
-    (query := score_stream(spark, location, path, checkpoint, "early")(True)).awaitTermination()
-    assert query.exception() is None
+    score_stream(spark, location, path, checkpoint, "early")(True).awaitTermination()
     assert frozen_runs(tables, "early") == {"first"}
 
 
 @pytest.mark.classic
-def test_a_batch_that_broke_off_between_its_tables_is_finished_with_its_run(
+@pytest.mark.parametrize(("broken_at", "written"), [(SCORED, 0), (SCORED_REJECTED, 20)])
+def test_a_first_batch_that_broke_off_is_finished_with_its_run(
+    broken_at: Table,
+    written: int,
     spark: SparkSession,
     df: DataFrame,
     location: str,
@@ -106,18 +106,20 @@ def test_a_batch_that_broke_off_between_its_tables_is_finished_with_its_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """20 rows in were 20 scored and 20 rejected."""
+    name = f"broken-{written}"
     path, checkpoint = add_rows(df, tmp_path / "in", 0, 19), str(tmp_path / "checkpoint")
     with monkeypatch.context() as patch:
-        patch.setattr(ResultTables, "append_once", BreaksOff(ResultTables.append_once))
-        broken = score_stream(spark, location, path, checkpoint, "broken", run_id="first")(True)
+        patch.setattr(ResultTables, "append_once", BreaksOff(ResultTables.append_once, broken_at))
+        broken = score_stream(spark, location, path, checkpoint, name, run_id="first")(True)
         with pytest.raises(StreamingQueryException, match="killed"):
             broken.awaitTermination()
-    assert tables.read_run(SCORED, "broken").count() == 20
-    audit_later(spark, location, "fourth")
-    score_stream(spark, location, path, checkpoint, "broken")(True).awaitTermination()
-    counts = [tables.read_run(table, "broken").count() for table in (SCORED, SCORED_REJECTED)]
+    assert (tmp_path / "checkpoint" / "metadata").exists()
+    assert (tables.read_run(SCORED, name).count() if tables.has(SCORED) else 0) == written
+    audit_later(spark, location, f"after-{name}")
+    score_stream(spark, location, path, checkpoint, name)(True).awaitTermination()
+    counts = [tables.read_run(table, name).count() for table in (SCORED, SCORED_REJECTED)]
     assert counts == [20, 0]
-    assert frozen_runs(tables, "broken") == {"first"}
+    assert frozen_runs(tables, name) == {"first"}
 
 
 def test_names_and_checkpoints_belong_to_one_stream(
