@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegralType
 
 from cl_spark.errors import ColumnTypeError, MissingColumnError
-from cl_spark.tables.columns import lacks_id, quoted
+from cl_spark.tables.columns import quoted
+from cl_spark.tables.ids import lacks_id
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,5 @@
 """The names of columns, each written once: those of result tables, and those of the evidence within a run."""
 
-from collections.abc import Sequence
-from functools import reduce
-from operator import or_
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 # Result tables: the product's interface ---------------------------------------------------------------------
 RUN_ID = "run_id"
 GIVEN_LABEL = "given_label"
@@ -74,14 +67,3 @@ def quoted(name: str) -> str:
         '`a.b`'
     """
     return "`" + name.replace("`", "``") + "`"
-
-
-def lacks_id(df: DataFrame, ids: Sequence[str]) -> Column:
-    """Condition that a part of the id of a row is null, or a number that is NaN."""
-    return reduce(or_, map(_lacks_part, df.select(*map(quoted, ids)).dtypes))
-
-
-def _lacks_part(part: tuple[str, str]) -> Column:
-    name, kind = part
-    column = F.col(quoted(name))
-    return column.isNull() | F.isnan(column) if kind in ("float", "double") else column.isNull()

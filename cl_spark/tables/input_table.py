@@ -12,7 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import InputError, MissingDependencyError
-from cl_spark.tables.columns import lacks_id, quoted
+from cl_spark.tables.columns import quoted
+from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.location import absolute, identifier, is_path
 from cl_spark.tables.spark_errors import NO_DELTA, SPARK_ERRORS, error_summary, explain_unreadable
 
