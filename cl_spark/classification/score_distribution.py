@@ -37,11 +37,12 @@ class ScoreRanges:
         """Cover all self-confidences.
 
         The interval is [0, 1] for probabilities, and [lowest self-confidence, highest value of any class] for
-        scores.
+        scores; where all of these are one number, it is as long as 1.
         """
         if statistics.are_probabilities:
             return cls(0.0, 1.0)
-        return cls(statistics.lowest, max(statistics.highest, statistics.lowest + 1e-12))
+        lowest, highest = statistics.lowest, statistics.highest
+        return cls(lowest, highest if highest > lowest else lowest + 1)
 
     def find(self, block: Block) -> Int64s:
         """Find the range of the self-confidence of each row."""
