@@ -49,17 +49,20 @@ class ClassAggregate(NamedTuple):
 
 
 class RejectedCount(NamedTuple):
-    """How many rows are rejected for one reason.
+    """How many rows of one given label are rejected for one reason.
 
     Attributes:
         rejection: code of the `RejectionReason`.
         num_probs: how many probabilities each row has, -1 for null.
         examples: how many rows there are.
+        given: given class, -1 where the label names none; of labels out of range `num_probs` stands for
+            itself, and ``num_probs + 1`` for all beyond it.
     """
 
     rejection: int
     num_probs: int
     examples: int
+    given: int = -1
 
 
 class ClassAggregates(NamedTuple):
@@ -130,12 +133,15 @@ class ClassSums:
     def __call__(self, blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
         """Aggregate the blocks of a Spark task."""
         sums_by_num_probs: dict[int, dict[str, Floats]] = {}
-        rejected: Counter[tuple[int, int]] = Counter()
+        rejected: Counter[tuple[int, int, int]] = Counter()
         for block in blocks:
             usable = block.usable
             num_probs = np.broadcast_to(np.int32(block.num_probs), len(block))
             if block.rejection is not None:
-                kinds = np.stack([block.rejection[~usable], num_probs[~usable]])
+                # labels beyond the classes are counted together: there may be as many as rows
+                most_probs = np.where(num_probs > 0, num_probs, num_probs.max(initial=0))
+                given = np.minimum(block.given, most_probs + 1)
+                kinds = np.stack([block.rejection, num_probs, given])[:, ~usable]
                 found, counts = np.unique(kinds, axis=1, return_counts=True)
                 rejected.update(dict(zip(map(tuple, found.T.tolist()), counts.tolist(), strict=True)))
             for length in np.unique(num_probs[usable]).tolist():
@@ -145,7 +151,7 @@ class ClassSums:
             keys = {"rejection": 0, "num_probs": length, "given": np.arange(length)}
             classes = pd.DataFrame({**keys, **sums})
             yield to_aggregate_batch(classes[classes["examples"] > 0])
-        rejections = pd.DataFrame(list(rejected), columns=["rejection", "num_probs"])
+        rejections = pd.DataFrame(list(rejected), columns=list(_KEYS))
         yield to_aggregate_batch(rejections.assign(examples=list(rejected.values())))
 
 

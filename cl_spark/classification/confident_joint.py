@@ -36,6 +36,9 @@ UNSETTLED = -2
 SUSPECT = "_suspect"
 """Column of cells: whether their rows are suspects."""
 
+PREDICTIONS = "_predictions"
+"""Column of cells: how many rows have the class of the cell as predicted, not as confident class."""
+
 
 def find_confident_classes(block: Block, thresholds: Float64s, prob_format: ProbFormat) -> Int32s:
     """Find the confident class of each row of a block (specification, section 2).
@@ -122,7 +125,10 @@ class OffDiagonal:
 
 @dataclass(frozen=True)
 class ConfidentCells:
-    """Kernel: how many rows there are of each given class, confident class, and whether they are suspects."""
+    """Kernel: how many rows there are of each given class, confident class, and whether they are suspects.
+
+    The rows are counted once more with their predicted class in the place of the confident one.
+    """
 
     thresholds: Float64s
     prob_format: ProbFormat
@@ -130,11 +136,12 @@ class ConfidentCells:
     def __call__(self, blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
         """Count the rows of a Spark task."""
         keys, counts = count_keys(map(self._key_rows, blocks))
-        cells, is_suspect = np.divmod(keys, 2)
+        cells, kinds = np.divmod(keys, 8)
         given, confident = np.divmod(cells, self._num_confident)
-        columns = [given, confident + UNSETTLED, is_suspect.astype(bool), counts]
+        is_suspect, is_predicted, is_confident = ((kinds & bit) > 0 for bit in (1, 2, 4))
+        columns = [given, confident + UNSETTLED, is_suspect, counts * is_confident, counts * is_predicted]
         yield pa.RecordBatch.from_arrays(
-            list(map(pa.array, columns)), names=[c.GIVEN, c.CONFIDENT, SUSPECT, c.COUNT]
+            list(map(pa.array, columns)), names=[c.GIVEN, c.CONFIDENT, SUSPECT, c.COUNT, PREDICTIONS]
         )
 
     @property
@@ -142,9 +149,16 @@ class ConfidentCells:
         return len(self.thresholds) - UNSETTLED  # K classes, none, and unsettled
 
     def _key_rows(self, block: Block) -> Int64s:
+        """Make a key of each row, and another of rows whose predicted class is not their confident class."""
         confident = find_confident_classes(block, self.thresholds, self.prob_format)
-        place = confident.astype(np.int64) - UNSETTLED
-        return np.asarray((block.given.astype(np.int64) * self._num_confident + place) * 2 + block.suspects)
+        is_both = confident == block.predicted
+        keys = self._key_cells(block, confident) + np.where(is_both, 6, 4)
+        others = self._key_cells(block, block.predicted)[~is_both] + 2
+        return np.concatenate([keys, others])
+
+    def _key_cells(self, block: Block, classes: Int32s) -> Int64s:
+        place = classes.astype(np.int64) - UNSETTLED
+        return np.asarray((block.given.astype(np.int64) * self._num_confident + place) * 8 + block.suspects)
 
 
 def count_cells(
@@ -159,11 +173,22 @@ def count_cells(
         parts: parts of the blocks to read: "listed", and "kept" to settle more rows.
 
     Returns:
-        Columns `_given`, `_confident` (a class, `NO_CLASS` or `UNSETTLED`), `_suspect` and `count`.
+        Columns `_given`, `_confident` (a class, `NO_CLASS` or `UNSETTLED`), `_suspect`, `count`, and
+        `_predictions`: the count where `_confident` stands for the predicted class.
     """
-    schema = f"{c.GIVEN} bigint, {c.CONFIDENT} bigint, {SUSPECT} boolean, {c.COUNT} bigint"
+    schema = (
+        f"{c.GIVEN} bigint, {c.CONFIDENT} bigint, {SUSPECT} boolean, {c.COUNT} bigint, {PREDICTIONS} bigint"
+    )
     cells = source(ConfidentCells(thresholds, prob_format), schema, parts)
-    return cells.groupBy(c.GIVEN, c.CONFIDENT, SUSPECT).agg(F.sum(c.COUNT).alias(c.COUNT))
+    sums = [F.sum(name).alias(name) for name in (c.COUNT, PREDICTIONS)]
+    return cells.groupBy(c.GIVEN, c.CONFIDENT, SUSPECT).agg(*sums)
+
+
+def select_cells(counted: CellTable, count: str) -> CellTable:
+    """Select one of the counts of `count_cells`, by (given, true); zero cells are absent."""
+    cells = counted.where(f"{c.CONFIDENT} >= 0 and {count} > 0").rename(c.CONFIDENT, c.TRUE)
+    empty = replace(cells, frame=pd.DataFrame({c.GIVEN: [], c.TRUE: [], count: []}, dtype=np.int64))
+    return empty.merge(cells, [c.GIVEN, c.TRUE], count).rename(count, c.COUNT)
 
 
 @dataclass(frozen=True)
@@ -184,9 +209,7 @@ class ConfidentJoint:
     @cached_property
     def cells(self) -> CellTable:
         """Counts by (given, true) before the diagonal is raised; zero cells are absent."""
-        confident = self.counted.where(f"{c.CONFIDENT} >= 0").rename(c.CONFIDENT, c.TRUE)
-        empty = replace(confident, frame=pd.DataFrame({c.GIVEN: [], c.TRUE: [], c.COUNT: []}, dtype=np.int64))
-        return empty.merge(confident, [c.GIVEN, c.TRUE], c.COUNT)
+        return select_cells(self.counted, c.COUNT)
 
     @cached_property
     def raised(self) -> CellTable:

@@ -25,6 +25,7 @@ from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.storage import Storage
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
+from cl_spark.tables.schema import RunWarning
 
 
 class LabelAudit:
@@ -145,7 +146,8 @@ class LabelAudit:
         }
         if "joint" in self._scan.answered:
             facts["off-diagonal issues"] = self.num_label_issues()
-        return card("Label audit", facts)
+        notes = [f"warning: {warning.message}" for warning in self._scan.warnings]
+        return card("Label audit", facts, notes=notes)
 
     @property
     def statistics(self) -> ClassStatistics:
@@ -161,6 +163,22 @@ class LabelAudit:
     def num_examples(self) -> int:
         """Number of accepted rows."""
         return self.statistics.num_examples
+
+    def warnings(self) -> list[RunWarning]:
+        """Doubts about the input: labels or probabilities that seem to mean something else.
+
+        They are counted with the confident joint (specification, section 11), and logged then.
+
+        Returns:
+            Warnings, each with a code for programs, and a message that says what was seen and what to do.
+
+        Example:
+            >>> with LabelAudit(df) as audit:
+            ...     audit.warnings()
+            []
+        """
+        _ = self._scan.joint
+        return list(self._scan.warnings)
 
     def confident_thresholds(self) -> DataFrame:
         """Confident threshold of each class: the mean self-confidence of its examples (equation 2).

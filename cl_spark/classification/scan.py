@@ -1,5 +1,6 @@
 """One scan of a table: the evidence it keeps, and the confident joint counted from that."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
@@ -12,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from cl_spark.classification.cells import DRIVER_CELLS, CellTable
 from cl_spark.classification.class_aggregates import ClassAggregates, aggregate_classes
 from cl_spark.classification.confident_joint import (
+    PREDICTIONS,
     SUSPECT,
     UNSETTLED,
     ConfidentJoint,
@@ -19,8 +21,10 @@ from cl_spark.classification.confident_joint import (
     count_cells,
     find_confident_classes,
     find_confident_in_arrays,
+    select_cells,
 )
 from cl_spark.classification.cuts import is_few
+from cl_spark.classification.input_warnings import GivenLabels, find_input_warnings
 from cl_spark.classification.scores import (
     ArrayScores,
     Score,
@@ -48,6 +52,9 @@ from cl_spark.kernels.arrays import Bools, Float64s
 from cl_spark.kernels.confident_class import NO_CLASS
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
+from cl_spark.tables.schema import RunWarning
+
+logger = logging.getLogger(__name__)
 
 Answer = Literal["statistics", "joint"]
 
@@ -110,6 +117,7 @@ class Scan:
         check_ids: reject rows that share an id.
         given_thresholds: K confident thresholds to use instead of the rows' own.
         answered: what is known so far, and can be shown without a scan.
+        warnings: doubts about the input, found and logged when the joint is counted.
     """
 
     predictions: Predictions
@@ -117,6 +125,7 @@ class Scan:
     check_ids: bool
     given_thresholds: Sequence[float] | None
     answered: set[Answer] = field(default_factory=set, init=False, repr=False, compare=False)
+    warnings: list[RunWarning] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def spark(self) -> SparkSession:
@@ -325,7 +334,13 @@ class Scan:
             cells = self._count_cells(source, ("listed",))
             counted = counted.merge(cells, [c.GIVEN, c.CONFIDENT, SUSPECT], c.COUNT).persist(self.persist)
         self.answered.add("joint")
-        return ConfidentJoint(counted, self.statistics.class_counts, self.persist)
+        joint = ConfidentJoint(counted, self.statistics.class_counts, self.persist)
+        rows, predicted = self.predictions, select_cells(self._cells_by_listed, PREDICTIONS)
+        labels = GivenLabels(rows.label_col, rows.labels_are_names, rows.names)
+        self.warnings.extend(find_input_warnings(self.statistics, predicted, joint.cells, labels))
+        for warning in self.warnings:
+            logger.warning("%s (%s)", warning.message, warning.code)
+        return joint
 
     def off_diagonal(self, *, suspects_only: bool) -> OffDiagonal:
         """Condition that a row is off the diagonal, and a suspect if only these are wanted."""

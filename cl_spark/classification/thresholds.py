@@ -55,6 +55,8 @@ class ClassStatistics:
         lowest: lowest self-confidence of any row.
         highest: highest probability of any row and class.
         rejected: rejected rows by the code of their reason, which `explain_rejection` explains.
+        rejected_labels: rejected rows by given class; K counts labels that would be the class after the last,
+            K + 1 those beyond it, and -1 labels that name no class.
 
     Example:
         >>> a = ClassStatistics(2, {0: ConfidenceSum(1, 0, 2**28, 0)}, 0.5, 0.5)
@@ -68,6 +70,7 @@ class ClassStatistics:
     lowest: float
     highest: float
     rejected: Counter[int] = field(default_factory=Counter)
+    rejected_labels: Counter[int] = field(default_factory=Counter)
 
     def __add__(self, other: "ClassStatistics") -> "ClassStatistics":
         if self.num_classes != other.num_classes:
@@ -83,6 +86,7 @@ class ClassStatistics:
             min(self.lowest, other.lowest),
             max(self.highest, other.highest),
             self.rejected + other.rejected,
+            self.rejected_labels + other.rejected_labels,
         )
 
     @property
@@ -186,6 +190,7 @@ def summarize_classes(
         min((part.lowest for part in accepted), default=0.0),
         max((part.highest for part in accepted), default=0.0),
         rejected,
+        count_rejected_labels(aggregates, num_classes),
     )
     return ClassSummary(statistics, find_margin_bounds(accepted, num_classes))
 
@@ -205,6 +210,17 @@ def count_rejected(aggregates: ClassAggregates, num_classes: int) -> Counter[int
         if of_class.num_probs != num_classes:
             rejected[RejectionReason.WRONG_LENGTH] += of_class.examples
     return rejected
+
+
+def count_rejected_labels(aggregates: ClassAggregates, num_classes: int) -> Counter[int]:
+    """Count the rejected rows by given class, as `ClassStatistics.rejected_labels` has them."""
+    labels: Counter[int] = Counter()
+    for part in aggregates.rejected:
+        labels[min(part.given, num_classes + 1)] += part.examples
+    for of_class in aggregates.classes:
+        if of_class.num_probs != num_classes:
+            labels[min(of_class.given, num_classes + 1)] += of_class.examples
+    return labels
 
 
 def find_margin_bounds(accepted: Sequence[ClassAggregate], num_classes: int) -> MarginBounds:

@@ -41,6 +41,7 @@ INVERSE_NOISE_RATE = "inverse_noise_rate"
 PRIOR = "prior"
 REASON = "reason"
 ROW = "row"
+WARNINGS = "warnings"
 
 # The evidence of each row. Classes are indices here; the leading underscore keeps clear of the input's
 # columns.

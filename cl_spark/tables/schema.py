@@ -6,6 +6,7 @@ the reference in the documentation all come from these declarations.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cl_spark.tables import columns as c
 
@@ -40,6 +41,18 @@ class Table:
     columns: tuple[Column, ...]
 
 
+class RunWarning(NamedTuple):
+    """A doubt that does not stop a run, such as one about the meaning of its labels.
+
+    Attributes:
+        code: a word that stays the same, for programs.
+        message: what was seen, with numbers, and what to do.
+    """
+
+    code: str
+    message: str
+
+
 RUN_ID = Column(c.RUN_ID, "string", "The run that wrote the row")
 ID_COLUMNS = Column("<id column(s)>", "as the input's", "The example, under the input's own column name(s)")
 REASON = Column(c.REASON, "string", "Why the row was rejected")
@@ -69,6 +82,12 @@ RUNS = Table(
         Column("num_rejected", "long", "Rows of `rejected`"),
         Column(c.NUM_ISSUES, "long", "Rows of the table of issues"),
         Column(c.OVERALL_HEALTH, "double", "Share of the examples that look right, as the task defines it"),
+        Column(
+            c.WARNINGS,
+            "array<struct<code: string, message: string>>",
+            "Doubts about the run, mostly about its input, each with what to do; "
+            "null in runs of versions that had none",
+        ),
         Column("failed_gates", "string", "Gates the run did not pass, one per line; empty if it passed all"),
         Column("baseline", "boolean", "Whether later runs are compared with this one"),
     ),
