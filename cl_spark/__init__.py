@@ -18,6 +18,7 @@ from cl_spark.errors import (
     ClSparkError,
     ColumnTypeError,
     ConfigurationError,
+    DoubtfulInputError,
     EmptyTableError,
     GatesFailedError,
     InputError,
@@ -31,6 +32,7 @@ from cl_spark.errors import (
 )
 from cl_spark.runs.session import start_session
 from cl_spark.tables.finished_run import Run, read_run
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from cl_spark.tasks.registry import write_report
@@ -42,6 +44,7 @@ __all__ = [
     "ClSparkError",
     "ColumnTypeError",
     "ConfigurationError",
+    "DoubtfulInputError",
     "EmptyTableError",
     "GatesFailedError",
     "HealthSummary",
@@ -54,6 +57,7 @@ __all__ = [
     "RejectedRowsError",
     "Run",
     "RunError",
+    "RunWarning",
     "SingleClassError",
     "SourceChangedError",
     "__version__",

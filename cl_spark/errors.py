@@ -33,6 +33,10 @@ class RejectedRowsError(InputError):
     """Raised where more rows are rejected than the caller allows."""
 
 
+class DoubtfulInputError(InputError):
+    """Raised for an input with warnings where the caller asked that they fail the run."""
+
+
 class SourceChangedError(InputError):
     """Raised where the input changed while it was read, so that its rows do not add up."""
 

@@ -41,6 +41,11 @@ class RunConfig(BaseModel):
         le=1,
         description="Share of rows that may be rejected; beyond it the run fails before anything is written",
     )
+    on_warning: Literal["report", "fail"] = Field(
+        "report",
+        description="What happens where the input is doubtful, such as labels that look 1-based: the run is "
+        "written and tells its warnings, or they fail it before anything is written",
+    )
     gates: list[str] = Field(
         [],
         description="Conditions such as overall_health >= 0.97, class_health.class_quality >= 0.9, "

@@ -1,5 +1,6 @@
 """Gates: conditions that a run has to pass, on its own numbers or on the change since the run before."""
 
+import logging
 import operator
 import re
 from collections.abc import Sequence
@@ -11,8 +12,11 @@ from pyspark.sql import functions as F
 from cl_spark.errors import ConfigurationError, one_line
 from cl_spark.runs.history import Change, compare
 from cl_spark.runs.task import Task
+from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
-from cl_spark.tables.schema import RUNS, Column
+from cl_spark.tables.schema import RUNS, Column, RunWarning
+
+logger = logging.getLogger(__name__)
 
 CHANGE_METRICS = ("health_drop", "issues_new", "issues_resolved")
 """Metrics that compare a run with the baseline; they pass where there is none."""
@@ -105,6 +109,29 @@ def find_failed_gates(gates: Sequence[Gate], task: Task[Any], run: Run, before: 
             since = f", since run {before.run_id}" if before is not None and is_of_change else ""
             failed.append(f"{gate}: it is {value:.6g}{since}")
     return failed
+
+
+def warn_of_untested_gates(gates: Sequence[Gate], run: Run, before: Run | None) -> list[RunWarning]:
+    """Warn of gates of change that pass because there is nothing to compare with."""
+    has_health = before is not None and None not in (
+        run.record[c.OVERALL_HEALTH],
+        before.record[c.OVERALL_HEALTH],
+    )
+    untested = [
+        str(gate)
+        for gate in gates
+        if gate.metric in CHANGE_METRICS
+        and (before is None or (gate.metric == "health_drop" and not has_health))
+    ]
+    if not untested:
+        return []
+    lacks = "an earlier run of this source that is a baseline" if before is None else "an overall health"
+    message = (
+        f"gates passed untested, for lack of {lacks}: {', '.join(untested)}. They compare with the run "
+        "before: look at this run yourself"
+    )
+    logger.warning("run %s: %s", run.run_id, message, extra={"run_id": run.run_id})
+    return [RunWarning("gates_untested", message)]
 
 
 def _numeric(columns: Sequence[Column]) -> list[str]:

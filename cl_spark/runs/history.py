@@ -106,6 +106,7 @@ class PastRun:
             "change": self.change,
             "worst_class": None if self.worst is None else self.worst[0],
             "failed_gates": self.run.failed_gates,
+            c.WARNINGS: [warning._asdict() for warning in self.run.warnings],
             "baseline": record.baseline is not False,
         }
 

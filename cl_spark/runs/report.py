@@ -12,6 +12,7 @@ from cl_spark.runs.facts import RunFacts, read_run_facts
 from cl_spark.runs.task import Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
+from cl_spark.tables.schema import RunWarning
 
 DEFAULT_ISSUES = 1_000
 """How many issues a report lists unless told otherwise."""
@@ -50,7 +51,10 @@ def frame_report(
         "overall",
         "Health",
         "Overall health",
-        alerts=[f"Gate failed: {gate}" for gate in gates],
+        alerts=[
+            *(f"Gate failed: {gate}" for gate in gates),
+            *(f"Warning: {RunWarning(*warning).message}" for warning in record.get(c.WARNINGS) or ()),
+        ],
         numbers=numbers,
         charts={} if trend is None else {"trend": trend},
     )

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.schema import RunWarning
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,16 @@ class RunResult:
         """The place of its tables."""
         return self.run.tables
 
+    @property
+    def warnings(self) -> list[RunWarning]:
+        """Doubts about the run, mostly about its input, each with what to do."""
+        return self.run.warnings
+
     def summary(self) -> dict[str, Any]:
         """Return the key numbers as plain values: the output of `--json`."""
         names = [field.name for field in fields(self) if field.name not in ("run", "numbers")]
         values = {name: getattr(self, name) for name in names}
+        values[c.WARNINGS] = [warning._asdict() for warning in self.warnings]
         return {"output": self.tables.location, "run_id": self.run_id, **values, **self.numbers}
 
     def _repr_html_(self) -> str:
@@ -65,6 +73,9 @@ class RunResult:
                 },
                 "rejected rows": sum(self.rejected.values()),
             },
-            notes=[f"gate failed: {gate}" for gate in self.failed_gates]
-            + [f"tables: {self.tables.location}"],
+            notes=[
+                *(f"gate failed: {gate}" for gate in self.failed_gates),
+                *(f"warning: {warning.message}" for warning in self.warnings),
+                f"tables: {self.tables.location}",
+            ],
         )

@@ -3,7 +3,7 @@
 import json
 import platform
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,11 +14,17 @@ import pyspark
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError, RejectedRowsError, RunError, SourceChangedError
+from cl_spark.errors import (
+    ConfigurationError,
+    DoubtfulInputError,
+    RejectedRowsError,
+    RunError,
+    SourceChangedError,
+)
 from cl_spark.report.page import check_installed, default_path, write_page
 from cl_spark.runs.config import ConfigT, RunConfig
 from cl_spark.runs.facts import first_reasons
-from cl_spark.runs.gates import Gate, find_failed_gates, parse_gates
+from cl_spark.runs.gates import Gate, find_failed_gates, parse_gates, warn_of_untested_gates
 from cl_spark.runs.history import find_baseline
 from cl_spark.runs.report import render_report
 from cl_spark.runs.result import RunResult
@@ -27,7 +33,7 @@ from cl_spark.runs.task import Execution, RowCounts, Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run, finished_runs
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.schema import REJECTED, RUNS, Table, runs_table
+from cl_spark.tables.schema import REJECTED, RUNS, RunWarning, Table, runs_table
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary, find_source_change
 from cl_spark.version import __version__
 
@@ -60,11 +66,13 @@ def run_task(
     with explain_failures(run_id, steps), execution:
         with steps("scanning the data"):
             counts = execution.count_rows()
-            check_counts(execution, counts, config)
+            check_counts(execution, counts, config, steps)
+        warnings = execution.warnings(steps)
+        check_warnings(warnings, config)
         _write_tables(execution, task, tables, run_id, steps, is_rerun=config.run_id is not None)
         with steps("recording the run"):
             record = _reconcile(execution, task, tables, run_id, counts)
-            record |= {"started": started, "parameters": config.model_dump_json()}
+            record |= {"started": started, "parameters": config.model_dump_json(), c.WARNINGS: warnings}
             run = _record(task, gates, Run(run_id, Row(**record), tables))
         report = None
         if report_path is not None:
@@ -125,7 +133,7 @@ def explain_failures(run_id: str, steps: Steps) -> Iterator[None]:
         raise changed or RunError(f"run {run_id!r} failed while {step}: {error_summary(error)}") from error
 
 
-def check_counts(execution: Execution, counts: RowCounts, config: RunConfig) -> None:
+def check_counts(execution: Execution, counts: RowCounts, config: RunConfig, steps: Steps) -> None:
     """Refuse to go on with rows that do not add up, or with more rejected rows than allowed.
 
     Raises:
@@ -135,16 +143,49 @@ def check_counts(execution: Execution, counts: RowCounts, config: RunConfig) -> 
     read, rejected = execution.num_read, counts.num_rejected
     if counts.num_examples + rejected != read:
         raise _source_changed(read, counts.num_examples, rejected)
-    allowed = 0.0 if config.on_bad_rows == "fail" else config.max_rejected_fraction
-    if rejected > allowed * read:
+    if rejected > find_allowed_fraction(config) * read:
         reasons = first_reasons(execution.rejected(), config.id_col).collect()
-        seen = "; ".join(f"{row[c.REASON]}: {row.rows:,} (such as id {row.id!r})" for row in reasons)
-        limit = (
-            "on_bad_rows is fail" if config.on_bad_rows == "fail" else f"max_rejected_fraction is {allowed:g}"
-        )
-        raise RejectedRowsError(
-            f"{rejected:,} of {read:,} rows ({rejected / read:.2%}) cannot be used, and {limit}: {seen}. "
-            "Nothing was written. Mend these rows, or raise the limit (--max-rejected-fraction)"
+        hints = [warning.message for warning in execution.warnings(steps)]
+        raise too_many_rejected(reasons, read, config, hints)
+
+
+def find_allowed_fraction(config: RunConfig) -> float:
+    """Find the share of rows that may be rejected."""
+    return 0.0 if config.on_bad_rows == "fail" else config.max_rejected_fraction
+
+
+def too_many_rejected(
+    reasons: Sequence[Row], read: int, config: RunConfig, hints: Sequence[str]
+) -> RejectedRowsError:
+    """Make the error for more rejected rows than allowed.
+
+    Args:
+        reasons: as `first_reasons` counts them.
+        read: rows of the input.
+        config: says how many may be rejected.
+        hints: sentences that may explain them.
+    """
+    rejected, allowed = sum(row.rows for row in reasons), find_allowed_fraction(config)
+    seen = "; ".join(f"{row[c.REASON]}: {row.rows:,} (such as id {row.id!r})" for row in reasons)
+    limit = "on_bad_rows is fail" if config.on_bad_rows == "fail" else f"max_rejected_fraction is {allowed:g}"
+    return RejectedRowsError(
+        f"{rejected:,} of {read:,} rows ({rejected / read:.2%}) cannot be used, and {limit}: {seen}. "
+        "Nothing was written. Mend these rows, or raise the limit (--max-rejected-fraction)"
+        + "".join(f". {hint[:1].upper()}{hint[1:]}" for hint in hints)
+    )
+
+
+def check_warnings(warnings: Sequence[RunWarning], config: RunConfig) -> None:
+    """Refuse to go on with a doubtful input where the configuration says so.
+
+    Raises:
+        DoubtfulInputError: there are warnings, and `on_warning` is fail.
+    """
+    if warnings and config.on_warning == "fail":
+        seen = "; ".join(f"{warning.message} ({warning.code})" for warning in warnings)
+        raise DoubtfulInputError(
+            f"the input is doubtful, and on_warning is fail: {seen}. Nothing was written. Mend the input, or "
+            "say on_warning: report (--on-warning report)"
         )
 
 
@@ -227,7 +268,9 @@ def _record(task: Task[Any], gates: list[Gate], run: Run) -> Run:
     tables = run.tables
     before = find_baseline(tables, run) if gates else None
     failed = find_failed_gates(gates, task, run, before)
-    row = {**run.record.asDict(), "failed_gates": "\n".join(failed), "baseline": True}
+    warnings = [*run.warnings, *warn_of_untested_gates(gates, run, before)]
+    gated = {c.WARNINGS: warnings, "failed_gates": "\n".join(failed), "baseline": True}
+    row = {**run.record.asDict(), **gated}
     columns = runs_table(task.numbers).columns
     schema = ", ".join(f"{column.name} {column.type}" for column in columns)
     record = tables.spark.createDataFrame([tuple(row[column.name] for column in columns)], schema)

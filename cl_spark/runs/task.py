@@ -21,7 +21,7 @@ from cl_spark.runs.result import RunResult
 from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
-from cl_spark.tables.schema import Column, Table
+from cl_spark.tables.schema import Column, RunWarning, Table
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,14 @@ class Execution(ABC):
     @abstractmethod
     def count_rows(self) -> RowCounts:
         """Scan the input, and count the rows that can be used and those that cannot."""
+
+    def warnings(self, steps: Steps) -> list[RunWarning]:
+        """Return doubts about the input, by default none; nothing is written yet. The task logs them, too.
+
+        Args:
+            steps: told of each step of the computation as it begins.
+        """
+        return []
 
     @abstractmethod
     def rejected(self) -> DataFrame:

@@ -11,7 +11,7 @@ from cl_spark.errors import InputError
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card, worst_classes
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.schema import FIRST_TASK, RUNS
+from cl_spark.tables.schema import FIRST_TASK, RUNS, RunWarning
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Run:
         return (self.record["failed_gates"] or "").splitlines()
 
     @property
+    def warnings(self) -> list[RunWarning]:
+        """Doubts about the run, mostly about its input, each with what to do."""
+        return [RunWarning(*warning) for warning in self.record[c.WARNINGS] or ()]
+
+    @property
     def issues(self) -> DataFrame:
         """The examples whose label is probably wrong, with their rank (of a label audit)."""
         return self.table("issues")
@@ -81,7 +86,8 @@ class Run:
             heading="label noise of the worst classes",
             bars=bars,
             notes=[
-                f"{record.source}, finished {record.finished:%Y-%m-%d %H:%M}; tables: {self.tables.location}"
+                *(f"warning: {warning.message}" for warning in self.warnings),
+                f"{record.source}, finished {record.finished:%Y-%m-%d %H:%M}; tables: {self.tables.location}",
             ],
         )
 

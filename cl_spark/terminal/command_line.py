@@ -23,6 +23,7 @@ from cl_spark.runs.run import explain_failures, run_task
 from cl_spark.runs.session import spark_session
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Task
+from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import finished_run
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit import scoring
@@ -130,7 +131,7 @@ def validate(config: str | None, rows: int, as_json: bool, **flags: Any) -> None
     with spark_session(settings.spark_conf, delta=settings.needs_delta) as spark:
         checked = check(spark, settings, rows)
         if as_json:
-            print_json(asdict(checked))
+            print_json(asdict(checked) | {c.WARNINGS: [warning._asdict() for warning in checked.warnings]})
         else:
             screen.show_check(checked, Console(quiet=settings.quiet))
 
@@ -216,7 +217,7 @@ def show_command(
         if as_json:
             print_json([row.asDict(recursive=True) for row in view.rows.limit(rows).collect()])
         else:
-            screen.show_listing(view, Console(), rows)
+            screen.show_listing(run, view, Console(), rows)
 
 
 @cli.command()

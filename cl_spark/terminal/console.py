@@ -31,6 +31,7 @@ def show_result(task: Task[Any], result: RunResult, console: Console, rows: int 
     lines += [
         f"[yellow]{times:,} rows rejected: {escape(reason)}[/]" for reason, times in result.rejected.items()
     ]
+    lines += [f"[yellow]warning: {escape(warning.message)}[/]" for warning in result.warnings]
     lines += [f"[red]gate failed: {escape(gate)}[/]" for gate in result.failed_gates]
     lines += [f"report: {escape(result.report)}"] if result.report else []
     lines += [
@@ -56,6 +57,7 @@ def show_history(runs: Sequence[PastRun], console: Console) -> None:
     for past in runs:
         run, failed = past.run.record, len(past.run.failed_gates)
         notes = [f"{run.num_rejected:,} rejected"] * (run.num_rejected > 0)
+        notes += [f"{len(past.run.warnings)} warnings"] * bool(past.run.warnings)
         notes += [f"{failed} gates failed"] * (failed > 0) + ["not a baseline"] * (run.baseline is False)
         table.add_row(
             escape(run.run_id),
@@ -71,8 +73,10 @@ def show_history(runs: Sequence[PastRun], console: Console) -> None:
     console.print(table if runs else "no finished runs")
 
 
-def show_listing(view: View, console: Console, rows: int) -> None:
-    """Print the first rows of a view, and how many there are."""
+def show_listing(run: Run, view: View, console: Console, rows: int) -> None:
+    """Print the warnings of a run, the first rows of a view of it, and how many there are."""
+    for warning in run.warnings:
+        console.print(f"[yellow]warning: {escape(warning.message)}[/]")
     number = view.rows.count()
     show_view(replace(view, title=f"{view.title}: {min(rows, number):,} of {number:,}"), console, rows)
 
@@ -90,6 +94,10 @@ def show_check(checked: Checked, console: Console) -> None:
             f"[yellow]{times:,} would be rejected: {escape(reason)} "
             f"(such as id {escape(one_line(example))})[/]"
         )
+    if checked.unknown_classes:
+        named = ", ".join(repr(one_line(name)) for name in checked.unknown_classes)
+        lines.append(f"[yellow]labels that are no class: {escape(named)}[/]")
+    lines += [f"[yellow]warning: {escape(warning.message)}[/]" for warning in checked.warnings]
     console.print(Panel.fit("\n".join(lines), title="Check: nothing was written"))
 
 

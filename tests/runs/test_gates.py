@@ -10,7 +10,7 @@ from pyspark.sql import Row, SparkSession
 
 from cl_spark import ConfigurationError, read_run
 from cl_spark.runs import gates
-from cl_spark.runs.gates import Gate, find_failed_gates, parse_gates
+from cl_spark.runs.gates import Gate, find_failed_gates, parse_gates, warn_of_untested_gates
 from cl_spark.runs.history import Change
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
@@ -108,6 +108,23 @@ def test_gates_of_change_pass_where_there_is_nothing_to_compare_with() -> None:
     assert find_failed_gates(conditions, LABEL_AUDIT, run(), None) == []
 
 
+def test_a_warning_names_the_gates_of_change_that_have_nothing_to_compare_with(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    texts = ("issues_new <= 3", "num_issues <= 5", "health_drop <= 0.01")
+    conditions = [Gate.parse(text) for text in texts]
+    seen = run(overall_health=0.9)
+    (alone,) = warn_of_untested_gates(conditions, seen, None)
+    assert alone.code == "gates_untested"
+    assert "for lack of an earlier run" in alone.message
+    assert "issues_new <= 3, health_drop <= 0.01. " in alone.message
+    assert f"run later: {alone.message}" in caplog.messages
+    assert warn_of_untested_gates(conditions, seen, run("earlier", overall_health=0.8)) == []
+    (without,) = warn_of_untested_gates(conditions, seen, run("earlier", overall_health=None))
+    assert "for lack of an overall health: health_drop <= 0.01. " in without.message
+    assert warn_of_untested_gates(conditions[1:2], seen, None) == []
+
+
 def test_gates_of_change_name_the_run_they_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ("issues_new <= 3", "issues_resolved >= 3", "health_drop <= 0.01")
     assert failed_of_change(monkeypatch, *texts, new=3, resolved=3, health=-0.01) == []
@@ -141,6 +158,8 @@ def test_gates_look_at_the_written_tables_of_both_runs(
         gates=["issues_new <= 0", "health_drop <= 0"],
     )
     new = ids(more.issues()) - ids(first.issues())
+    assert [warning.code for warning in first.warnings] == ["gates_untested"]
+    assert more.warnings == []
     assert more.failed_gates == [f"issues_new <= 0: it is {len(new)}, since run 1"]
     conditions = [Gate.parse("class_health.examples >= 1000"), Gate.parse("num_examples >= 1")]
     failed = find_failed_gates(conditions, LABEL_AUDIT, read_run(out, "2", spark=spark), None)

@@ -87,13 +87,17 @@ def test_gates_rejected_rows_and_the_trend_are_shown_where_there_are_some() -> N
     )
     rejected = pd.DataFrame({"reason": ["null label"], "rows": [2], "id": ["3"]})
     shown = replace(
-        facts(failed_gates="num_issues <= 1: it is 2\nnum_read > 20: it is 12"),
+        facts(
+            failed_gates="num_issues <= 1: it is 2\nnum_read > 20: it is 12",
+            warnings=[Row(code="labels_one_based", message="labels look <1>-based")],
+        ),
         trend=trend,
         rejected=rejected,
     )
     html = frame_report("Label audit", shown, [], [])
     assert "Gate failed: num_issues &lt;= 1: it is 2" in html
     assert "Gate failed: num_read &gt; 20: it is 12" in html
+    assert "Warning: labels look &lt;1&gt;-based" in html
     assert data_of(html, "tables")["rejected"]["rows"] == [["null label", 2, "3"]]
     assert set(data_of(html, "charts")) == {"trend"}
     assert "Every row could be used." not in html

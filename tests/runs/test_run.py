@@ -4,12 +4,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import (
     ConfigurationError,
+    DoubtfulInputError,
     InputError,
     OutputError,
     RejectedRowsError,
@@ -22,7 +24,7 @@ from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import REJECTED, Table
 from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
 from cl_spark.tasks.label_audit.task import AuditExecution
-from tests.frames import audit, content
+from tests.frames import audit, content, predictions
 
 pytestmark = pytest.mark.matrix
 
@@ -48,6 +50,60 @@ def test_too_many_bad_rows_fail_the_run_before_anything_is_written(
         == 4
         == read_run(str(tmp_path / "out"), spark=spark).table("rejected").count()
     )
+
+
+@pytest.fixture(scope="module")
+def permuted(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Predictions whose classes stand in another order than in the labels."""
+    labels = np.arange(300) % 3
+    path = str(tmp_path_factory.mktemp("permuted") / "in")
+    predictions(spark, labels, np.eye(3)[(labels + 1) % 3] * 0.7 + 0.1).write.parquet(path)
+    return path
+
+
+def test_a_doubtful_input_fails_the_run_before_anything_is_written_where_this_is_asked_for(
+    spark: SparkSession, permuted: str, tmp_path: Path
+) -> None:
+    told = (
+        r"on_warning is fail: class order .* looks permuted.* \(class_order_permuted\). Nothing was written"
+    )
+    with pytest.raises(DoubtfulInputError, match=told):
+        audit(spark, permuted, tmp_path / "out", on_warning="fail")
+    assert not (tmp_path / "out").exists()
+
+
+def test_gates_without_a_baseline_do_not_fail_a_run_as_doubtful(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
+    result = audit(spark, table, tmp_path / "out", on_warning="fail", gates=["issues_new <= 3"])
+    assert [warning.code for warning in result.warnings] == ["gates_untested"]
+
+
+def test_warnings_of_a_run_are_recorded_shown_and_read_again(
+    spark: SparkSession, permuted: str, table: str, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "out")
+    result = audit(spark, permuted, out, run_id="doubtful")
+    (warning,) = result.warnings
+    assert warning.code == "class_order_permuted"
+    assert "Reorder pred_probs to [1, 2, 0]" in warning.message
+    assert result.summary()["warnings"] == [warning._asdict()]
+    assert audit(spark, table, out, run_id="fine").warnings == []
+    assert read_run(out, "doubtful", spark=spark).warnings == [warning]
+    assert read_run(out, "fine", spark=spark).warnings == []
+    runs = ResultTables.at(spark, out).read("runs")
+    assert [row.code for row in runs.selectExpr("inline(warnings)").collect()] == [warning.code]
+    assert "warning: class order" in result._repr_html_()
+    assert "warning: class order" in read_run(out, "doubtful", spark=spark)._repr_html_()
+
+
+def test_an_error_about_rejected_rows_tells_what_may_explain_them(
+    spark: SparkSession, df: DataFrame, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "in")
+    df.withColumn("label", F.col("label") + 1).write.parquet(path)
+    with pytest.raises(RejectedRowsError, match=r"label outside 0..K-1: .*\. Labels look 1-based: none is 0"):
+        audit(spark, path, tmp_path / "out")
 
 
 def test_rows_that_do_not_add_up_are_never_recorded(

@@ -151,14 +151,19 @@ def test_validate_tells_what_an_audit_would_do_and_writes_nothing(
     sample = spark.read.parquet(str(ROOT / "cl_spark" / "sample" / "digits.parquet")).limit(50)
     where, out = str(tmp_path / "in"), str(tmp_path / "out")
     sample.withColumn("label", F.when(F.col("id") != 7, F.col("label"))).coalesce(1).write.parquet(where)
-    text = printed(capsys, "validate", "--predictions", where, "--output", out)
+    told = printed(capsys, "validate", "--predictions", where, "--output", out, code=2)
+    assert "1 of 50 rows (2.00%) cannot be used, and max_rejected_fraction is 0.01: null label: 1" in told
+    some = ("--max-rejected-fraction", "0.2")
+    text = printed(capsys, "validate", "--predictions", where, "--output", out, *some)
     assert "49 of the first 50 rows can be used; 10 classes" in text
     assert "1 would be rejected: null label (such as id 7)" in text
     assert not Path(out).exists()
     labels = str(tmp_path / "labels")
     sample.select("id", "label").where("id < 40").write.parquet(labels)
     checked = json.loads(
-        printed(capsys, "validate", "--predictions", where, "--labels", labels, "--output", out, "--json")
+        printed(
+            capsys, "validate", "--predictions", where, "--labels", labels, "--output", out, *some, "--json"
+        )
     )
     assert (checked["accepted"], checked["rows"]) == (40, 50)
     assert checked["rejected"]["prediction without a label"][0] == 10

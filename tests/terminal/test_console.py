@@ -14,6 +14,7 @@ from cl_spark.runs.history import PastRun
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import View
 from cl_spark.tables.finished_run import Run
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.label_audit.check import Checked
 from cl_spark.terminal.console import show_check, show_history, show_listing, show_steps, show_view
 
@@ -71,6 +72,7 @@ def past(run_id: str, change: float | None = None, worst: Any = None, **values: 
         "overall_health": 0.975,
         "failed_gates": "",
         "baseline": None,
+        "warnings": None,
         **values,
     }
     return PastRun(Run(run_id, Row(**record), NOWHERE), change, worst)
@@ -100,8 +102,9 @@ def test_a_view_without_rows_says_so() -> None:
 
 
 def test_a_listing_tells_how_many_rows_there_are() -> None:
-    text = printed(show_listing, view(*[("a", 0.5, number) for number in range(1_234)]), rows=2)
-    assert text.startswith("Issues [1]: 2 of 1,234\n")
+    run = Run("monday", Row(warnings=[("labels_one_based", "labels look [1]-based")]), NOWHERE)
+    text = printed(show_listing, run, view(*[("a", 0.5, number) for number in range(1_234)]), rows=2)
+    assert text.startswith("warning: labels look [1]-based\nIssues [1]: 2 of 1,234\n")
     assert text.count("0.5") == 2
 
 
@@ -151,8 +154,12 @@ def test_steps_are_shown_with_their_seconds() -> None:
 
 
 def test_a_check_tells_what_can_be_used_and_an_id_of_what_cannot() -> None:
-    checked = Checked("./predictions", 3, 1_000, 998, {"null label [1]": (2, "a\nb")}, 1_234)
+    warnings = [RunWarning("labels_one_based", "labels look [1]-based")]
+    rejected = {"null label [1]": (2, "a\nb")}
+    checked = Checked("./predictions", 3, 1_000, 998, rejected, 1_234, ["[c]ow\n"], warnings)
     text = printed(show_check, checked, width=120)
+    assert r"labels that are no class: '[c]ow\\n'" in text
+    assert "warning: labels look [1]-based" in text
     assert "can be audited: ./predictions, version 3" in text
     assert "998 of the first 1,000 rows can be used; 1,234 classes" in text
     assert r"2 would be rejected: null label [1] (such as id a\nb)" in text

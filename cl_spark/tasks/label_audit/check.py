@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, replace
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from cl_spark.classification.label_audit import LabelAudit
+from cl_spark.errors import EmptyTableError
 from cl_spark.evidence.storage import Storage
+from cl_spark.evidence.validity import REASONS, RejectionReason
 from cl_spark.runs.facts import first_reasons
 from cl_spark.runs.gates import parse_gates
-from cl_spark.runs.run import plan_report
+from cl_spark.runs.run import check_warnings, find_allowed_fraction, plan_report, too_many_rejected
 from cl_spark.tables import columns as c
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, make_audit, open_inputs, select_review_columns
 
@@ -25,6 +30,8 @@ class Checked:
         accepted: those an audit would use.
         rejected: the others by reason, with the id of one of them.
         num_classes: K as far as these rows tell.
+        unknown_classes: labels that are no class, the most frequent first; not all of many.
+        warnings: doubts about these rows.
     """
 
     source: str
@@ -33,6 +40,8 @@ class Checked:
     accepted: int
     rejected: dict[str, tuple[int, str]]
     num_classes: int
+    unknown_classes: list[str]
+    warnings: list[RunWarning]
 
 
 def check(spark: SparkSession, config: AuditConfig, rows: int = 1_000) -> Checked:
@@ -59,15 +68,46 @@ def check(spark: SparkSession, config: AuditConfig, rows: int = 1_000) -> Checke
         labels = replace(labels, df=labels.df.join(ids, config.id_col, "left_semi"))
     audit = make_audit(config, first, labels)
     try:
-        reasons = first_reasons(audit.rejected(), config.id_col).collect()
-        return Checked(
+        num_rejected, rejected = _count_rejected(audit), audit.rejected()
+        reasons = first_reasons(rejected, config.id_col).collect()
+        checked = Checked(
             predictions.name,
             predictions.version,
-            audit.num_examples + audit.statistics.num_rejected,
+            audit.num_examples + num_rejected,
             audit.num_examples,
             {row[c.REASON]: (row.rows, row.id) for row in reasons},
             audit.num_classes,
+            find_unknown_classes(rejected, config.label_col),
+            audit.warnings(),
         )
+        if num_rejected > find_allowed_fraction(config) * checked.rows:
+            hints = [f"labels that are no class: {', '.join(map(repr, checked.unknown_classes))}"]
+            hints = hints * bool(checked.unknown_classes) + [found.message for found in checked.warnings]
+            raise too_many_rejected(reasons, checked.rows, config, hints)
+        check_warnings(checked.warnings, config)
+        return checked
     finally:
         audit.release()
         storage.release()
+
+
+def _count_rejected(audit: LabelAudit) -> int:
+    """Count the rejected rows; where all are, the error names the labels."""
+    try:
+        return audit.statistics.num_rejected
+    except EmptyTableError as error:
+        label_col = audit.predictions.label_col
+        labels = _most_frequent(audit.predictions.df.select(F.col(c.quoted(label_col)).alias(c.CLASS)))
+        raise EmptyTableError(f"{error}; labels of {label_col!r}: {', '.join(map(repr, labels))}") from error
+
+
+def find_unknown_classes(rejected: DataFrame, label_col: str) -> list[str]:
+    """Find labels that are no class among rejected rows: the five most frequent."""
+    label = F.from_json(F.col(c.ROW), "map<string, string>").getItem(label_col)
+    unknown = (REASONS[RejectionReason.UNKNOWN_CLASS], REASONS[RejectionReason.LABEL_OUT_OF_RANGE])
+    return _most_frequent(rejected.where(F.col(c.REASON).isin(*unknown)).select(label.alias(c.CLASS)))
+
+
+def _most_frequent(labels: DataFrame) -> list[str]:
+    counts = labels.groupBy(c.CLASS).count().orderBy(F.desc("count"), c.CLASS)
+    return [str(row[c.CLASS]) for row in counts.limit(5).collect()]

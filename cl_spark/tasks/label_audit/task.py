@@ -23,6 +23,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tables.spark_errors import SOURCE_CHANGED
 from cl_spark.tasks.label_audit import report
 from cl_spark.tasks.label_audit.config import AuditConfig
@@ -116,14 +117,18 @@ class AuditExecution(Execution):
         }
         return RowCounts(self.audit.num_examples, rejected)
 
+    def warnings(self, steps: Steps) -> list[RunWarning]:
+        """Return doubts about the meaning of labels and probabilities."""
+        with steps("counting the confident joint"):
+            return self.audit.warnings()
+
     def rejected(self) -> DataFrame:
         """Return the rejected rows."""
         return self.audit.rejected()
 
     def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
         """Yield issues and health; then what is read from the written issues."""
-        with steps("counting the confident joint"):
-            health = self._health
+        health = self._health
         with steps("choosing the issues"):
             issues = self.audit.find_label_issues(**self._config.filter_arguments)
         if self.review is not None:
