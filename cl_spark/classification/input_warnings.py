@@ -307,8 +307,8 @@ def warn_of_in_sample_probs(statistics: ClassStatistics, agreeing: int) -> RunWa
         "probabilities_in_sample",
         f"probabilities look in-sample: the model agrees with {agreeing:,} of "
         f"{examples:,} labels, at a mean self-confidence of {confidence:.3f}. A model that was trained on "
-        "these labels repeats the wrong ones, and they are not found: predict out of sample, by "
-        "cross-validation. If it was not, the labels may be as clean as that",
+        "these labels, or suggested them, repeats the wrong ones, and they are not found: predict out of "
+        "sample, by cross-validation. If it was neither, the labels may be as clean as that",
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
+from pyspark.sql import Row
 
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
