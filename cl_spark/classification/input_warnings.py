@@ -210,16 +210,21 @@ def find_class_order(agreement: Agreement) -> Int64s:
     Returns:
         (K,) position of each class in the probabilities; its own where no other is clearly better.
     """
-    classes = np.arange(len(agreement.nearest))
-    order = close_cycles(agreement.nearest)
+    nearest, classes = agreement.nearest, np.arange(len(agreement.nearest))
+    if (nearest >= 0).sum() < 2:
+        return classes
+    # a class the model never predicts has its largest cell anywhere, maybe in a class without examples
+    is_pair = (nearest >= 0) & (nearest[nearest] < 0) & ~np.isin(classes, nearest)
+    nearest = np.where(is_pair & (3 * agreement.largest < 2 * agreement.given), classes, nearest)
+    order = close_cycles(nearest)
     moved = order != classes
     if agreement.given[moved].sum() > agreement.given.sum() / 2 and is_clearly_more(
         agreement.largest[moved].sum(), agreement.agreeing[moved].sum()
     ):
         return order
     # among many classes some pairs look swapped by chance: each class must be clear by itself
-    is_clear = is_clearly_more(agreement.largest, agreement.agreeing) | (agreement.nearest < 0)
-    return close_cycles(np.where(is_clear, agreement.nearest, classes))
+    is_clear = is_clearly_more(agreement.largest, agreement.agreeing) | (nearest < 0)
+    return close_cycles(np.where(is_clear, nearest, classes))
 
 
 def close_cycles(nearest: Int64s) -> Int64s:

@@ -57,7 +57,7 @@ def show_history(runs: Sequence[PastRun], console: Console) -> None:
     for past in runs:
         run, failed = past.run.record, len(past.run.failed_gates)
         notes = [f"{run.num_rejected:,} rejected"] * (run.num_rejected > 0)
-        notes += [f"{len(past.run.warnings)} warnings"] * bool(past.run.warnings)
+        notes += [f"warning: {warning.code}" for warning in past.run.warnings]
         notes += [f"{failed} gates failed"] * (failed > 0) + ["not a baseline"] * (run.baseline is False)
         table.add_row(
             escape(run.run_id),

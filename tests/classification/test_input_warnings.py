@@ -127,6 +127,16 @@ def test_a_model_that_is_honestly_good_is_not_in_sample() -> None:
     assert judge(labels, probs) == {}
 
 
+def test_a_class_that_is_never_predicted_is_not_called_by_the_name_of_one_without_examples() -> None:
+    for seed in range(40):
+        data = dataset(seed, 1_000, 3, missing=1, never_confident=True)
+        assert judge(data.labels, data.probs) == {}
+
+
+def test_labels_of_one_class_have_no_order() -> None:
+    assert judge(np.zeros(1_000, dtype=int), np.tile([0.1, 0.6, 0.3], (1_000, 1))) == {}
+
+
 # Labels that count from 1 -----------------------------------------------------------------------------------
 
 
