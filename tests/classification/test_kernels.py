@@ -53,7 +53,7 @@ KERNELS = [
     CountShares(ONES, ONES, 0.9),
     NormalizedRates(ONES, ONES),
     WeightedInverseRates(ONES),
-    RejectedRows(is_suspect, 3, ["_id_0"]),
+    RejectedRows(is_suspect, 3, ["_id_0"], ["id"]),
     SettledRows(ONES, DENSE, ListingPolicy()),
     ConfidenceCounts(ScoreRanges(0.0, 1.0)),
     ArrayScores("self_confidence", True, ONES, DENSE),
@@ -73,7 +73,7 @@ def test_kernels_pickle_by_name(kernel: object) -> None:
     assert pickle.dumps(restored) == pickle.dumps(kernel)
 
 
-DRIVER_SIDE = {"BlockSource", "ArraySource"}
+DRIVER_SIDE = {"BlockSource", "ArraySource", "WantedSource"}
 
 
 def test_no_kernel_is_left_out() -> None:

@@ -16,7 +16,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from cl_spark.evidence.prob_columns import can_read_from_files, find_prob_format, is_prob_column, is_sparse
+from cl_spark.evidence.prob_columns import find_prob_format, is_prob_column, is_sparse
 from cl_spark.evidence.prob_formats import DenseProbs, SparseProbs
 
 
@@ -70,8 +70,3 @@ def test_maps_and_structs_of_class_and_probability_list_some_classes(kind: DataT
 def test_other_columns_hold_no_probabilities(kind: DataType) -> None:
     assert not is_prob_column(kind)
     assert not is_sparse(kind)
-
-
-def test_what_files_hold_as_kernels_expect_it_is_read_from_them() -> None:
-    assert all(map(can_read_from_files, [FLOATS, DOUBLES, *SPARSE]))
-    assert not any(map(can_read_from_files, [ArrayType(IntegerType()), VectorUDT()]))
