@@ -1,15 +1,12 @@
 """The audit as functions: each asks one question of a `LabelAudit` of its own.
 
-For several questions about the same data, make one `LabelAudit`: it scans the data once. The evidence behind
-a DataFrame that is returned here stays cached until that DataFrame is garbage-collected. With
-`evidence_path`, its files stay until Python ends, as DataFrames derived from the answer read them too;
-`LabelAudit` removes them sooner.
+For several questions about the same data, make one `LabelAudit`: it scans the data once, and can be released.
+The evidence behind a DataFrame that is returned here stays until that DataFrame is garbage-collected; in
+files (`evidence_path`) until Python ends.
 """
 
-import atexit
-import weakref
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from numpy.typing import ArrayLike
 from pyspark.sql import DataFrame
@@ -17,22 +14,6 @@ from pyspark.sql import DataFrame
 from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.classification.noise import NoiseRates
-
-T = TypeVar("T")
-
-
-def _release_with(audit: LabelAudit, answer: T, evidence_path: str | None = None) -> T:
-    """Return an answer that releases the audit when it is garbage-collected, or if it keeps files, at exit.
-
-    A DataFrame derived from the answer may outlive it. It computes again what was cached, but not what was in
-    files.
-    """
-    if evidence_path is not None:
-        atexit.register(audit.release)
-    else:
-        # not at exit: Spark may have stopped by then, and takes its cache with it
-        weakref.finalize(answer, audit.release).atexit = False
-    return answer
 
 
 def find_label_issues(
@@ -83,7 +64,7 @@ def find_label_issues(
         min_examples_per_class=min_examples_per_class,
         num_issues=num_issues,
     )
-    return _release_with(audit, issues)
+    return issues
 
 
 def label_quality_scores(
@@ -103,7 +84,7 @@ def label_quality_scores(
     """
     audit = LabelAudit(df, **columns)
     scores = audit.label_quality_scores(method=method, adjust_pred_probs=adjust_pred_probs)
-    return _release_with(audit, scores, columns.get("evidence_path"))
+    return scores
 
 
 def confident_thresholds(df: DataFrame, **columns: Any) -> DataFrame:
@@ -125,7 +106,7 @@ def confident_joint(df: DataFrame, *, calibrate: bool = True, **columns: Any) ->
         ['given_label', 'true_label', 'count']
     """
     audit = LabelAudit(df, **columns)
-    return _release_with(audit, audit.confident_joint(calibrate=calibrate), columns.get("evidence_path"))
+    return audit.confident_joint(calibrate=calibrate)
 
 
 def noise_rates(df: DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseRates:
@@ -136,7 +117,7 @@ def noise_rates(df: DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseR
         ['class', 'prior']
     """
     audit = LabelAudit(df, **columns)
-    return _release_with(audit, audit.noise_rates(method=method), columns.get("evidence_path"))
+    return audit.noise_rates(method=method)
 
 
 def num_label_issues(
@@ -164,4 +145,4 @@ def health_summary(df: DataFrame, *, asymmetric: bool = False, **columns: Any) -
         True
     """
     audit = LabelAudit(df, **columns)
-    return _release_with(audit, audit.health_summary(asymmetric=asymmetric), columns.get("evidence_path"))
+    return audit.health_summary(asymmetric=asymmetric)

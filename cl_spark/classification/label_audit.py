@@ -1,7 +1,10 @@
 """`LabelAudit`: scans a table once, and answers questions about its labels from the evidence it keeps."""
 
+import atexit
+import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,8 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.schema import RunWarning
 
+T = TypeVar("T")
+
 
 class LabelAudit:
     """The audit of one table of given labels and predicted probabilities.
@@ -34,7 +39,7 @@ class LabelAudit:
     The first question scans the data once and keeps some 40 bytes a row in Spark's cache, plus the arrays of
     some suspects. Further questions are answered from there, except for the options that need every array:
     scores by entropy or of adjusted probabilities. Use it as a context manager, or call `release`, to free
-    the cache.
+    the cache; an audit that nothing refers to any more, its answers included, frees it by itself.
 
     Args:
         df: any Spark DataFrame, classic or Connect, one row per example.
@@ -110,6 +115,12 @@ class LabelAudit:
         )
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
+        # An audit that is forgotten frees what it kept. Not at exit, where Spark takes its cache with it; but
+        # DataFrames derived from an answer may read files until then.
+        if evidence_path is None:
+            weakref.finalize(self, self._storage.release).atexit = False
+        else:
+            atexit.register(self._storage.release)
         self._scan = Scan(self.predictions, self._storage.persist, check_ids, thresholds)
         self._issue_finder = IssueFinder(self._scan)
 
@@ -127,6 +138,11 @@ class LabelAudit:
         Results already returned stay valid, and scan the data again, except with `evidence_path`.
         """
         self._storage.release()
+
+    def _kept_by(self, answer: T) -> T:
+        """Return an answer that keeps this audit, and with it the evidence it is computed from."""
+        object.__setattr__(answer, "_audit", self)
+        return answer
 
     def _repr_html_(self) -> str:
         """Show what is known so far: showing an audit scans nothing."""
@@ -208,11 +224,11 @@ class LabelAudit:
         """
         joint = self._scan.joint
         cells = (joint.calibrated if calibrate else joint.raised).to_spark()
-        return self._show_classes(cells.select(c.GIVEN, c.TRUE, c.COUNT), CELL_CLASSES)
+        return self._kept_by(self._show_classes(cells.select(c.GIVEN, c.TRUE, c.COUNT), CELL_CLASSES))
 
     def confident_joint_table(self) -> DataFrame:
         """All non-zero cells, with the columns of the written table `confident_joint`."""
-        return self._show_classes(noise.build_joint_table(self._scan.joint), CELL_CLASSES)
+        return self._kept_by(self._show_classes(noise.build_joint_table(self._scan.joint), CELL_CLASSES))
 
     def noise_rates(self, *, method: str = "cnt") -> NoiseRates:
         """Noise rates p(given | true), inverse noise rates p(true | given), and prior of the true classes.
@@ -229,10 +245,11 @@ class LabelAudit:
         priors = pd.DataFrame({c.CLASS: np.arange(self.num_classes), c.PRIOR: prior})
         rates = noise.estimate_noise_rates(calibrated).to_spark()
         rates = rates.select(c.GIVEN, c.TRUE, c.NOISE_RATE, c.INVERSE_NOISE_RATE)
-        return NoiseRates(
+        answer = NoiseRates(
             rates=self._show_classes(rates, CELL_CLASSES),
             prior=self._show_classes(self._spark.createDataFrame(priors), {c.CLASS: c.CLASS}),
         )
+        return self._kept_by(answer)
 
     def num_label_issues(
         self, *, estimation_method: str = "off_diagonal", confident_joint: ArrayLike | None = None
@@ -275,7 +292,7 @@ class LabelAudit:
         self._check_method(method, adjust_pred_probs, "method")
         columns = [*self.predictions.ids, c.GIVEN, c.PREDICTED]
         scored = self._scan.score_rows(method, adjust_pred_probs, columns)
-        return scored.select(*self._show_example(c.PREDICTED_LABEL), c.LABEL_QUALITY)
+        return self._kept_by(scored.select(*self._show_example(c.PREDICTED_LABEL), c.LABEL_QUALITY))
 
     def find_label_issues(
         self,
@@ -317,10 +334,8 @@ class LabelAudit:
         )
         self._check_method(rank_by, adjust_pred_probs, "rank_by")
         issues = self._issue_finder.find_ranked(options, rank_by, adjust_pred_probs)
-        return issues.select(
-            *self._show_example(c.SUGGESTED_LABEL),
-            *[c.LABEL_QUALITY, c.SELF_CONFIDENCE, c.NORMALIZED_MARGIN, c.RANK],
-        )
+        columns = [c.LABEL_QUALITY, c.SELF_CONFIDENCE, c.NORMALIZED_MARGIN, c.RANK]
+        return self._kept_by(issues.select(*self._show_example(c.SUGGESTED_LABEL), *columns))
 
     def health_summary(self, *, asymmetric: bool = False) -> HealthSummary:
         """Health of each class, the most confused pairs, and the overall health (specification, section 6).
@@ -333,13 +348,14 @@ class LabelAudit:
         classes = health.estimate_class_health(joint, counts, self._scan.thresholds)
         pairs = health.find_overlapping_classes(joint, self.num_examples, asymmetric=asymmetric)
         num_issues = self.num_label_issues()
-        return HealthSummary(
+        answer = HealthSummary(
             class_health=self._show_classes(self._spark.createDataFrame(classes), {c.CLASS: c.CLASS}),
             overlapping_classes=self._show_classes(pairs, {c.CLASS_A: c.CLASS_A, c.CLASS_B: c.CLASS_B}),
             overall_health=1 - num_issues / self.num_examples,
             num_issues=num_issues,
             num_examples=self.num_examples,
         )
+        return self._kept_by(answer)
 
     def slice_health(self) -> DataFrame:
         """Health of the examples with each value of the columns `slice_by`, such as a source or an annotator.
@@ -362,7 +378,7 @@ class LabelAudit:
             self._scan.off_diagonal(suspects_only=True),
             self._scan.confident_parts,
         )
-        return health.add_slice_quality(counts, self.predictions.slice_by)
+        return self._kept_by(health.add_slice_quality(counts, self.predictions.slice_by))
 
     def score_distribution(self, issues: DataFrame) -> DataFrame:
         """Distribution of the self-confidences of each class in twenty ranges, with the issues in each.
@@ -377,7 +393,7 @@ class LabelAudit:
         examples = score_distribution.count_by_confidence(self._scan.blocks, ranges)
         of_issues = issues.select(F.col(c.GIVEN_LABEL).alias(c.CLASS), c.SELF_CONFIDENCE)
         named = self._show_classes(examples, {c.GIVEN: c.CLASS})
-        return score_distribution.add_issue_counts(named, of_issues, ranges)
+        return self._kept_by(score_distribution.add_issue_counts(named, of_issues, ranges))
 
     def rejected(self) -> DataFrame:
         """Rows that cannot be used: id columns, reason, and the row as JSON. Reads the data again."""
