@@ -30,6 +30,7 @@ class ClassAggregate(NamedTuple):
         high: sum of the second limbs.
         low: sum of the third limbs.
         lowest: lowest self-confidence.
+        least: lowest probability of any class; 0 where none is below -1e-6.
         highest: highest probability of any class.
         suspect_bound: lower bound on ``p_given - p_other`` of suspects without a kept array, over the classes
             they do not list; infinity if there are no such rows.
@@ -43,6 +44,7 @@ class ClassAggregate(NamedTuple):
     high: int
     low: int
     lowest: float
+    least: float
     highest: float
     suspect_bound: float
     other_bound: float
@@ -89,7 +91,7 @@ class ClassAggregates(NamedTuple):
 
 _KEYS = {"rejection": "int", "num_probs": "int", "given": "int"}
 _SUMS = ("examples", "whole", "high", "low")
-_LOWEST = ("lowest", "suspect_bound", "other_bound")
+_LOWEST = ("lowest", "least", "suspect_bound", "other_bound")
 _TYPES = {
     **_KEYS,
     **dict.fromkeys(_SUMS, "bigint"),
@@ -176,6 +178,8 @@ def add_rows(
         block.max_prob[rows], block.unlisted_max_prob[rows], num_probs
     )
     np.minimum.at(sums["lowest"], given, value)
+    min_prob = 0.0 if block.min_prob is None else block.min_prob[rows].astype(np.float64)
+    np.minimum.at(sums["least"], given, np.minimum(min_prob, 0))
     np.minimum.at(sums["suspect_bound"], given[is_without_array], bound[is_without_array])
     np.minimum.at(sums["other_bound"], given[~is_suspect], bound[~is_suspect])
     np.maximum.at(sums["highest"], given, block.max_prob[rows].astype(np.float64))

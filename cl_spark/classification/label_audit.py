@@ -410,7 +410,7 @@ class LabelAudit:
                 self.statistics,
                 "adjust_pred_probs" if adjust_pred_probs else f"{option}={method!r}",
             )
-            scores.check_probabilities(stats.are_probabilities, stats.lowest, stats.highest, cause)
+            scores.check_probabilities(stats, cause)
 
     def _show_example(self, predicted: str) -> list[Column]:
         """Id columns, given label, and predicted label under some name, as results show them."""

@@ -22,7 +22,8 @@ RANGE = "_range"
 
 @dataclass(frozen=True)
 class ScoreRanges:
-    """`NUM_RANGES` ranges of equal width. Each includes its lower end; the last one also its upper end.
+    """`NUM_RANGES` ranges of equal width. Each includes its lower end; the last one also its upper end. What
+    rounding put just outside all of them belongs to the first or last.
 
     Attributes:
         low: where the first range begins.
@@ -47,12 +48,12 @@ class ScoreRanges:
     def find(self, block: Block) -> Int64s:
         """Find the range of the self-confidence of each row."""
         share = (block.self_confidence.astype(np.float64) - self.low) / (self.high - self.low)
-        return np.minimum(np.floor(share * NUM_RANGES).astype(np.int64), NUM_RANGES - 1)
+        return np.floor(share * NUM_RANGES).astype(np.int64).clip(0, NUM_RANGES - 1)
 
     def find_column(self, self_confidence: Column) -> Column:
         """Find the range of a column of self-confidences, as `find` does."""
         share = (self_confidence - self.low) / (self.high - self.low)
-        return F.least(F.floor(share * NUM_RANGES), F.lit(NUM_RANGES - 1))
+        return F.greatest(F.least(F.floor(share * NUM_RANGES), F.lit(NUM_RANGES - 1)), F.lit(0))
 
     def find_ends(self, position: Column) -> tuple[Column, Column]:
         """Find the lower and the upper end of ranges."""

@@ -8,10 +8,12 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from cl_spark.classification.thresholds import ClassStatistics
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block, Source
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.prob_formats import ProbFormat, map_rows
+from cl_spark.kernels import EPS
 from cl_spark.kernels.arrays import Float64s, Int32s
 from cl_spark.kernels.quality_scores import METHODS, adjust_probs
 from cl_spark.tables import columns as c
@@ -73,22 +75,22 @@ def check_method(method: str, adjust_pred_probs: bool, option: str) -> None:
         )
 
 
-def check_probabilities(are_probabilities: bool, lowest: float, highest: float, option: str) -> None:
+def check_probabilities(statistics: ClassStatistics, option: str) -> None:
     """Check that the input holds probabilities, for an option that needs them.
 
     Args:
-        are_probabilities: what the statistics say of the input.
-        lowest: lowest self-confidence of any row.
-        highest: highest value of any row and class.
+        statistics: of the input.
         option: the option that needs probabilities, for the message.
 
     Raises:
         ConfigurationError: it holds scores or logits.
     """
-    if not are_probabilities:
+    lowest = min(statistics.lowest, statistics.least)
+    if lowest < -EPS or statistics.highest > 1 + EPS:
         raise ConfigurationError(
-            f"{option} needs probabilities, but pred_probs range from {lowest:g} or less to {highest:g}: "
-            "normalise them (softmax), or use self_confidence or normalized_margin without adjustment"
+            f"{option} needs probabilities, but pred_probs range from {lowest:g} to {statistics.highest:g}: "
+            "normalise them (softmax), promise probabilities (probabilities: true) so that rows without are "
+            "rejected, or use self_confidence or normalized_margin without adjustment"
         )
 
 

@@ -54,6 +54,7 @@ class ClassStatistics:
         sums: number and sum of the self-confidences of each class that occurs.
         lowest: lowest self-confidence of any row.
         highest: highest probability of any row and class.
+        least: lowest probability of any row and class; 0 where none is below -1e-6.
         rejected: rejected rows by the code of their reason, which `explain_rejection` explains.
         rejected_labels: rejected rows by given class; K counts labels that would be the class after the last,
             K + 1 those beyond it, and -1 labels that name no class.
@@ -71,6 +72,7 @@ class ClassStatistics:
     highest: float
     rejected: Counter[int] = field(default_factory=Counter)
     rejected_labels: Counter[int] = field(default_factory=Counter)
+    least: float = 0.0
 
     def __add__(self, other: "ClassStatistics") -> "ClassStatistics":
         if self.num_classes != other.num_classes:
@@ -87,6 +89,7 @@ class ClassStatistics:
             max(self.highest, other.highest),
             self.rejected + other.rejected,
             self.rejected_labels + other.rejected_labels,
+            min(self.least, other.least),
         )
 
     @property
@@ -109,8 +112,8 @@ class ClassStatistics:
 
     @property
     def are_probabilities(self) -> bool:
-        """True if every self-confidence is at least 0 and no value above 1 + 1e-6; else they are scores."""
-        return self.lowest >= 0 and self.highest <= 1 + EPS
+        """True if no self-confidence is below -1e-6 and no value above 1 + 1e-6; else they are scores."""
+        return self.lowest >= -EPS and self.highest <= 1 + EPS
 
     def thresholds(self) -> Float64s:
         """Confident thresholds: the mean self-confidence of each class's examples (specification, section 1).
@@ -191,6 +194,7 @@ def summarize_classes(
         max((part.highest for part in accepted), default=0.0),
         rejected,
         count_rejected_labels(aggregates, num_classes),
+        min((part.least for part in accepted), default=0.0),
     )
     return ClassSummary(statistics, find_margin_bounds(accepted, num_classes))
 

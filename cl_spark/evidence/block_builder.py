@@ -12,6 +12,7 @@ from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.native_evidence import WANTED
 from cl_spark.evidence.prob_formats import LengthGroup, ProbFormat
 from cl_spark.evidence.validity import NULL_PART, SUM_TOLERANCE, RejectionReason, choose_reasons
+from cl_spark.kernels import EPS
 from cl_spark.kernels.arrays import Bools, Floats, Int8s, Int32s, Int64s
 from cl_spark.kernels.fixed_point import LIMB
 from cl_spark.kernels.row_evidence import ListedProbs, ListingPolicy, find_suspects
@@ -70,6 +71,7 @@ class BlockBuilder:
             found.unlisted_max_prob,
             rejection=None if is_usable.all() else rejection,
             num_probs=_shorten(found.num_probs),
+            min_prob=found.min_prob if (found.min_prob < -EPS).any() else None,
             parts=BlockParts(
                 ids=batch.select([*self.ids, *self.slices]),
                 listed=listed,
@@ -151,6 +153,7 @@ class _BatchEvidence:
     second_max_prob: Floats
     unlisted_max_prob: Floats
     listed: ListedProbs
+    min_prob: Floats
     has_null: Bools
     has_bad_classes: Bools
     none_above_absent: Bools
@@ -177,6 +180,7 @@ def _merge_groups(groups: Iterable[LengthGroup], column: pa.Array, kind: type[np
         second_max_prob=np.full(size, np.nan, dtype=kind),
         unlisted_max_prob=np.full(size, np.nan, dtype=kind),
         listed=ListedProbs(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=kind)),
+        min_prob=np.zeros(size, dtype=kind),
         has_null=np.zeros(size, dtype=bool),
         has_bad_classes=np.zeros(size, dtype=bool),
         none_above_absent=np.zeros(size, dtype=bool),
@@ -198,9 +202,10 @@ def _merge_groups(groups: Iterable[LengthGroup], column: pa.Array, kind: type[np
         merged.has_null[rows] = group.has_null
         merged.has_bad_classes[rows] = group.has_bad_classes
         merged.none_above_absent[rows] = group.none_above_absent
+        merged.min_prob[rows] = evidence.min_prob
         merged.is_infinite[rows] = ~np.isfinite(evidence.max_prob) | (evidence.min_prob == -np.inf)
         if evidence.prob_sum is not None:
-            merged.is_negative[rows] = evidence.min_prob < 0
+            merged.is_negative[rows] = evidence.min_prob < -EPS
             merged.is_off_sum[rows] = np.abs(evidence.prob_sum - 1) > SUM_TOLERANCE
         if len(group.rows) == size:
             listed.append(evidence.listed)

@@ -79,6 +79,7 @@ class Block:
         rejection: code of the `RejectionReason` of each row, 0 for none; None where no row is rejected.
         num_probs: how many probabilities each row has; one number where all rows have as many.
         confident: confident class, where it was read from the arrays; else None.
+        min_prob: lowest probability; None where no row has one below -1e-6.
         parts: ids, listed classes and kept arrays, as far as they were read.
     """
 
@@ -91,6 +92,7 @@ class Block:
     rejection: Int8s | None = None
     num_probs: Int32s | int = 0
     confident: Int32s | None = None
+    min_prob: Floats | None = None
     parts: BlockParts = field(default_factory=BlockParts)
 
     def __len__(self) -> int:
@@ -207,6 +209,7 @@ def concat_blocks(blocks: Sequence[Block]) -> Block:
         rejection=_concat_rejections(blocks),
         num_probs=_concat_num_probs(blocks),
         confident=_concat_confident(blocks),
+        min_prob=_concat_min_probs(blocks),
         parts=BlockParts(
             ids=pa.Table.from_batches([block.ids for block in blocks]).combine_chunks().to_batches()[0],
             listed=ListedProbs.concat(
@@ -233,6 +236,14 @@ def _concat_rejections(blocks: Sequence[Block]) -> Int8s | None:
             np.zeros(len(block), dtype=np.int8) if block.rejection is None else block.rejection
             for block in blocks
         ]
+    )
+
+
+def _concat_min_probs(blocks: Sequence[Block]) -> Floats | None:
+    if all(block.min_prob is None for block in blocks):
+        return None
+    return np.concatenate(
+        [np.zeros_like(block.max_prob) if block.min_prob is None else block.min_prob for block in blocks]
     )
 
 

@@ -22,7 +22,7 @@ read only where it is asked for."""
 
 _RANGES = pa.list_(pa.struct({"first": pa.int64(), "last": pa.int64()}))
 
-_SCALARS = (*NUMBERS, "rejection", "confident")
+_SCALARS = (*NUMBERS, "rejection", "confident", "min_prob")
 _CLASSES = ("given", "predicted", "confident", "num_probs")
 
 BLOCK_ROWS = 2**16

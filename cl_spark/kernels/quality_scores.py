@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cl_spark.kernels import EPS
 from cl_spark.kernels.arrays import Float64s, Ints
 
 
@@ -42,17 +43,20 @@ def confidence_weighted_entropy(labels: Ints, pred_probs: Float64s) -> Float64s:
     known consequence of the formula, kept because results must equal those of the field's reference
     implementation.
 
+    Values that rounding put outside [0, 1], by up to 1e-6, count as 0 or 1.
+
     Raises:
-        ValueError: a value outside [0, 1]; entropy is of probabilities, not of scores.
+        ValueError: a value further outside [0, 1]; entropy is of probabilities, not of scores.
 
     Example:
         >>> confidence_weighted_entropy(np.array([0]), np.array([[0.5, 0.5]])).round(6).tolist()
         [0.549306]
     """
-    if pred_probs.size and (pred_probs.min() < 0 or pred_probs.max() > 1):
-        raise ValueError(
-            f"pred_probs range from {pred_probs.min()} to {pred_probs.max()}; entropy needs values in [0, 1]"
-        )
+    lowest, highest = pred_probs.min(initial=0), pred_probs.max(initial=1)
+    if lowest < -EPS or highest > 1 + EPS:
+        raise ValueError(f"pred_probs range from {lowest} to {highest}; entropy needs values in [0, 1]")
+    if lowest < 0 or highest > 1:
+        pred_probs = pred_probs.clip(0, 1)
     logs = np.log(pred_probs, out=np.zeros_like(pred_probs), where=pred_probs > 0)
     entropy = -(pred_probs * logs).sum(axis=1) / np.log(pred_probs.shape[1])
     weighted = entropy / np.maximum(self_confidence(labels, pred_probs), 1e-6)

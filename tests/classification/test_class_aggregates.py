@@ -79,13 +79,13 @@ def test_sums_of_no_rows_change_nothing_they_are_merged_with() -> None:
     sums = make_empty_sums(3)
     assert {name: values.tolist() for name, values in sums.items()} == {
         **{name: [0, 0, 0] for name in ("examples", "whole", "high", "low")},
-        **{name: [np.inf] * 3 for name in ("lowest", "suspect_bound", "other_bound")},
+        **{name: [np.inf] * 3 for name in ("lowest", "least", "suspect_bound", "other_bound")},
         "highest": [-np.inf] * 3,
     }
 
 
 def test_rows_of_the_input_are_those_of_classes_and_those_rejected() -> None:
-    of_class = ClassAggregate(3, 0, 5, 0, 0, 0, 0.1, 0.9, 0.0, 0.0)
+    of_class = ClassAggregate(3, 0, 5, 0, 0, 0, 0.1, 0.0, 0.9, 0.0, 0.0)
     aggregates = ClassAggregates(
         [of_class, of_class._replace(given=1, examples=2)],
         [RejectedCount(RejectionReason.NULL_PROBS, -1, 4), RejectedCount(RejectionReason.NULL_ID, 3, 1)],

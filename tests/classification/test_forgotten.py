@@ -23,7 +23,9 @@ def write(path: Path, share: float, seed: int, rows: int = 200) -> int:
     probs[np.arange(rows), np.where(wrong, (labels + 1) % 3, labels)] = 0.8
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
-    frame = pd.DataFrame({"id": np.arange(rows), "label": labels.astype("int32"), "pred_probs": probs.tolist()})
+    frame = pd.DataFrame(
+        {"id": np.arange(rows), "label": labels.astype("int32"), "pred_probs": probs.tolist()}
+    )
     frame.to_parquet(path / "a.parquet", index=False)
     return int(wrong.sum())
 

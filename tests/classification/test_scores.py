@@ -19,10 +19,11 @@ from cl_spark.classification.scores import (
 from cl_spark.classification.thresholds import ClassStatistics
 from cl_spark.evidence.blocks import Block, BlockParts, KeptArrays
 from cl_spark.evidence.prob_formats import DenseProbs
-from cl_spark.kernels.quality_scores import METHODS, adjust_probs
+from cl_spark.kernels.quality_scores import METHODS, adjust_probs, confidence_weighted_entropy
 from cl_spark.kernels.row_evidence import ListingPolicy, extract_dense
 from cl_spark.tables import columns as c
 from cl_spark.tables.spark_errors import SPARK_ERRORS, find_source_change
+from tests.frames import predictions
 
 RNG = np.random.default_rng(3)
 PROBS, GIVEN = RNG.dirichlet(np.ones(4), 200), RNG.integers(0, 4, 200).astype(np.int32)
@@ -62,8 +63,10 @@ def test_methods_and_their_options_are_checked() -> None:
         check_method("margin", False, "rank_by")
     with pytest.raises(ConfigurationError, match="adjust_pred_probs does not go with method="):
         check_method("confidence_weighted_entropy", True, "method")
-    with pytest.raises(ConfigurationError, match="range from -3 or less to 7"):
-        check_probabilities(False, -3.0, 7.0, "adjust_pred_probs")
+    check_probabilities(ClassStatistics(2, {}, -1e-7, 1 + 1e-7), "adjust_pred_probs")
+    for lowest, highest, least in ((-3.0, 7.0, 0.0), (0.1, 7.0, -3.0)):
+        with pytest.raises(ConfigurationError, match="range from -3 to 7"):
+            check_probabilities(ClassStatistics(2, {}, lowest, highest, least=least), "adjust_pred_probs")
 
 
 def test_ranges_hold_their_lower_end_and_the_last_its_upper_end() -> None:
@@ -128,3 +131,31 @@ def test_entropy_is_not_mixed_up_between_rows_of_an_id(spark: SparkSession) -> N
         with pytest.raises(SPARK_ERRORS, match="id 7 has 4 matches instead of 1"):
             issues.collect()
         assert audit.find_label_issues(filter_by="predicted_neq_given").count() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("odd", [[-1e-9, 0.2, 0.800000001], [0.0, 0.0, 1.0000001]])
+def test_values_that_rounding_put_outside_count_as_0_and_1(spark: SparkSession, odd: list[float]) -> None:
+    probs = np.tile([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], (10, 1))
+    probs[20] = odd
+    labels = np.arange(30) % 3
+    df = predictions(spark, labels, probs)
+    with LabelAudit(df) as audit, LabelAudit(df, probabilities=True) as promised:
+        assert audit.num_examples == promised.num_examples == 30
+        scores = audit.label_quality_scores(method="confidence_weighted_entropy")
+        (odd_score,) = scores.where("id = 20").collect()
+        expected = confidence_weighted_entropy(labels[20:21], probs[20:21].clip(0, 1))
+        assert odd_score.label_quality == expected[0]
+        assert scores.count() == 30
+
+
+@pytest.mark.parametrize("odd", [[-0.001, 0.2, 0.801], [0.0, -0.5, 1.5]])
+def test_one_row_of_scores_is_told_before_anything_is_scored(spark: SparkSession, odd: list[float]) -> None:
+    probs = np.tile([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], (10, 1))
+    probs[20] = odd
+    df = predictions(spark, np.arange(30) % 3, probs)
+    with LabelAudit(df) as audit, pytest.raises(ConfigurationError, match="range from -0"):
+        audit.find_label_issues(rank_by="confidence_weighted_entropy")
+    with LabelAudit(df, probabilities=True) as audit:
+        assert audit.find_label_issues(rank_by="confidence_weighted_entropy").count() == 0
+        assert audit.num_examples == 29

@@ -12,7 +12,7 @@ from cl_spark.kernels.row_evidence import ListingPolicy
 
 
 def of_class(given: int, *, num_probs: int = 3, examples: int = 2, **values: float) -> ClassAggregate:
-    bounds = {"lowest": 0.25, "highest": 0.75, "suspect_bound": np.inf, "other_bound": 0.1}
+    bounds = {"lowest": 0.25, "least": 0.0, "highest": 0.75, "suspect_bound": np.inf, "other_bound": 0.1}
     return ClassAggregate(num_probs, given, examples, whole=0, high=2**28, low=0, **{**bounds, **values})
 
 
