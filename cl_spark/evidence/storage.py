@@ -11,6 +11,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from cl_spark.tables.location import absolute, escaped
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Storage:
 
     def __init__(self, path: str | None = None) -> None:
         # a directory of its own, so that it can be removed as a whole
-        self._path = None if path is None else f"{path.rstrip('/')}/cl_spark_{uuid.uuid4().hex}"
+        self._path = None if path is None else f"{absolute(path).rstrip('/')}/cl_spark_{uuid.uuid4().hex}"
         self._cached: list[DataFrame] = []
         self._written: list[DataFrame] = []
 
@@ -43,7 +44,7 @@ class Storage:
             self._written.append(df)
             target = f"{self._path}/{uuid.uuid4().hex}"
             df.write.parquet(target)
-            return df.sparkSession.read.schema(df.schema).parquet(target)
+            return df.sparkSession.read.schema(df.schema).parquet(escaped(target))
         # Spark takes two plans that look alike for the same data, and would answer an audit of files that
         # were replaced from the cache of the audit before. This condition holds for every row, and no other
         # plan has it.

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cl_spark.errors import InputError, MissingDependencyError, OutputError, one_line
 from cl_spark.report.sections import Section
-from cl_spark.tables.location import is_path
+from cl_spark.tables.location import is_path, is_uri
 from cl_spark.version import __version__
 
 
@@ -64,7 +64,7 @@ def default_path(location: str, run_id: str) -> str:
     Raises:
         InputError: the results are in no directory of this machine.
     """
-    if not is_path(location) or ":" in location:
+    if not is_path(location) or is_uri(location):
         raise InputError(
             f"report: {location!r} is no directory of this machine; name the file the report goes to"
         )

@@ -1,5 +1,9 @@
 """The names of columns, each written once: those of result tables, and those of the evidence within a run."""
 
+from collections.abc import Iterable
+
+from pyspark.sql import SparkSession
+
 # Result tables: the product's interface ---------------------------------------------------------------------
 RUN_ID = "run_id"
 GIVEN_LABEL = "given_label"
@@ -68,3 +72,20 @@ def quoted(name: str) -> str:
         '`a.b`'
     """
     return "`" + name.replace("`", "``") + "`"
+
+
+def is_case_sensitive(spark: SparkSession) -> bool:
+    """Tell whether Spark tells columns apart that differ in upper and lower case only."""
+    return spark.conf.get("spark.sql.caseSensitive", "false") == "true"
+
+
+def find_columns(name: str, columns: Iterable[str], *, case_sensitive: bool) -> list[str]:
+    """Find the columns that Spark means by a name: none, one, or several that differ in case only.
+
+    Example:
+        >>> find_columns("label", ["id", "Label"], case_sensitive=False)
+        ['Label']
+    """
+    if case_sensitive:
+        return [col for col in columns if col == name]
+    return [col for col in columns if col.casefold() == name.casefold()]

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from cl_spark.errors import InputError, MissingDependencyError, OutputError, SourceChangedError
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
-from cl_spark.tables.location import identifier, is_path
+from cl_spark.tables.location import absolute, delta_name, escaped, identifier, is_path, is_uri
 from cl_spark.tables.schema import RUNS, Table
 from cl_spark.tables.spark_errors import (
     NOT_FOUND,
@@ -84,7 +84,7 @@ class ResultTables:
                 raise OutputError(
                     f"output: there is no schema {self.location!r}: {error_summary(error)}"
                 ) from error
-        elif ":" not in self.location:
+        elif not is_uri(self.location):
             path = Path(self.location).absolute()
             there = next(parent for parent in (path, *path.parents) if parent.exists())
             if not there.is_dir() or not os.access(there, os.W_OK):
@@ -151,11 +151,12 @@ class ResultTables:
         try:
             if self.format == "parquet":
                 reader = self.spark.read.option("mergeSchema", "true")  # later versions add columns
-                fields = reader.parquet(self._path(table)).schema.fields
+                path = escaped(self._path(table))
+                fields = reader.parquet(path).schema.fields
                 # a run_id is text, whatever it looks like
                 types = {field.name: field.dataType.simpleString() for field in fields} | {c.RUN_ID: "string"}
                 schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
-                return self.spark.read.schema(schema).parquet(self._path(table))
+                return self.spark.read.schema(schema).parquet(path)
             frame = self.spark.table(self._sql_name(table))
             _ = frame.schema  # on Spark Connect only this asks whether there is such a table
             return frame
@@ -223,14 +224,12 @@ class ResultTables:
 
     def _path(self, table: Table | str) -> str:
         name = table if isinstance(table, str) else table.name
-        return f"{self.location.rstrip('/')}/{name}"
+        return f"{absolute(self.location).rstrip('/')}/{name}"
 
     def _sql_name(self, table: Table | str) -> str:
         """Name a Delta table as SQL does."""
         if is_path(self.location):
-            path = self._path(table)
-            # SQL takes no relative path
-            return f"delta.{quoted(path if ':' in path else str(Path(path).absolute()))}"
+            return delta_name(self._path(table))
         name = table if isinstance(table, str) else table.name
         return f"{identifier(self.location)}.{quoted(name)}"
 

@@ -18,7 +18,7 @@ NO_DELTA = (
 SOURCE_CHANGED = "the input changed while it was read"
 """Beginning of the message of queries that find it out, and fail."""
 
-NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "PARSE_SYNTAX_ERROR", "SCHEMA_NOT_FOUND")
+NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 
 
 def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
@@ -51,7 +51,9 @@ def error_summary(error: Exception) -> str:
     if "Traceback (most recent call last):" in lines:  # of Python within a Spark task
         after = lines[lines.index("Traceback (most recent call last):") + 1 :]
         return next((line for line in after if line and not line[0].isspace()), lines[0])
-    return next((line.lstrip(": ") for line in lines if line.startswith(":")), lines[0])
+    summary = next((line.lstrip(": ") for line in lines if line.startswith(":")), lines[0])
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return f"{summary} {causes[-1]}" if causes and "FAILED_READ_FILE" in summary else summary
 
 
 def error_condition(error: Exception) -> str:

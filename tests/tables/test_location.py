@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from cl_spark.errors import ConfigurationError
-from cl_spark.tables.location import absolute, identifier, is_path
+from cl_spark.tables.location import (
+    absolute,
+    delta_name,
+    escaped,
+    exists,
+    holds_delta,
+    identifier,
+    is_path,
+    is_query,
+    is_uri,
+    split_partitions,
+)
 
 
 @pytest.mark.parametrize("path", ["./a", "/a", "a/b", "s3://bucket/a", "C:\\a", "a:b", "dbfs:/a", ""])
@@ -48,3 +59,104 @@ def test_paths_of_this_machine_become_absolute_and_others_stay(
     assert absolute("./audits") == str(tmp_path / "audits")
     assert absolute("./elsewhere") == "./elsewhere"
     assert absolute("s3://bucket/audits") == "s3://bucket/audits"
+
+
+def test_what_is_here_is_a_path_and_backticks_name_a_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "predictions.csv").touch()
+    assert is_path("audits")
+    assert is_path("predictions.csv")
+    assert not is_path("`audits`")
+    assert not is_path("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("s3://b/a", True),
+        ("file:/a", True),
+        ("dbfs:/a", True),
+        ("2026-01-31T02:00/a", False),
+        ("a:b/c", False),
+    ],
+)
+def test_a_uri_begins_with_a_scheme_and_a_slash(location: str, expected: bool) -> None:
+    assert is_uri(location) == expected
+
+
+def test_a_path_with_a_colon_becomes_absolute_as_hadoop_wants_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("02:00/audits") == str(tmp_path / "02:00" / "audits")
+    assert delta_name("./new") == f"delta.`{tmp_path / 'new'}`"
+    assert delta_name("s3://lake/new") == "delta.`s3://lake/new`"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT id FROM x",
+        "  select *\nfrom x",
+        "(SELECT 1)",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+        "SELECT " + "a, " * 999,
+    ],
+)
+def test_sql_is_told_from_names_and_paths(text: str) -> None:
+    assert is_query(text)
+    assert not exists(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["selected", "select.predictions", "with space/as (new)", "./with a/b", "from"]
+)
+def test_other_names_are_no_sql(name: str) -> None:
+    assert not is_query(name)
+
+
+def test_a_path_that_is_there_is_no_sql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "select me").mkdir()
+    assert not is_query("select me")
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a" * 5000])
+def test_texts_that_name_no_file_are_none(text: str) -> None:
+    assert not exists(text)
+
+
+def test_characters_of_patterns_are_escaped() -> None:
+    assert escaped("/a[1]/{b}/c*?\\") == "/a\\[1\\]/\\{b\\}/c\\*\\?\\\\"
+    assert escaped("/a b/50%/c:d,e#f") == "/a b/50%/c:d,e#f"
+
+
+@pytest.mark.parametrize(
+    ("path", "table", "partitions"),
+    [
+        ("/t", "/t", {}),
+        ("/t/day=1", "/t", {"day": "1"}),
+        ("/t/day=1/", "/t", {"day": "1"}),
+        ("s3://b/t/day=1/source=a%2Fb", "s3://b/t", {"day": "1", "source": "a/b"}),
+        ("/t/day=2026-01-0*", "/t", {"day": "2026-01-0*"}),
+        ("/t/day=1/*.parquet", "/t", {"day": "1"}),
+        ("/run=1/t", "/run=1/t", {}),
+        ("/run=1/t/day=1", "/run=1/t", {"day": "1"}),
+    ],
+)
+def test_partition_directories_are_split_from_their_table(
+    path: str, table: str, partitions: dict[str, str]
+) -> None:
+    assert split_partitions(path) == (table, partitions)
+
+
+def test_a_partition_directory_belongs_to_a_delta_table(tmp_path: Path) -> None:
+    (tmp_path / "_delta_log").mkdir()
+    assert holds_delta(str(tmp_path))
+    assert holds_delta(f"{tmp_path}/day=1")
+    assert not holds_delta(f"{tmp_path}/x")
+    assert not holds_delta(None)
+    assert not holds_delta("SELECT " + "a, " * 999)

@@ -22,6 +22,23 @@ from tests.frames import audit, baseline_of
 pytestmark = pytest.mark.matrix
 
 
+@pytest.mark.parametrize("kind", ["parquet", "delta"])
+@pytest.mark.parametrize("name", ["out[v2]", "2026-01-31T02:00", "a b{c}", "50%41*"])
+def test_results_go_to_paths_of_any_characters(
+    spark: SparkSession, tmp_path: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = spark.range(3).selectExpr("id", "'x' as reason", "'{}' as row")
+    tables = ResultTables(spark, f"{tmp_path}/{name}", kind)
+    tables.check_writable()
+    for run_id in ("a", "b"):
+        tables.write(REJECTED, rows, run_id)
+    assert tables.read_run(REJECTED, "a").count() == 3
+    assert (tmp_path / name / REJECTED.name).is_dir()
+    # what is here needs no slash
+    assert ResultTables(spark, name, kind).read(REJECTED).count() == 6
+
+
 @pytest.mark.slow
 def test_two_writers_of_the_same_delta_tables_both_succeed(
     spark: SparkSession, table: str, tmp_path: Path

@@ -58,6 +58,11 @@ def test_missing_delta_is_explained_with_how_to_get_it(error: Exception) -> None
             "a",
             "predictions: there is no catalog table (a path must hold a slash, as in ./predictions) 'a'",
         ),
+        (
+            FakeError("[PARSE_SYNTAX_ERROR] near 'x'", "PARSE_SYNTAX_ERROR"),
+            "a",
+            "predictions: cannot read 'a': [PARSE_SYNTAX_ERROR] near 'x'",
+        ),
         (FakeError("disk on fire\n at java", None), "./a", "predictions: cannot read './a': disk on fire"),
     ],
 )
