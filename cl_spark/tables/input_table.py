@@ -3,7 +3,7 @@ sample.
 """
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -11,11 +11,29 @@ from importlib.resources import as_file, files
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import InputError, MissingDependencyError
-from cl_spark.tables.columns import quoted
+from cl_spark.errors import ColumnTypeError, InputError, MissingDependencyError
+from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 from cl_spark.tables.ids import lacks_id
-from cl_spark.tables.location import absolute, identifier, is_path
+from cl_spark.tables.input_files import NULL_PARTITION, InputFiles, read_files
+from cl_spark.tables.location import (
+    absolute,
+    base_path,
+    delta_name,
+    escaped,
+    has_pattern,
+    identifier,
+    is_path,
+    is_query,
+    is_uri,
+    name_files,
+    shorten,
+    split_partitions,
+)
 from cl_spark.tables.spark_errors import NO_DELTA, SPARK_ERRORS, error_summary, explain_unreadable
+from cl_spark.tables.text_files import Roles
+
+NO_ROLES = Roles()
+"""Of a table of which nothing is asked."""
 
 _UNPACKED = ExitStack()
 """Samples that were unpacked."""
@@ -30,11 +48,15 @@ class InputTable:
         df: its rows. Those of a Delta table are of one version, however often they are read.
         name: the path or table name.
         version: the Delta version read, or None.
+        files: the files as Spark's readers name them, where it is no table but files.
+        format: "delta", "parquet", "csv" or "json"; "table" of one that only the catalog knows.
     """
 
     df: DataFrame
     name: str
     version: int | None = None
+    files: str | None = None
+    format: str = "table"
 
     def state(self) -> str | None:
         """Describe the state that was read, so that two runs can tell whether they read the same one.
@@ -43,53 +65,71 @@ class InputTable:
             The Delta version; or, of files, their number and a digest of their paths, sizes and times; of
             other tables None.
         """
-        if self.version is not None or not is_path(self.name):
+        if self.files is None:
             return None if self.version is None else str(self.version)
         # of binary files, Spark looks at contents only where they are asked for
-        listed = (
-            self.df.sparkSession.read.format("binaryFile")
-            .option("recursiveFileLookup", True)
-            .load(absolute(self.name))
-        )
+        reader = self.df.sparkSession.read.format("binaryFile").option("recursiveFileLookup", True)
+        listed = reader.load(self.files)
         digest = F.bit_xor(F.xxhash64("path", "length", "modificationTime"))
         files, hexed = listed.agg(F.count(F.lit(1)), F.hex(digest)).collect()[0]
         return f"{files} files, {hexed}"
 
 
 def read_source(
-    spark: SparkSession, name: str, key: str, *, version: int | None = None, timestamp: str | None = None
+    spark: SparkSession,
+    name: str,
+    key: str,
+    *,
+    version: int | None = None,
+    timestamp: str | None = None,
+    input_format: str = "auto",
+    roles: Roles = NO_ROLES,
 ) -> InputTable:
-    """Open the table at a path (Delta, or Parquet) or under a catalog name.
+    """Open the table at a path (Delta, Parquet, CSV or JSON lines) or under a catalog name.
 
     Args:
         spark: the session.
-        name: path or table name. A name that is no table but a file or directory here is told so.
+        name: path, pattern of paths, or table name. Partition directories of a table give its rows of these.
         key: the configuration key, for messages.
         version: the version of a Delta table to read; default the latest.
         timestamp: the time whose version of a Delta table to read.
+        input_format: "delta", "parquet", "csv" or "json", of what is at a path; "auto" finds it out.
+        roles: what the columns are for.
 
     Raises:
         InputError: there is no such table or version, or it cannot be read.
         MissingDependencyError: it is a Delta table, and Spark does not know Delta.
     """
+    if is_query(name):
+        raise InputError(
+            f"{key}: takes a path or a table name, not SQL ({shorten(name)!r}): make a view of the query, "
+            "or give its DataFrame to LabelAudit"
+        )
     try:
-        path = absolute(name)
-        table = f"delta.{quoted(path)}" if is_path(name) else identifier(name)
-        pinned = _delta_version(spark, table, version, timestamp)
+        if not is_path(name):
+            pinned = _pin(spark, name, identifier(name), version, timestamp)
+            if pinned is not None:
+                df = spark.sql(f"SELECT * FROM {identifier(name)} VERSION AS OF {pinned}")
+                return InputTable(df, name, pinned, format="delta")
+            df = spark.table(identifier(name))
+            _ = df.schema  # on Spark Connect only this asks whether there is such a table
+            return InputTable(df, name)
+        path, partitions = split_partitions(absolute(name))
+        pinned = _pin(spark, name, delta_name(path), version, timestamp)
         if pinned is not None:
-            if is_path(name):
-                df = spark.read.format("delta").option("versionAsOf", pinned).load(path)
-            else:
-                df = spark.sql(f"SELECT * FROM {table} VERSION AS OF {pinned}")
-            return InputTable(df, name, pinned)
-        if version is not None or timestamp is not None:
-            key = "source_version" if version is not None else "source_timestamp"
-            raise InputError(f"{key}: {name!r} is no Delta table, and others keep no older states")
-        if is_path(name) and _is_delta(spark, path):
+            if has_pattern(absolute(name)[len(path) :]):
+                raise InputError(f"{key}: {name!r} is a pattern in the Delta table {path!r}: name the table")
+            df = spark.read.format("delta").option("versionAsOf", pinned).load(path)
+            return InputTable(_select_partitions(df, partitions), name, pinned, format="delta")
+        if _is_delta(spark, path):
             raise MissingDependencyError(NO_DELTA)
-        df = spark.read.parquet(path) if is_path(name) else spark.table(identifier(name))
-        _ = df.schema  # on Spark Connect only this asks whether there is such a table
-        return InputTable(df, name)
+        if input_format == "delta":
+            raise InputError(f"{key}: {name!r} is no Delta table")
+        named = _name_files(spark, absolute(name))
+        found = read_files(spark, named, base_path(path) if partitions else None, input_format, roles)
+        _ = found.df.schema  # on Spark Connect only this looks at the files
+        _check_readable(found, name, key, roles)
+        return InputTable(found.df, name, files=named, format=found.format)
     except SPARK_ERRORS as error:
         raise explain_unreadable(error, name, key) from error
 
@@ -97,7 +137,9 @@ def read_source(
 def read_sample(spark: SparkSession, name: str) -> InputTable:
     """Open a sample that ships with the package; from an archive it is unpacked until the process ends."""
     resource = files("cl_spark") / "sample" / f"{name}.parquet"
-    return InputTable(spark.read.parquet(str(_UNPACKED.enter_context(as_file(resource)))), f"sample {name}")
+    return InputTable(
+        spark.read.parquet(escaped(str(_UNPACKED.enter_context(as_file(resource))))), f"sample {name}"
+    )
 
 
 def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str]) -> DataFrame:
@@ -143,9 +185,60 @@ def read_stream(spark: SparkSession, name: str, files_per_batch: int | None = No
         reader = reader.option("maxFilesPerTrigger", files_per_batch)
     if not is_path(name):
         return reader.table(identifier(name))
-    if source.version is None:
-        return reader.schema(source.df.schema).parquet(name)
-    return reader.format("delta").load(absolute(name))
+    path, partitions = split_partitions(absolute(name))
+    if source.format == "delta":
+        return _select_partitions(reader.format("delta").load(path), partitions)
+    if source.format != "parquet":
+        raise InputError(f"predictions: a stream reads Delta tables and Parquet files, not {source.format}")
+    base = base_path(path) if partitions else None
+    reader = reader if base is None else reader.option("basePath", base)
+    return reader.schema(source.df.schema).parquet(str(source.files))
+
+
+def _pin(
+    spark: SparkSession, name: str, table: str, version: int | None, timestamp: str | None
+) -> int | None:
+    """Find the version of a Delta table to read; None where it is no Delta table, nor said to be one.
+
+    Raises:
+        InputError: a version is asked for and there is none.
+    """
+    pinned = _delta_version(spark, table, version, timestamp)
+    if pinned is None and (version is not None or timestamp is not None):
+        key = "source_version" if version is not None else "source_timestamp"
+        raise InputError(f"{key}: {name!r} is no Delta table, and others keep no older states")
+    return pinned
+
+
+def _select_partitions(df: DataFrame, partitions: Mapping[str, str]) -> DataFrame:
+    """Select the rows of partition directories, as Delta has no reader of directories."""
+    for col, value in partitions.items():
+        column = F.col(quoted(col))
+        df = df.where(column.isNull() if value == NULL_PARTITION else column.cast("string") == value)
+    return df
+
+
+def _name_files(spark: SparkSession, path: str) -> str:
+    """Name files as Spark's readers do: a path that is there is no pattern, whatever characters it holds."""
+    if not is_uri(path) or not has_pattern(path):
+        return name_files(path)
+    try:  # of a store that only Spark reaches
+        _ = spark.read.format("binaryFile").load(escaped(path)).schema
+        return escaped(path)
+    except SPARK_ERRORS:
+        return path
+
+
+def _check_readable(found: InputFiles, name: str, key: str, roles: Roles) -> None:
+    """Say of a column that is asked for why it cannot be read.
+
+    Raises:
+        ColumnTypeError: there is one.
+    """
+    sensitive = is_case_sensitive(found.df.sparkSession)
+    for col in roles.columns:
+        for spelled in find_columns(col, found.unreadable, case_sensitive=sensitive):
+            raise ColumnTypeError(f"{key}: column {spelled!r} of {name!r} {found.unreadable[spelled]}")
 
 
 def _delta_version(spark: SparkSession, table: str, version: int | None, timestamp: str | None) -> int | None:
@@ -175,7 +268,7 @@ def _delta_version(spark: SparkSession, table: str, version: int | None, timesta
 def _is_delta(spark: SparkSession, path: str) -> bool:
     """Tell whether a directory holds the log of a Delta table."""
     try:
-        _ = spark.read.format("binaryFile").load(f"{path.rstrip('/')}/_delta_log/*.json").schema
+        _ = spark.read.format("binaryFile").load(f"{escaped(path.rstrip('/'))}/_delta_log/*.json").schema
     except SPARK_ERRORS:
         return False
     return True

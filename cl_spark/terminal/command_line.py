@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from cl_spark.errors import ClSparkError, ConfigurationError, GatesFailedError, InputError
-from cl_spark.runs.config import holds_delta, load_config
+from cl_spark.runs.config import load_config
 from cl_spark.runs.history import compare as compare_runs
 from cl_spark.runs.history import find_baseline, set_baseline
 from cl_spark.runs.report import DEFAULT_ISSUES
@@ -25,6 +25,7 @@ from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import finished_run
+from cl_spark.tables.location import holds_delta
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit import scoring
 from cl_spark.tasks.label_audit.check import check
@@ -248,7 +249,7 @@ def report(
 
 @cli.command()
 @click.argument("location")
-@click.option("--predictions", required=True, help="New rows: a Parquet or Delta path, or a catalog table")
+@click.option("--predictions", required=True, help="New rows: a path or a catalog table, as for audit")
 @click.option("--run-id", help="The finished run to score with; default the latest")
 @click.option("--batch", help="Name of these rows: scoring it again replaces them. Default: the time")
 @click.option("--where", metavar="SQL", help="Only rows for which this holds, such as day = '2026-01-31'")

@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from cl_spark.runs.config import RunConfig, holds_delta
+from cl_spark.runs.config import RunConfig
+from cl_spark.tables.location import holds_delta
+from cl_spark.tables.text_files import Roles
 
 
 class AuditOptions(BaseModel):
@@ -12,8 +14,8 @@ class AuditOptions(BaseModel):
 
     predictions: str | None = Field(
         None,
-        description="Table of predicted probabilities, and of labels unless `labels` is given: a Parquet or "
-        "Delta path, or a catalog table name",
+        description="Table of predicted probabilities, and of labels unless `labels` is given: a path to "
+        "Delta, Parquet, CSV or JSON lines, or a catalog table name",
     )
     labels: str | None = Field(
         None,
@@ -23,14 +25,19 @@ class AuditOptions(BaseModel):
     sample: Literal["digits"] | None = Field(
         None, description="Audit a sample that ships with the package instead of `predictions`: digits"
     )
+    input_format: Literal["auto", "delta", "parquet", "csv", "json"] = Field(
+        "auto",
+        description="Format of `predictions` at a path: by what the files are called, or one of "
+        "delta, parquet, csv, json",
+    )
     label_col: str = Field(
-        "label", description="Column of given labels: class indices (integer) or class names (text)"
+        "label", description="Column of given labels: class indices (numbers, booleans) or class names (text)"
     )
     pred_probs_col: list[str] = Field(
         ["pred_probs"],
         min_length=1,
         description="Column of predicted probabilities (array, ML vector, or sparse: map of class to "
-        "probability); several are one column per class",
+        "probability; of two classes also a number, that of the second); several are one column per class",
     )
     class_names: list[str] | None = Field(
         None, description="Names of the classes, in the order of the probabilities"
@@ -131,6 +138,18 @@ class AuditConfig(RunConfig, AuditOptions):
             "check_ids": self.check_ids,
             "evidence_path": self.evidence_path,
         }
+
+    @property
+    def roles(self) -> Roles:
+        """What the columns of the input are for."""
+        probs = tuple(self.pred_probs_col)
+        return Roles(
+            ids=tuple(self.id_col),
+            label=self.label_col,
+            probs=probs,
+            others=(*self.slice_by, *self.review_columns),
+            class_names=tuple(self.class_names or (probs if len(probs) > 1 else ())),
+        )
 
     @property
     def filter_arguments(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def score_new(
     Args:
         spark: the session.
         location: where the run's tables are; the scores go there too.
-        predictions: a Parquet or Delta path, or a catalog table, with the columns the run's input had.
+        predictions: a path or a catalog table, with the columns and in the format the run's input had.
         run_id: the label audit; default the latest.
         batch: name of what is scored; the same name again replaces its rows. Default: the time. Not the name
             of a stream.
@@ -63,7 +63,10 @@ def score_new(
     run = finished_run(tables, run_id, task=LABEL_AUDIT.name)
     frozen = FrozenRun.of(run)
     if changes_since is None:
-        df = read_source(spark, predictions, "predictions").df
+        config = frozen.config
+        df = read_source(
+            spark, predictions, "predictions", input_format=config.input_format, roles=config.roles
+        ).df
     else:
         df = read_changes(spark, predictions, changes_since, frozen.config.id_col)
     with explain_failures(batch, steps), steps("scoring"):

@@ -315,9 +315,17 @@ def open_inputs(spark: SparkSession, config: AuditConfig) -> tuple[InputTable, I
         return read_sample(spark, config.sample), None
     version, timestamp = config.source_version, config.source_timestamp
     predictions = read_source(
-        spark, str(config.predictions), "predictions", version=version, timestamp=timestamp
+        spark,
+        str(config.predictions),
+        "predictions",
+        version=version,
+        timestamp=timestamp,
+        input_format=config.input_format,
+        roles=config.roles,
     )
-    return predictions, None if config.labels is None else read_source(spark, config.labels, "labels")
+    if config.labels is None:
+        return predictions, None
+    return predictions, read_source(spark, config.labels, "labels", roles=config.roles)
 
 
 def make_audit(config: AuditConfig, df: DataFrame, labels: InputTable | None) -> LabelAudit:
@@ -338,6 +346,7 @@ def select_review_columns(predictions: InputTable, config: AuditConfig) -> DataF
         ConfigurationError: the table of issues has a column of the name.
     """
     columns = predictions.df.columns
+    sensitive = c.is_case_sensitive(predictions.df.sparkSession)
     taken = {name.casefold() for name in (*(column.name for column in ISSUES.columns), *config.id_col)}
     for col in config.review_columns:
         if col.casefold() in taken:
@@ -345,7 +354,7 @@ def select_review_columns(predictions: InputTable, config: AuditConfig) -> DataF
                 f"review_columns: {col!r} is a column of the table of issues already; leave it out"
             )
         taken.add(col.casefold())
-        if col not in columns:
+        if not c.find_columns(col, columns, case_sensitive=sensitive):
             raise MissingColumnError(
                 f"review_columns: there is no column {col!r}; the table has {', '.join(columns)}"
             )

@@ -1,0 +1,156 @@
+"""The schema of Parquet files that Spark's own inference cannot tell, from the footers of all of them."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import attrgetter
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StructField, StructType
+
+from cl_spark.tables.columns import is_case_sensitive
+from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
+
+MAX_FILES = 10_000
+"""Of more files the footers are not read."""
+
+_WORDS = {
+    "FLOAT16": "half precision; write it as float32",
+    "NANOS": "nanoseconds; write it in microseconds",
+}
+"""Types of Parquet that Spark does not read, in words, with the way out."""
+
+Columns = tuple[tuple[str, pa.DataType], ...]
+"""Names and types of the columns of a file."""
+
+
+@dataclass(frozen=True)
+class FilesSchema:
+    """The columns of Parquet files.
+
+    Attributes:
+        schema: the columns that Spark can read, each with a type that holds the values of all files.
+        unreadable: the others, each with a clause that says why.
+    """
+
+    schema: StructType
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_files_schema(
+    spark: SparkSession, uris: Sequence[str], inferred: StructType | None
+) -> FilesSchema | None:
+    """Find the schema of files of this machine that differ, or that hold a type Spark cannot read.
+
+    Args:
+        spark: the session.
+        uris: the files.
+        inferred: the schema that Spark infers; None where it fails.
+
+    Returns:
+        The schema; None where Spark's own is right, or the files cannot be read here.
+    """
+    parsed = [urlparse(uri) for uri in uris]
+    if not parsed or len(parsed) > MAX_FILES or {uri.scheme for uri in parsed} - {"file", ""}:
+        return None
+    try:
+        found = list({_read_columns(unquote(uri.path)): None for uri in parsed})
+    except (OSError, pa.ArrowException):
+        return None
+    if inferred is not None and len(found) == 1:
+        return None
+    is_sensitive = is_case_sensitive(spark)
+    known = {} if inferred is None else {each.name: each for each in inferred.fields}
+    kinds, unreadable = _collect_types(found, known, is_sensitive)
+    for name, several in kinds.items():
+        wide = reduce(_widen, several)
+        if wide is None or (len(several) > 1 and int(spark.version[0]) < 4):
+            listed = " and ".join(str(kind) for kind in several)
+            unreadable[name] = (
+                f"is {listed} in different files, which Spark cannot read together; rewrite them"
+            )
+    asked = [
+        pa.field(name, reduce(_widen, several))
+        for name, several in kinds.items()
+        if name not in unreadable and (len(several) > 1 or name not in known)
+    ]
+    fields = known | {each.name: each for each in _infer(spark, asked, unreadable)}
+    return FilesSchema(
+        StructType([each for each in fields.values() if each.name not in unreadable]), unreadable
+    )
+
+
+def _read_columns(path: str) -> Columns:
+    schema = pq.read_metadata(path).schema
+    int96 = {schema.column(i).path for i in range(len(schema)) if schema.column(i).physical_type == "INT96"}
+    # Spark reads this old form of a timestamp, though Arrow takes it for one of nanoseconds
+    return tuple(
+        (each.name, pa.timestamp("us", "UTC") if each.name in int96 else each.type)
+        for each in schema.to_arrow_schema()
+    )
+
+
+def _collect_types(
+    found: Sequence[Columns], known: Iterable[str], is_sensitive: bool
+) -> tuple[dict[str, list[pa.DataType]], dict[str, str]]:
+    """Collect the types that each column has in some file, and the columns that Spark cannot tell apart.
+
+    Args:
+        found: columns of the files.
+        known: columns that Spark infers, whose spelling is kept.
+        is_sensitive: Spark tells columns apart by upper and lower case.
+    """
+    kinds: dict[str, list[pa.DataType]] = {}
+    twins: dict[str, str] = {}
+    spellings = {name if is_sensitive else name.casefold(): name for name in known}
+    for columns in found:
+        times = Counter(name if is_sensitive else name.casefold() for name, _ in columns)
+        for name, kind in columns:
+            key = name if is_sensitive else name.casefold()
+            if times[key] > 1:
+                twins[name] = "differs from another one in upper and lower case only; rename it"
+                continue
+            several = kinds.setdefault(spellings.setdefault(key, name), [])
+            if kind not in several:
+                several.append(kind)
+    return {name: several for name, several in kinds.items() if name not in twins}, twins
+
+
+def _widen(one: pa.DataType | None, other: pa.DataType | None) -> pa.DataType | None:
+    """Find a type that holds the values of both, and as which Spark reads both; None if there is none."""
+    if one is None or other is None or one == other:
+        return one if one == other else None
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        value = _widen(one.value_type, other.value_type)
+        return None if value is None else pa.list_(value)
+    for is_kind in (pa.types.is_signed_integer, pa.types.is_floating):
+        if is_kind(one) and is_kind(other):
+            return max(one, other, key=attrgetter("bit_width"))
+    return None
+
+
+def _infer(spark: SparkSession, columns: Sequence[pa.Field], unreadable: dict[str, str]) -> list[StructField]:
+    """Ask Spark what it makes of columns of Parquet files, with a file that has no rows."""
+    if not columns:
+        return []
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "columns.parquet")
+        pq.write_table(pa.schema(columns).empty_table(), path)
+        try:
+            return list(spark.read.parquet(path.as_uri()).schema.fields)
+        except SPARK_ERRORS as error:
+            if len(columns) == 1:
+                unreadable[columns[0].name] = _explain_type(error_summary(error))
+                return []
+    return reduce(list.__add__, (_infer(spark, [column], unreadable) for column in columns))
+
+
+def _explain_type(summary: str) -> str:
+    words = next((words for sign, words in _WORDS.items() if sign in summary), "write it as another type")
+    return f"is of a type that Spark cannot read ({summary}): {words}"

@@ -1,0 +1,117 @@
+"""Reading CSV files and JSON lines: what their text means, column by column."""
+
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, DataFrameReader
+from pyspark.sql import functions as F
+
+from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+
+WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
+"""Whole numbers as they are usually written: of others, such as 007, a number would lose the spelling."""
+
+_NUMBER = WHOLE.replace("$", r"(\.[0-9]+)?$")
+_PROB_TYPES = {
+    "[{": "array<struct<label: string, score: double>>",
+    "[": "array<double>",
+    "{": "map<string, double>",
+}
+"""Types of probabilities that are JSON, by how their text begins."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of an input table are for, as far as reading it depends on that.
+
+    Attributes:
+        ids: id columns.
+        label: column of given labels.
+        probs: columns of probabilities.
+        others: further columns that are asked for.
+        class_names: names of the classes, where they are known.
+    """
+
+    ids: tuple[str, ...] = ()
+    label: str = ""
+    probs: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are asked for."""
+        return (*self.ids, self.label, *self.probs, *self.others)
+
+
+def read_json(reader: DataFrameReader, path: str) -> DataFrame:
+    """Read files of JSON: an object per line, or one document that is an array of them."""
+    df = reader.json(path)
+    if "_corrupt_record" not in df.columns:
+        return df
+    document = reader.option("multiLine", True).json(path)
+    return df if "_corrupt_record" in document.columns else document
+
+
+def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -> DataFrame:
+    """Read CSV files, each with a header.
+
+    Ids become whole numbers where all are written as such, and labels class indices, booleans or numbers;
+    probabilities become numbers, or what their JSON holds. All else stays text, and so do names of classes.
+
+    Raises:
+        pyspark.errors.PySparkException: the files cannot be read, or their headers differ.
+    """
+    reader = reader.options(header=True, sep=separator, multiLine=True, escape='"')
+    # without enforceSchema, a header of another order is an error, not a column taken for another
+    reader = reader.options(enforceSchema=False, ignoreLeadingWhiteSpace=True, ignoreTrailingWhiteSpace=True)
+    text = reader.csv(path)
+    sensitive = is_case_sensitive(text.sparkSession)
+    columns = {
+        name: same[0]
+        for name in roles.columns
+        if len(same := find_columns(name, text.columns, case_sensitive=sensitive)) == 1
+    }
+    kinds = {
+        **{name: _find_id_type(F.col(quoted(columns[name]))) for name in roles.ids if name in columns},
+        **{name: _find_prob_type(F.col(quoted(columns[name]))) for name in roles.probs if name in columns},
+    }
+    if roles.label in columns:
+        kinds[roles.label] = _find_label_type(F.col(quoted(columns[roles.label])), roles.class_names)
+    if not kinds:
+        return text
+    found = text.agg(*[kind.alias(name) for name, kind in kinds.items()]).collect()[0]
+    return text.withColumns({columns[name]: _convert(columns[name], found[name]) for name in kinds})
+
+
+def _all(column: Column, condition: Column) -> Column:
+    """Tell whether a condition holds for every value that is not null."""
+    return F.bool_and(column.isNull() | condition)
+
+
+def _find_id_type(column: Column) -> Column:
+    return F.when(_all(column, column.rlike(WHOLE)), "bigint").otherwise("string")
+
+
+def _find_label_type(column: Column, class_names: tuple[str, ...]) -> Column:
+    return (
+        F.when(_all(column, column.isin(*class_names)), "string")
+        .when(_all(column, column.rlike(WHOLE)), "bigint")
+        .when(_all(column, F.lower(column).isin("true", "false")), "boolean")
+        .when(_all(column, column.rlike(_NUMBER)), "double")
+        .otherwise("string")
+    )
+
+
+def _find_prob_type(column: Column) -> Column:
+    first = F.first(column, ignorenulls=True)
+    kind = F.lit("double")
+    for begin, json_type in reversed(_PROB_TYPES.items()):
+        kind = F.when(first.startswith(begin), json_type).otherwise(kind)
+    return kind
+
+
+def _convert(col: str, kind: str) -> Column:
+    """Convert text; what cannot be converted becomes null, and its row is rejected."""
+    if kind in _PROB_TYPES.values():
+        return F.from_json(F.col(quoted(col)), kind)
+    return F.expr(f"try_cast({quoted(col)} AS {kind})")
