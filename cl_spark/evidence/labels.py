@@ -1,6 +1,7 @@
 """Given labels from a second table, joined to the predictions by id."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
@@ -10,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegralType
 
 from cl_spark.errors import ColumnTypeError, MissingColumnError
-from cl_spark.tables.columns import quoted
+from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 from cl_spark.tables.ids import lacks_id
 
 logger = logging.getLogger(__name__)
@@ -51,10 +52,12 @@ def join_labels(
     _check_columns("labels", labels, [*id_cols, label_col])
     _check_columns("predictions", predictions, id_cols)
     _check_types(predictions, labels, id_cols)
-    if label_col in predictions.columns:
+    is_sensitive = is_case_sensitive(predictions.sparkSession)
+    if find_columns(label_col, predictions.columns, case_sensitive=is_sensitive):
         logger.warning("predictions hold a column %r too: the labels table's is used", label_col)
-    taken = [label_col, *(col for col in more if col in labels.columns)]
-    left = predictions.drop(*taken)
+    of_labels = (col for col in more if find_columns(col, labels.columns, case_sensitive=is_sensitive))
+    taken = [label_col, *of_labels]
+    left = predictions.drop(*taken, UNMATCHED, *_find_twins(predictions, id_cols))
     keys = {col: f"_label_id_{i}" for i, col in enumerate(id_cols)}
     right = _group_labels(labels, keys, taken)
     is_same = reduce(and_, (F.col(quoted(col)).eqNullSafe(F.col(key)) for col, key in keys.items()))
@@ -85,8 +88,21 @@ def _group_labels(labels: DataFrame, keys: Mapping[str, str], taken: Sequence[st
     )
 
 
+def _find_twins(df: DataFrame, id_cols: Sequence[str]) -> list[str]:
+    """Find columns whose names differ in upper and lower case only, which Spark cannot unite by name.
+
+    Those of the id stay: they are refused by name.
+    """
+    if is_case_sensitive(df.sparkSession):
+        return []
+    times = Counter(col.casefold() for col in df.columns)
+    ids = {col.casefold() for col in id_cols}
+    return [col for col in df.columns if times[col.casefold()] > 1 and col.casefold() not in ids]
+
+
 def _check_columns(table: str, df: DataFrame, cols: Sequence[str]) -> None:
-    missing = [col for col in cols if col not in df.columns]
+    is_sensitive = is_case_sensitive(df.sparkSession)
+    missing = [col for col in cols if not find_columns(col, df.columns, case_sensitive=is_sensitive)]
     if missing:
         raise MissingColumnError(
             f"{table}: no column {missing[0]!r}; the table has {', '.join(map(repr, df.columns))}"

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, IntegralType, NumericType, StringType
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    FractionalType,
+    IntegralType,
+    NumericType,
+    StringType,
+)
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
 from cl_spark.evidence.block_builder import BlockBuilder
@@ -16,9 +24,12 @@ from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
 from cl_spark.evidence.prob_columns import (
+    field_names,
     find_prob_format,
+    is_binary,
     is_prob_column,
     is_sparse,
+    lists_names,
     select_class_columns,
     select_probs,
 )
@@ -27,10 +38,19 @@ from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Bools
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import quoted
+from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 
 LISTING = ListingPolicy()
 """Rules for what the evidence lists."""
+
+RESULT_COLUMNS = frozenset(
+    (
+        *(c.RUN_ID, c.GIVEN_LABEL, c.SUGGESTED_LABEL, c.PREDICTED_LABEL, c.LABEL_QUALITY),
+        *(c.SELF_CONFIDENCE, c.NORMALIZED_MARGIN, c.RANK, c.IS_ISSUE, c.INVERSE_NOISE_RATE, c.FROZEN_RUN),
+        *(c.REASON, c.ROW),
+    )
+)
+"""Columns that stand beside the ids of examples in results: no id column may have such a name."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +62,18 @@ class Predictions:
     Attributes:
         df: the table, classic or Connect.
         id_col: id column, or the columns of a composite key.
-        label_col: given label: class index (integer type) or class name (string).
-        pred_probs_col: array<float|double> or ML vector column; a list of K numeric columns; or sparse: a
-            column of map<int, float> or of array<struct<int, float>>, classes with their probabilities.
+        label_col: given label: class index (whole number of any type, or boolean) or class name (string).
+        pred_probs_col: array<float|double> or ML vector column; a list of K numeric columns; a column of
+            structs with a field per class; of two classes, a column of numbers, the probability of the
+            second; or sparse: a column of map<int, float> or of array<struct<int, float>>, classes (or their
+            names) with their probabilities.
         class_names: names of the classes in the order of the probabilities.
         num_classes: K, where neither class_names nor K columns tell it; sparse probabilities need it.
         absent_prob: probability of the classes that a sparse list leaves out.
         probabilities: the caller promises probabilities: rows with a negative value, or a sum off 1 by more
             than 0.01, are rejected.
         slice_by: columns for whose values health is told apart.
+        is_joined: `df` is a result of `join_labels`.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -67,6 +90,7 @@ class Predictions:
     absent_prob: float = 0.0
     probabilities: bool = False
     slice_by: Sequence[str] = ()
+    is_joined: bool = False
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -93,14 +117,27 @@ class Predictions:
             "pred_probs_col": self._prob_columns,
             "slice_by": self.slice_by,
         }
+        is_sensitive = is_case_sensitive(self.df.sparkSession)
+        there = dict(self._types)
         for key, cols in wanted.items():
             for col in cols:
-                if col not in self._types:
+                found = find_columns(col, self.df.columns, case_sensitive=is_sensitive)
+                if not found:
                     raise MissingColumnError(
-                        f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, self._types))}"
+                        f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, there))}"
                     )
+                if len(found) > 1:
+                    raise ConfigurationError(
+                        f"{key}: {col!r} may be any of {', '.join(map(repr, found))}: rename all but one"
+                    )
+                self._types[col] = there[found[0]]
+        for col in self.id_columns:
+            if col.casefold() in RESULT_COLUMNS:
+                raise ConfigurationError(
+                    f"id_col: {col!r} is the name of a column of the results: rename it in the input"
+                )
         parts = [*self.id_columns, self.label_col, *self._prob_columns]
-        if len(set(parts)) < len(parts):
+        if len({part if is_sensitive else part.casefold() for part in parts}) < len(parts):
             raise ConfigurationError(
                 f"id_col, label_col and pred_probs_col must be different columns, got {wanted}"
             )
@@ -114,10 +151,10 @@ class Predictions:
                     "use a plain column or list the parts of a composite key"
                 )
         kind = self._types[self.label_col]
-        if not isinstance(kind, IntegralType | StringType):
+        if not isinstance(kind, NumericType | BooleanType | StringType):
             raise ColumnTypeError(
                 f"label_col: column {self.label_col!r} is {kind.simpleString()}; "
-                "labels are class indices (an integer type) or class names (string): cast it"
+                "labels are class indices (numbers or booleans) or class names (string): cast it"
             )
         if isinstance(self.pred_probs_col, str):
             self._check_prob_column(self.pred_probs_col)
@@ -127,7 +164,17 @@ class Predictions:
                     raise self._wrong_prob_type(col, "a numeric column per class")
 
     def _check_prob_column(self, col: str) -> None:
-        kind = self._types[col]
+        kind, fields = self._types[col], field_names(self._types[col])
+        if self.class_names is None and (fields or lists_names(kind)):
+            raise ConfigurationError(
+                f"class_names: column {col!r} has its classes by name ({kind.simpleString()}): "
+                "pass class_names, which order them"
+            )
+        if fields and (differing := sorted({*fields} ^ {*(self.class_names or ())})):
+            raise ConfigurationError(
+                f"class_names: {differing[0]!r} is not both a class name and a field of column {col!r}, "
+                f"which has {', '.join(map(repr, fields))}"
+            )
         if is_sparse(kind) and self.known_classes is None:
             raise ConfigurationError(
                 f"num_classes: column {col!r} lists some classes only ({kind.simpleString()}): "
@@ -140,7 +187,8 @@ class Predictions:
         if not is_prob_column(kind):
             raise self._wrong_prob_type(
                 col,
-                "an array of float or double, an ML vector, a list of K columns, or a sparse map<int, float>",
+                "an array of float or double, an ML vector, a list of K columns, a struct of K numbers, "
+                "a sparse map<int, float>, or for two classes a float or double",
             )
 
     def _wrong_prob_type(self, col: str, wanted: str) -> ColumnTypeError:
@@ -229,6 +277,8 @@ class Predictions:
         """K, if the arguments tell it. Else it is the number of probabilities most rows have."""
         if not isinstance(self.pred_probs_col, str):
             return len(self._prob_columns)
+        if self._is_binary:
+            return 2
         return self.num_classes if self.class_names is None else len(self.class_names)
 
     @property
@@ -253,6 +303,10 @@ class Predictions:
             return list(self.class_names)
         return None if isinstance(self.pred_probs_col, str) else self._prob_columns
 
+    @property
+    def _is_binary(self) -> bool:
+        return isinstance(self.pred_probs_col, str) and is_binary(self._types[self.pred_probs_col])
+
     # Reading
     # -------------------------------------------------------------------------------------------------------
 
@@ -263,9 +317,10 @@ class Predictions:
             repeated: ids to mark as those of several rows.
             with_json: select the whole input row too, as JSON.
         """
-        label_type = "string" if self.labels_are_names else "long"
         if isinstance(self.pred_probs_col, str):
-            probs = select_probs(self.pred_probs_col, self._types[self.pred_probs_col])
+            probs = select_probs(
+                self.pred_probs_col, self._types[self.pred_probs_col], self._known_names or ()
+            )
         else:
             probs = select_class_columns(self.pred_probs_col)
         ids = zip(self.id_columns, self.ids, strict=True)
@@ -273,14 +328,26 @@ class Predictions:
         rows = self.df.select(
             *[F.col(quoted(col)).alias(name) for col, name in ids],
             *[F.col(quoted(col)).cast("string").alias(name) for col, name in slices],
-            F.col(quoted(self.label_col)).cast(label_type).alias(c.LABEL),
+            self._select_label().alias(c.LABEL),
             probs.alias(c.PROBS),
-            *([UNMATCHED] if UNMATCHED in self._types else []),
+            *([UNMATCHED] if self.is_joined else []),
             *([F.to_json(F.struct("*")).alias(c.ROW)] if with_json else []),
         )
         if repeated is None:
             return rows
         return rows.join(repeated.withColumn(c.REPEATED, F.lit(True)), self.ids, "left")
+
+    def _select_label(self) -> Column:
+        """Select the given label: the class name, or the index as long, -1 where it can be none."""
+        column, kind = F.col(quoted(self.label_col)), self._types[self.label_col]
+        if isinstance(kind, BooleanType):
+            names = [name.casefold() for name in self._known_names or ()]
+            return (~column if names == ["true", "false"] else column).cast("int").cast("long")
+        if not isinstance(kind, FractionalType):
+            return column.cast("string" if self.labels_are_names else "long")
+        is_index = (column % 1 == 0) & column.between(0, 2**31 - 1)
+        is_missing = column.isNull() | F.isnan(column.cast("double"))
+        return F.when(is_index, column.cast("long")).when(~is_missing, F.lit(-1).cast("long"))
 
     def extract_evidence(self, repeated: DataFrame | None = None) -> DataFrame:
         """Extract the evidence of all rows as packed blocks, in a scan of the input.
@@ -335,7 +402,8 @@ class Predictions:
             ids=tuple(self.ids),
             slices=tuple(self.slices),
             policy=self.listing,
-            are_promised=self.probabilities,
+            # of one number a row, a score would make no sense: p and 1 - p stand for two classes
+            are_promised=self.probabilities or self._is_binary,
             keeps_all_arrays=keeps_all_arrays,
             given_classes=given_classes,
         )

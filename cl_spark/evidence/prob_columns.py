@@ -1,6 +1,8 @@
 """Columns of probabilities: the Spark types that can hold them, and how they are selected."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -13,6 +15,7 @@ from pyspark.sql.types import (
     IntegralType,
     MapType,
     NumericType,
+    StringType,
     StructType,
 )
 
@@ -28,7 +31,25 @@ def is_sparse(kind: DataType) -> bool:
 def is_prob_column(kind: DataType) -> bool:
     """Tell whether a single column can hold the probabilities of all classes."""
     is_array = isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType)
-    return is_array or _is_vector(kind) or is_sparse(kind)
+    return is_array or _is_vector(kind) or is_sparse(kind) or is_binary(kind) or bool(field_names(kind))
+
+
+def is_binary(kind: DataType) -> bool:
+    """Tell whether a column holds a number, the probability of the second of two classes."""
+    return isinstance(kind, FractionalType)
+
+
+def field_names(kind: DataType) -> list[str]:
+    """Names of the fields of a column of structs with a number per class; empty for other columns."""
+    if not isinstance(kind, StructType) or not all(isinstance(part.dataType, NumericType) for part in kind):
+        return []
+    return kind.fieldNames()
+
+
+def lists_names(kind: DataType) -> bool:
+    """Tell whether a column lists classes by their names."""
+    types = _find_sparse_types(kind)
+    return types is not None and isinstance(types[0], StringType)
 
 
 def find_prob_format(kind: DataType, num_classes: int, absent_prob: float) -> ProbFormat:
@@ -41,22 +62,58 @@ def find_prob_format(kind: DataType, num_classes: int, absent_prob: float) -> Pr
     """
     if (sparse := _find_sparse_types(kind)) is not None:
         _, prob_type = sparse
-        element = "float" if isinstance(prob_type, FloatType) else "double"
+        element = "float" if isinstance(prob_type, FloatType) and not lists_names(kind) else "double"
         return SparseProbs(element, num_classes, absent_prob)
     is_float = isinstance(kind, ArrayType) and isinstance(kind.elementType, FloatType)
     return DenseProbs("float" if is_float else "double")
 
 
-def select_probs(col: str, kind: DataType) -> Column:
-    """Select a column of probabilities as kernels expect it: arrays of float, double or struct."""
+def select_probs(col: str, kind: DataType, class_names: Sequence[str] = ()) -> Column:
+    """Select a column of probabilities as kernels expect it: arrays of float, double or struct.
+
+    Args:
+        col: name of the column.
+        kind: its type; it satisfies `is_prob_column`.
+        class_names: names of the K classes, where the column has the probabilities by name.
+    """
     column = F.col(quoted(col))
+    if is_binary(kind):
+        column = column.cast("double")
+        return F.array(1 - column, column)
+    if field_names(kind):
+        fields = [column.getField(name).cast("double") for name in class_names]
+        return F.when(column.isNotNull(), F.array(*fields))
     if _is_vector(kind):
         from pyspark.ml.functions import vector_to_array  # slow to import
 
         return vector_to_array(column)
-    if isinstance(kind, MapType):
-        return F.map_entries(column)
-    return column if _is_floating_array(kind) else column.cast("array<double>")
+    entries = F.map_entries(column) if isinstance(kind, MapType) else column
+    if lists_names(kind):
+        return F.transform(entries, _ClassEntry(_find_parts(kind), tuple(class_names)))
+    return entries if is_sparse(kind) or _is_floating_array(kind) else column.cast("array<double>")
+
+
+@dataclass(frozen=True)
+class _ClassEntry:
+    """An entry of a list, with the index of its class instead of the name; -1 where no class has the name.
+
+    Attributes:
+        parts: names of the fields that hold the class and the probability.
+        class_names: names of the classes.
+    """
+
+    parts: tuple[str, str]
+    class_names: tuple[str, ...]
+
+    def __call__(self, entry: Column) -> Column:
+        """Select the entry."""
+        name, prob = map(entry.getField, self.parts)
+        # one literal, folded to a constant: a map of K literals would make a plan of K nodes
+        indices = F.from_json(
+            F.lit(json.dumps({name: i for i, name in enumerate(self.class_names)})), "map<string,int>"
+        )
+        index = F.when(name.isNotNull(), F.coalesce(F.try_element_at(indices, name), F.lit(-1)))
+        return F.struct(index.alias("class"), prob.cast("double").alias("prob"))
 
 
 def select_class_columns(cols: Sequence[str]) -> Column:
@@ -73,6 +130,15 @@ def _is_floating_array(kind: DataType) -> bool:
     return isinstance(kind, ArrayType) and isinstance(kind.elementType, FloatType | DoubleType | StructType)
 
 
+def _find_parts(kind: DataType) -> tuple[str, str]:
+    """Find the names of the fields of class and probability in the entries of a list."""
+    if not isinstance(kind, ArrayType):
+        return "key", "value"
+    first, second = kind.elementType.fields  # type: ignore[attr-defined]
+    is_class = isinstance(first.dataType, IntegralType | StringType)
+    return (first.name, second.name) if is_class else (second.name, first.name)
+
+
 def _find_sparse_types(kind: DataType) -> tuple[DataType, DataType] | None:
     """Find the types of class and probability in a column that lists both; None for other columns."""
     if isinstance(kind, MapType):
@@ -83,10 +149,11 @@ def _find_sparse_types(kind: DataType) -> tuple[DataType, DataType] | None:
         and len(kind.elementType.fields) == 2
     ):
         parts = [part.dataType for part in kind.elementType.fields]
-        if not isinstance(parts[0], IntegralType):
+        if not isinstance(parts[0], IntegralType | StringType):
             parts.reverse()
     else:
         return None
     class_type, prob_type = parts
-    is_usable = isinstance(class_type, IntegralType) and isinstance(prob_type, FractionalType)
-    return (class_type, prob_type) if is_usable else None
+    is_by_index = isinstance(class_type, IntegralType) and isinstance(prob_type, FractionalType)
+    is_by_name = isinstance(class_type, StringType) and isinstance(prob_type, NumericType)
+    return (class_type, prob_type) if is_by_index or is_by_name else None

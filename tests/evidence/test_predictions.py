@@ -9,7 +9,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, EmptyTableError, InputError, LabelAudit, find_label_issues
+from cl_spark.evidence.predictions import RESULT_COLUMNS
 from cl_spark.evidence.validity import RejectionReason
+from cl_spark.tables.schema import REJECTED
+from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES, SCORED
 from tests.frames import ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
@@ -171,9 +174,19 @@ def test_unknown_class_names_are_rejected(spark: SparkSession) -> None:
         ("*", {"label_col": "y"}, InputError, "label_col: no column 'y' in the input; it has 'id', 'label'"),
         ("*", {"id_col": []}, ConfigurationError, "id_col names no column"),
         ("*", {"label_col": "id"}, ConfigurationError, "must be different columns"),
-        ("id, cast(label as double) label, pred_probs", {}, InputError, "column 'label' is double"),
-        ("id, label = 1 as label, pred_probs", {}, InputError, "column 'label' is boolean"),
-        ("id, label, 1.0 pred_probs", {}, InputError, "pred_probs_col: column 'pred_probs' is decimal"),
+        ("id, current_date() label, pred_probs", {}, InputError, "column 'label' is date"),
+        ("id, label, 1 pred_probs", {}, InputError, "pred_probs_col: column 'pred_probs' is int"),
+        ("id, label, 0.5D pred_probs", {"num_classes": 3}, ConfigurationError, "num_classes=3 .* are 2"),
+        ("id, label, map('a',0.5D) pred_probs", {}, ConfigurationError, "has its classes by name"),
+        ("id, label, struct(0.5D a,0.5D b) pred_probs", {}, ConfigurationError, "has its classes by name"),
+        (
+            "id, label, struct(0.5D a,0.5D b) pred_probs",
+            {"class_names": ["a", "c"]},
+            ConfigurationError,
+            "'b' is not both a class name and a field of column 'pred_probs'",
+        ),
+        ("id, label, pred_probs, id ID", {}, ConfigurationError, "id_col: 'id' may be any of 'id', 'ID'"),
+        ("id Rank, label, pred_probs", {"id_col": "Rank"}, ConfigurationError, "id_col: 'Rank' is the name"),
         (
             "id, cast(label as string) label, pred_probs",
             {},
@@ -190,6 +203,121 @@ def test_unusable_columns_are_named_before_anything_is_read(
 ) -> None:
     with pytest.raises(error, match=message.replace("(", r"\(").replace("?", r"\?")):
         LabelAudit(df.selectExpr(*[change] if change == "*" else change.split(", ")), **arguments)
+
+
+@pytest.mark.parametrize("name", sorted(RESULT_COLUMNS))
+def test_no_id_has_the_name_of_a_column_of_the_results(df: DataFrame, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"id_col: '{name}' is the name of a column of the results"):
+        LabelAudit(df.withColumnRenamed("id", name), id_col=name)
+
+
+def test_all_columns_beside_ids_are_kept_from_ids() -> None:
+    beside = {
+        column.name
+        for table in (ISSUES, LABEL_SCORES, SCORED, REJECTED)
+        for column in table.columns
+        if not column.name.startswith("<")
+    }
+    assert beside == RESULT_COLUMNS
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "cast(label as double)",
+        "cast(label as decimal(20,0))",
+        "cast(label as float)",
+        "cast(label as tinyint)",
+    ],
+)
+def test_labels_are_whole_numbers_of_any_type(df: DataFrame, label: str) -> None:
+    assert ids(find_label_issues(df.selectExpr("id", f"{label} label", "pred_probs"))) == EXPECTED
+
+
+def test_labels_that_are_no_whole_numbers_are_rejected_with_a_reason(df: DataFrame) -> None:
+    odd = ["double('NaN')", "null", "1.5D", "double('Infinity')", "-1D", "1e300D"]
+    labels = " ".join(f"when {i} then {value}" for i, value in enumerate(odd))
+    changed = df.selectExpr("id", f"case id {labels} else double(label) end label", "pred_probs")
+    with LabelAudit(changed) as audit:
+        found = {row.id: row.reason for row in audit.rejected().collect()}
+    assert found == {0: "null label", 1: "null label"} | dict.fromkeys(range(2, 6), "label outside 0..K-1")
+
+
+BINARY = "if(label > 1, 0.9D, 0.2D)"
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "given"),
+    [
+        ("label > 1", None, [0, 1]),
+        ("int(label > 1)", None, [0, 1]),
+        ("label > 1", ["no", "yes"], ["no", "yes"]),
+        ("label > 1", ["False", "True"], ["False", "True"]),
+    ],
+)
+def test_one_number_is_the_probability_of_the_second_of_two_classes(
+    df: DataFrame, label: str, names: list[str] | None, given: list[Any]
+) -> None:
+    two = df.selectExpr("id", f"{label} label", f"if(id < 9, 1 - {BINARY}, {BINARY}) pred_probs")
+    issues = find_label_issues(two, class_names=names, filter_by="predicted_neq_given").collect()
+    assert {row.id for row in issues} == set(range(9))
+    for row in issues:
+        assert row.given_label == given[int(DATA.labels[row.id] > 1)] != row.suggested_label
+
+
+def test_booleans_mean_the_names_that_classes_have(df: DataFrame) -> None:
+    two = df.selectExpr("id", "label > 1 label", f"array({BINARY}, 1 - {BINARY}) pred_probs")
+    issues = find_label_issues(two, class_names=["true", "false"], filter_by="predicted_neq_given")
+    assert issues.count() == 0
+
+
+def test_a_number_that_is_no_probability_is_rejected(df: DataFrame) -> None:
+    values = "case id when 0 then -1.5D when 1 then 3D when 2 then null else 0.3D end"
+    with LabelAudit(df.selectExpr("id", "label > 1 label", f"{values} pred_probs")) as audit:
+        found = {row.id: row.reason for row in audit.rejected().collect()}
+    negative = "negative value in pred_probs"
+    assert found == {0: negative, 1: negative, 2: "null inside pred_probs"}
+
+
+BY_NAME = {
+    "maps": "map_from_arrays({names}, pred_probs)",
+    "lists": "transform(pred_probs, (p, i) -> struct(p as score, {names}[i] as label))",
+    "labels first": "transform(pred_probs, (p, i) -> struct({names}[i] as label, float(p) as score))",
+    "structs": "struct(pred_probs[3] c3, pred_probs[0] c0, pred_probs[1] c1, pred_probs[2] c2)",
+}
+
+
+@pytest.mark.parametrize("form", BY_NAME)
+def test_probabilities_may_be_told_by_class_name(df: DataFrame, form: str) -> None:
+    names = "array('c0', 'c1', 'c2', 'c3')"
+    named = df.selectExpr("id", f"{names}[label] label", BY_NAME[form].format(names=names) + " pred_probs")
+    issues = find_label_issues(named, class_names=["c0", "c1", "c2", "c3"])
+    assert ids(issues) == EXPECTED
+    for row in issues.collect():
+        assert row.suggested_label == f"c{int(DATA.probs[row.id].argmax())}"
+
+
+def test_a_name_that_no_class_has_rejects_the_row(spark: SparkSession) -> None:
+    rows = [(0, "a", {"a": 0.9, "b": 0.1}), (1, "b", {"a": 0.2, "b": 0.8}), (2, "a", {"a": 0.2, "z": 0.8})]
+    table = spark.createDataFrame(rows, "id long, label string, pred_probs map<string, double>")
+    with LabelAudit(table, class_names=["a", "b"]) as audit:
+        assert [(row.id, row.reason) for row in audit.rejected().collect()] == [
+            (2, "class listed twice or outside 0..K-1 in pred_probs")
+        ]
+
+
+def test_columns_are_found_as_spark_finds_them(spark: SparkSession, df: DataFrame) -> None:
+    upper = df.selectExpr("id Id", "label LABEL", "pred_probs", "label _unmatched", "1 x", "2 X")
+    assert ids(find_label_issues(upper)) == EXPECTED
+    with LabelAudit(upper.drop("LABEL"), labels=df.selectExpr("id ID", "label Label")) as audit:
+        assert ids(audit.find_label_issues()) == EXPECTED
+    spark.conf.set("spark.sql.caseSensitive", "true")
+    try:
+        with pytest.raises(InputError, match="label_col: no column 'LABEL'"):
+            LabelAudit(df, label_col="LABEL")
+        assert ids(find_label_issues(df.withColumn("ID", F.lit("x")))) == EXPECTED
+    finally:
+        spark.conf.unset("spark.sql.caseSensitive")
 
 
 def test_tables_without_usable_rows_say_why(spark: SparkSession, df: DataFrame) -> None:

@@ -16,7 +16,14 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from cl_spark.evidence.prob_columns import find_prob_format, is_prob_column, is_sparse
+from cl_spark.evidence.prob_columns import (
+    field_names,
+    find_prob_format,
+    is_binary,
+    is_prob_column,
+    is_sparse,
+    lists_names,
+)
 from cl_spark.evidence.prob_formats import DenseProbs, SparseProbs
 
 
@@ -31,18 +38,24 @@ SPARSE = [
     entries(IntegerType(), DoubleType()),
     entries(FloatType(), LongType()),
 ]
+BY_NAME = [
+    MapType(StringType(), DoubleType()),
+    entries(FloatType(), StringType()),
+    entries(StringType(), DoubleType()),
+]
+FIELDS = StructType([StructField("cat", FloatType()), StructField("dog", DoubleType())])
 UNUSABLE = [
-    DoubleType(),
+    IntegerType(),
     StringType(),
     ArrayType(StringType()),
     ArrayType(DOUBLES),
-    MapType(StringType(), DoubleType()),
+    MapType(StringType(), StringType()),
     MapType(IntegerType(), IntegerType()),
     entries(IntegerType()),
     entries(IntegerType(), IntegerType()),
     entries(DoubleType(), DoubleType()),
     entries(IntegerType(), DoubleType(), DoubleType()),
-    StructType([StructField("class", IntegerType()), StructField("prob", DoubleType())]),
+    StructType([StructField("class", StringType()), StructField("prob", DoubleType())]),
 ]
 
 
@@ -64,6 +77,23 @@ def test_maps_and_structs_of_class_and_probability_list_some_classes(kind: DataT
     assert is_sparse(kind)
     element = "float" if "float" in told(kind) else "double"
     assert find_prob_format(kind, 3, -1.0) == SparseProbs(element, 3, -1.0)
+
+
+@pytest.mark.parametrize("kind", BY_NAME, ids=told)
+def test_lists_may_hold_classes_by_name(kind: DataType) -> None:
+    assert is_prob_column(kind)
+    assert lists_names(kind)
+    assert find_prob_format(kind, 3, -1.0) == SparseProbs("double", 3, -1.0)
+    assert not any(map(lists_names, [*SPARSE, FIELDS, FLOATS]))
+
+
+@pytest.mark.parametrize("kind", [FIELDS, DoubleType(), FloatType(), DecimalType(5, 4)], ids=told)
+def test_structs_of_numbers_and_single_numbers_hold_probabilities(kind: DataType) -> None:
+    assert is_prob_column(kind)
+    assert not is_sparse(kind)
+    assert field_names(kind) == (["cat", "dog"] if kind == FIELDS else [])
+    assert is_binary(kind) == (kind != FIELDS)
+    assert find_prob_format(kind, 2, 0.0) == DenseProbs("double")
 
 
 @pytest.mark.parametrize("kind", UNUSABLE, ids=told)
