@@ -8,8 +8,9 @@ files (`evidence_path`) until Python ends.
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from numpy.typing import ArrayLike
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.label_audit import LabelAudit
@@ -17,7 +18,7 @@ from cl_spark.classification.noise import NoiseRates
 
 
 def find_label_issues(
-    df: DataFrame,
+    df: DataFrame | pd.DataFrame,
     *,
     id_col: str | Sequence[str] = "id",
     label_col: str = "label",
@@ -34,6 +35,7 @@ def find_label_issues(
     num_to_remove_per_class: Sequence[int] | None = None,
     min_examples_per_class: int = 1,
     num_issues: int | str | None = None,
+    spark: SparkSession | None = None,
 ) -> DataFrame:
     """Find the examples whose label is probably wrong, and rank them: see `LabelAudit.find_label_issues`.
 
@@ -54,6 +56,7 @@ def find_label_issues(
         absent_prob=absent_prob,
         probabilities=probabilities,
         check_ids=check_ids,
+        spark=spark,
     )
     issues = audit.find_label_issues(
         filter_by=filter_by,
@@ -68,7 +71,11 @@ def find_label_issues(
 
 
 def label_quality_scores(
-    df: DataFrame, *, method: str = "self_confidence", adjust_pred_probs: bool = False, **columns: Any
+    df: DataFrame | pd.DataFrame,
+    *,
+    method: str = "self_confidence",
+    adjust_pred_probs: bool = False,
+    **columns: Any,
 ) -> DataFrame:
     """Score the label of every example: see `LabelAudit.label_quality_scores`.
 
@@ -87,7 +94,7 @@ def label_quality_scores(
     return scores
 
 
-def confident_thresholds(df: DataFrame, **columns: Any) -> DataFrame:
+def confident_thresholds(df: DataFrame | pd.DataFrame, **columns: Any) -> DataFrame:
     """Confident threshold of each class: see `LabelAudit.confident_thresholds`.
 
     Example:
@@ -98,7 +105,7 @@ def confident_thresholds(df: DataFrame, **columns: Any) -> DataFrame:
         return audit.confident_thresholds()
 
 
-def confident_joint(df: DataFrame, *, calibrate: bool = True, **columns: Any) -> DataFrame:
+def confident_joint(df: DataFrame | pd.DataFrame, *, calibrate: bool = True, **columns: Any) -> DataFrame:
     """Non-zero cells of the confident joint: see `LabelAudit.confident_joint`.
 
     Example:
@@ -109,7 +116,7 @@ def confident_joint(df: DataFrame, *, calibrate: bool = True, **columns: Any) ->
     return audit.confident_joint(calibrate=calibrate)
 
 
-def noise_rates(df: DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseRates:
+def noise_rates(df: DataFrame | pd.DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseRates:
     """Noise rates, inverse noise rates and the prior of the true classes: see `LabelAudit.noise_rates`.
 
     Example:
@@ -121,7 +128,7 @@ def noise_rates(df: DataFrame, *, method: str = "cnt", **columns: Any) -> NoiseR
 
 
 def num_label_issues(
-    df: DataFrame,
+    df: DataFrame | pd.DataFrame,
     *,
     estimation_method: str = "off_diagonal",
     confident_joint: ArrayLike | None = None,
@@ -137,7 +144,9 @@ def num_label_issues(
         return audit.num_label_issues(estimation_method=estimation_method, confident_joint=confident_joint)
 
 
-def health_summary(df: DataFrame, *, asymmetric: bool = False, **columns: Any) -> HealthSummary:
+def health_summary(
+    df: DataFrame | pd.DataFrame, *, asymmetric: bool = False, **columns: Any
+) -> HealthSummary:
     """Health of each class, of pairs of classes, and of the dataset: see `LabelAudit.health_summary`.
 
     Example:

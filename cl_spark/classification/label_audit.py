@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.classification import health, noise, score_distribution, scores
@@ -28,6 +28,7 @@ from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.storage import Storage
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
+from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.schema import RunWarning
 
 T = TypeVar("T")
@@ -42,16 +43,18 @@ class LabelAudit:
     the cache; an audit that nothing refers to any more, its answers included, frees it by itself.
 
     Args:
-        df: any Spark DataFrame, classic or Connect, one row per example.
+        df: any Spark DataFrame, classic or Connect, or a pandas DataFrame; one row per example.
         id_col: id column, or a list of columns for a composite key. Rows that share an id are rejected; ids
             order ties.
-        label_col: given label: index of the class (integer) or its name (string).
+        label_col: given label: index of the class (whole number of any type, or boolean) or its name
+            (string). NaN is a missing label.
         pred_probs_col: out-of-sample predicted probabilities: array<float|double> of length K, an ML vector,
-            or a list of K columns. Or sparse, for very many classes: a map<int, float> or array<struct<class
-            int, prob float>> with the classes worth listing. Scores and logits are accepted where a method is
-            invariant to scale.
+            a list of K columns, a struct with a field of each class's name, or, of two classes, a float or
+            double: the probability of the second. Or sparse, for very many classes: a map<int, float> or
+            array<struct<class int, prob float>> with the classes worth listing; instead of its index, a class
+            may have its name. Scores and logits are accepted where a method is invariant to scale.
         class_names: names of the K classes in the order of the probabilities; results then show names. Needed
-            for text labels, unless the K columns' names are the class names.
+            for text labels, unless the K columns' names are the class names, and for probabilities by name.
         num_classes: K, where nothing else tells it: sparse probabilities need it.
         absent_prob: value of the classes that a sparse list leaves out. Default 0.
         labels: a second table that holds the ids and the given labels, where `df` holds ids and probabilities
@@ -68,6 +71,7 @@ class LabelAudit:
             as serverless ones. Results have to be read before `release`, which removes what was written, or
             empties it where this machine does not see it. Default None: cached in memory and on local disk,
             or scanned again where that is refused.
+        spark: the session that turns pandas DataFrames into Spark's; default the active one.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -85,7 +89,7 @@ class LabelAudit:
 
     def __init__(
         self,
-        df: DataFrame,
+        df: DataFrame | pd.DataFrame,
         *,
         id_col: str | Sequence[str] = "id",
         label_col: str = "label",
@@ -93,14 +97,17 @@ class LabelAudit:
         class_names: Sequence[str] | None = None,
         num_classes: int | None = None,
         absent_prob: float = 0.0,
-        labels: DataFrame | None = None,
+        labels: DataFrame | pd.DataFrame | None = None,
         probabilities: bool = False,
         check_ids: bool = True,
         slice_by: Sequence[str] = (),
         thresholds: Sequence[float] | None = None,
         evidence_path: str | None = None,
+        spark: SparkSession | None = None,
     ) -> None:
+        df = to_spark(df, spark)
         if labels is not None:
+            labels = to_spark(labels, df.sparkSession, argument="labels")
             df = join_labels(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col, slice_by)
         self.predictions = Predictions(
             df,
@@ -112,6 +119,7 @@ class LabelAudit:
             absent_prob,
             probabilities,
             slice_by,
+            labels is not None,
         )
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
@@ -261,10 +269,11 @@ class LabelAudit:
                 "off_diagonal_calibrated": off-diagonal mass of the joint times n; "off_diagonal_custom": the
                 same from the caller's joint; "off_diagonal_fraction": share of counted rows off the diagonal
                 times n, rounded down.
-            confident_joint: (K, K) counts, for "off_diagonal_custom" only.
+            confident_joint: (K, K) counts, or shares of the examples, for "off_diagonal_custom" only.
 
         Raises:
-            ConfigurationError: unknown method, or a joint missing, superfluous or of the wrong shape.
+            ConfigurationError: unknown method, or a joint missing, superfluous, of the wrong shape, or with
+                values that are no counts or shares.
         """
         check_estimation_method(estimation_method, has_joint=confident_joint is not None)
         custom = None
