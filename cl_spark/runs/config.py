@@ -6,7 +6,7 @@ the documentation.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -117,9 +117,11 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
             seen.
     """
     values: dict[str, Any] = {}
+    misread: dict[str, str] = {}
     if path is not None:
         try:
-            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
+            loaded, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
         except OSError as error:
             raise ConfigurationError(f"config: cannot read {path!r}: {error.strerror}") from error
         except yaml.YAMLError as error:
@@ -128,14 +130,67 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
             raise ConfigurationError(
                 f"config: {path!r} must hold keys and values, found {type(loaded).__name__}"
             )
-        values.update(loaded)
+        values, misread = _keep_spelling(config, loaded, written)
+        misread = {key: fault for key, fault in misread.items() if key not in overrides}
     for key, value in overrides.items():
         values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+    faults = list(misread.values())
     try:
-        return config.model_validate(values)
+        valid = config.model_validate(values)
     except ValidationError as error:
-        faults = [_describe_fault(fault, config) for fault in error.errors()]
+        faults += [_describe_fault(fault, config) for fault in error.errors()]
         raise ConfigurationError("\n".join(faults)) from error
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+    return valid
+
+
+def _keep_spelling(
+    config: type[RunConfig], loaded: Mapping[Any, Any], written: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give text fields the text that is written in the file, where YAML made something else of it.
+
+    Args:
+        config: the model.
+        loaded: what YAML makes of the file.
+        written: the same with every value as text.
+
+    Returns:
+        Values by key; and, by key, what to say of those that YAML spells otherwise, such as no, 01 or 1.50.
+    """
+    values: dict[str, Any] = {}
+    misread: dict[str, str] = {}
+    for (key, value), name in zip(loaded.items(), _names_of_keys(loaded, written), strict=True):
+        values[name], text = value, written.get(name)
+        if isinstance(value, dict) and isinstance(text, dict):
+            # settings, which are text too; what YAML takes for true or false is meant so
+            values[name] = value | {key: text[key] for key in text if not isinstance(value.get(key), bool)}
+        elif text is not None and value is not None and _takes_text_only(config, name):
+            pairs = list(zip(value, text, strict=True)) if isinstance(value, list) else [(value, text)]
+            wrong = [(item, said) for item, said in pairs if isinstance(said, str) and str(item) != said]
+            if wrong:
+                misread[name] = f"{name}: YAML reads {wrong[0][1]} as {wrong[0][0]!r}: put quotes round it"
+            values[name] = text
+    return values, misread
+
+
+def _names_of_keys(loaded: Mapping[Any, Any], written: Mapping[str, Any]) -> list[str]:
+    """Name the keys of a file as they are written; YAML reads the key `on` as true."""
+    # where keys are merged (<<), one of the two has more of them
+    return list(written) if len(loaded) == len(written) else [str(key) for key in loaded]
+
+
+def _takes_text_only(config: type[RunConfig], key: str) -> bool:
+    """Tell whether a field takes text, or a list of texts, and nothing else."""
+    return key in config.model_fields and _find_kinds(config.model_fields[key].annotation) == {str}
+
+
+def _find_kinds(annotation: Any) -> set[type]:
+    """Find the types of single values that a field takes, but for None."""
+    parts = get_args(annotation)
+    if not parts:
+        return {annotation} if isinstance(annotation, type) and annotation is not type(None) else set()
+    return set().union(*map(_find_kinds, parts))
 
 
 def _describe_fault(fault: Any, config: type[RunConfig]) -> str:
@@ -144,8 +199,3 @@ def _describe_fault(fault: Any, config: type[RunConfig]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{key}: unknown key; the keys are {', '.join(config.model_fields)}"
     return f"{key}: {message}, got {fault['input']!r}" if key else message
-
-
-def holds_delta(path: str | None) -> bool:
-    """Tell whether a path is a Delta table on this machine."""
-    return path is not None and (Path(path) / "_delta_log").exists()

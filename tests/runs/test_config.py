@@ -34,6 +34,32 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("run_id: 2026-01-31", "2026-01-31"),
+        ("run_id: 20260131", "20260131"),
+        ("run_id:", None),
+        ("class_names: [1, 2.5, True, 1e3]", ["1", "2.5", "True", "1e3"]),
+        ("class_names: ['no', \"01\"]", ["no", "01"]),
+        ("source_timestamp: 2026-01-31 02:00:00", "2026-01-31 02:00:00"),
+        ("spark_conf: {a: 01, b: no, c: 1.50}", {"a": "01", "b": "false", "c": "1.50"}),
+    ],
+)
+def test_text_that_yaml_takes_for_something_else_stays_as_it_is_written(
+    tmp_path: Path, text: str, value: object
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"predictions: ./p\noutput: ./o\n{text}\n")
+    assert getattr(load_config(AuditConfig, str(path), {}), text.split(":")[0]) == value
+
+
+def test_a_flag_mends_what_the_file_spells_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("sample: digits\noutput: ./o\nclass_names: [no, yes]\n")
+    assert load_config(AuditConfig, str(path), {"class_names": ["a", "b"]}).class_names == ["a", "b"]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("sample: digits\noutput: ./o\nfilter: x", "filter: unknown key; the keys are predictions, labels"),
@@ -42,6 +68,14 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
             "frac_noise: .*got 3\nformat: .*got 'csv'",
         ),
         ("output: ./o", "predictions: needed"),
+        ("class_names: [no, yes]", "class_names: YAML reads no as False: put quotes round it"),
+        ("class_names: ['1', 01]", "class_names: YAML reads 01 as 1: put quotes round it"),
+        (
+            "class_names: [1.50, b]\nrun_id: 1_0",
+            "class_names: YAML reads 1.50 .*\nrun_id: YAML reads 1_0 as 10",
+        ),
+        ("label_col: on", "label_col: YAML reads on as True"),
+        ("class_names: [a, null]", "class_names: YAML reads null as None"),
         ("- a", "must hold keys and values, found list"),
         ("a: [", "is not YAML"),
         ("sample: digits\noutput: ./o\nrun_id: ../x", "run_id: .*got '../x'"),
