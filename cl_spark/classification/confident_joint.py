@@ -33,6 +33,9 @@ ESTIMATION_METHODS = (
 UNSETTLED = -2
 """Confident class of a row that the evidence cannot settle: its array must be read."""
 
+SHARE_UNITS = 2**52
+"""Counts that stand for the shares of a caller's joint, as fine as a double tells them."""
+
 SUSPECT = "_suspect"
 """Column of cells: whether their rows are suspects."""
 
@@ -281,14 +284,25 @@ def check_estimation_method(method: str, *, has_joint: bool) -> None:
 
 
 def convert_custom_joint(spark: SparkSession, joint: ArrayLike, num_classes: int) -> CellTable:
-    """Convert a caller's (K, K) joint of counts to cells.
+    """Convert a caller's (K, K) joint, of counts or of shares, to cells of counts.
 
     Raises:
-        ConfigurationError: the joint is of another shape.
+        ConfigurationError: the joint is of another shape, or holds something that is no count or share.
     """
-    dense = np.asarray(joint)
+    try:
+        dense = np.asarray(joint, dtype=np.float64)
+    except (TypeError, ValueError) as error:  # texts, or rows of different lengths
+        raise ConfigurationError(f"confident_joint is no matrix of numbers: {error}") from error
     if dense.shape != (num_classes, num_classes):
         raise ConfigurationError(f"confident_joint has shape {dense.shape}; it must be {(num_classes,) * 2}")
+    if not np.isfinite(dense).all() or (dense < 0).any() or not dense.any():
+        wrong = dense[~(np.isfinite(dense) & (dense >= 0))]
+        seen = f"it holds {wrong[0]:g}" if len(wrong) else "all are 0"
+        raise ConfigurationError(
+            f"confident_joint must hold counts or shares, none negative and some above 0: {seen}"
+        )
+    if (dense % 1).any() or dense.sum() > SHARE_UNITS:
+        dense = np.rint(dense / dense.sum() * SHARE_UNITS)
     given, true = np.nonzero(dense)
     frame = pd.DataFrame({c.GIVEN: given, c.TRUE: true, c.COUNT: dense[given, true].astype(np.int64)})
     return CellTable(spark, num_classes, frame)

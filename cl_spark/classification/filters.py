@@ -90,8 +90,10 @@ class FilterOptions:
                     f"num_issues={num_issues!r} is neither a number nor one of "
                     f"{', '.join(NUM_ISSUES_METHODS)}"
                 )
-        elif num_issues < 0:
-            raise ConfigurationError(f"num_issues={num_issues!r} must not be negative")
+        elif not isinstance(num_issues, int | np.integer) or num_issues < 0:
+            raise ConfigurationError(f"num_issues={num_issues!r} must be a whole number, and not negative")
+        else:
+            object.__setattr__(self, "num_issues", int(num_issues))
 
     def read_num_to_remove(self, num_classes: int) -> Int64s | None:
         """Convert `num_to_remove_per_class` to an array.

@@ -1,6 +1,9 @@
 """Confident classes from the evidence equal those of whole arrays, or are left unsettled."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -8,6 +11,7 @@ from cl_spark import ConfigurationError
 from cl_spark.classification.confident_joint import (
     UNSETTLED,
     OffDiagonal,
+    calibrate_cells,
     check_estimation_method,
     convert_custom_joint,
     find_confident_classes,
@@ -50,6 +54,32 @@ def test_what_the_evidence_settles_is_what_arrays_say(max_listed: int) -> None:
     assert find_confident_classes(with_arrays, thresholds, FORMAT).tolist() == expected.tolist()
     off_diagonal = OffDiagonal(thresholds, FORMAT, suspects_only=False)(with_arrays)
     assert off_diagonal.tolist() == ((expected >= 0) & (expected != given)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("joint", "message"),
+    [
+        ([[-1, 2], [1, 3]], "it holds -1"),
+        ([[float("nan"), 2], [1, 3]], "it holds nan"),
+        ([[1, 2], [1, float("inf")]], "it holds inf"),
+        ([[0, 0], [0, 0]], "all are 0"),
+        ([[1, 2], [3]], "no matrix of numbers"),
+        ([["a", "b"], ["c", "d"]], "no matrix of numbers"),
+        ([[None, 1], [1, 1]], "it holds nan"),
+        (3, "has shape"),
+    ],
+)
+def test_a_custom_joint_holds_counts_or_shares(joint: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"confident_joint .*{message}"):
+        convert_custom_joint(None, joint, 2)
+
+
+def test_shares_of_a_custom_joint_count_as_their_multiples_do() -> None:
+    counts, labels = np.array([[30, 5], [10, 55]]), np.array([40, 60])
+    expected = calibrate_cells(convert_custom_joint(None, counts, 2), labels).frame
+    for share in (counts / 100, counts / 7, counts * 1e18, (counts / 100).astype(np.float32)):
+        found = calibrate_cells(convert_custom_joint(None, share, 2), labels).frame
+        pd.testing.assert_frame_equal(found, expected)
 
 
 def test_a_custom_joint_goes_with_its_method_only() -> None:

@@ -24,7 +24,8 @@ def test_every_filter_goes_without_options(filter_by: str) -> None:
         ({"frac_noise": -0.1}, r"must lie in \[0, 1\]"),
         ({"min_examples_per_class": -1}, "must not be negative"),
         ({"num_issues": 5}, "num_issues has no effect with filter_by='prune_by_noise_rate'"),
-        ({"filter_by": "low_self_confidence", "num_issues": -1}, "must not be negative"),
+        ({"filter_by": "low_self_confidence", "num_issues": -1}, "and not negative"),
+        ({"filter_by": "low_self_confidence", "num_issues": 2.5}, "must be a whole number"),
         (
             {"filter_by": "low_self_confidence", "num_issues": "off_diagonal_custom"},
             "neither a number nor one",
@@ -63,3 +64,10 @@ def test_removal_counts_are_of_the_class_on_the_diagonal_and_of_pairs_off_it() -
     assert removals.frame.to_numpy().tolist() == [[0, 0, 4], [0, 1, 3], [0, 2, 1]]
     halved = compute_removals(calibrated, counts, FilterOptions(frac_noise=0.5))
     assert halved.frame.to_numpy().tolist() == [[0, 0, 2], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("number", [5, np.int64(5), np.uint8(5)])
+def test_a_number_of_issues_may_be_one_of_numpy(number: int) -> None:
+    options = FilterOptions("low_self_confidence", num_issues=number)
+    assert type(options.num_issues) is int
+    assert options.num_issues == 5
