@@ -18,7 +18,7 @@ _MIN, _NO_NULL, _OTHERS, _IS_TOLD = "_min", "_no_null", "_others", "_is_told"
 
 
 def replace_clear_arrays(
-    rows: DataFrame, element: str, class_names: Sequence[str] | None, policy: ListingPolicy
+    rows: DataFrame, element: str, predicted_label: Column, policy: ListingPolicy
 ) -> DataFrame:
     """Replace the arrays of clear rows by numbers.
 
@@ -29,17 +29,15 @@ def replace_clear_arrays(
     Args:
         rows: `c.LABEL` and `c.PROBS` (dense arrays), and any other columns.
         element: type of the probabilities, "float" or "double".
-        class_names: names of the classes, where labels are names; None where they are class indices.
+        predicted_label: `c.PREDICTED` as `c.LABEL` has classes: an index, or a name.
         policy: what the evidence lists.
 
     Returns:
         The rows with `c.PROBS` null where the row is clear. There, and only there, the columns `c.NUM_PROBS`,
         `c.PREDICTED`, `c.EVIDENCE_SELF_CONFIDENCE`, `c.MAX_PROB` and `c.SECOND_MAX_PROB` are not null.
     """
-    predicted, max_prob = F.col(c.PREDICTED), F.col(c.MAX_PROB)
-    if class_names is not None:
-        predicted = F.get(F.array(*map(F.lit, class_names)), predicted.cast("int"))
-    numbers = _add_numbers(rows, element, F.size(c.PROBS) > SHORT_ARRAY, predicted == F.col(c.LABEL))
+    max_prob = F.col(c.MAX_PROB)
+    numbers = _add_numbers(rows, element, F.size(c.PROBS) > SHORT_ARRAY, predicted_label == F.col(c.LABEL))
     floor = F.least(_number(policy.min_listed_prob, element), max_prob * _number(0.5, element))
     told = numbers.select("*", (F.col(c.SECOND_MAX_PROB) < floor).alias(_IS_TOLD))
     return _replace_arrays(told, rows.columns, {c.EVIDENCE_SELF_CONFIDENCE: max_prob})

@@ -358,7 +358,8 @@ class Predictions:
         rows = self.select_rows(repeated)
         builder = self.make_block_builder()
         if self.tells_natively:
-            rows = replace_clear_arrays(rows, self.prob_format.element, builder.class_names, self.listing)
+            predicted = self.class_column(c.PREDICTED) if self.labels_are_names else F.col(c.PREDICTED)
+            rows = replace_clear_arrays(rows, self.prob_format.element, predicted, self.listing)
         return map_in_arrow(rows, _EvidenceFunction(builder, self.whole_id), PACKED_SCHEMA)
 
     @property
@@ -366,7 +367,7 @@ class Predictions:
         """True if Spark's expressions can tell the evidence of a row: its array is dense, and its sum is no
         matter, which they are slow to compute.
         """
-        return isinstance(self.prob_format, DenseProbs) and not self.probabilities
+        return isinstance(self.prob_format, DenseProbs) and not self.probabilities and not self._is_binary
 
     def select_wanted(
         self, wanted: Mapping[int, Sequence[int]], num_classes: int, repeated: DataFrame | None = None

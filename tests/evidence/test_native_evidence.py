@@ -59,7 +59,7 @@ def taken(spark: SparkSession, rows: list[tuple[object, object]], element: str =
         [(number, *row) for number, row in enumerate(rows)],
         f"id long, {c.LABEL} long, {c.PROBS} array<{element}>",
     )
-    return replace_clear_arrays(frame, element, None, POLICY)
+    return replace_clear_arrays(frame, element, F.col(c.PREDICTED), POLICY)
 
 
 @pytest.mark.parametrize("element", ["float", "double"])
