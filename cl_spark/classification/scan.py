@@ -7,6 +7,7 @@ from functools import cached_property, reduce
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
@@ -41,7 +42,7 @@ from cl_spark.classification.sources import (
     WantedSource,
 )
 from cl_spark.classification.thresholds import ClassStatistics, ClassSummary, MarginBounds, summarize_classes
-from cl_spark.errors import ConfigurationError
+from cl_spark.errors import ConfigurationError, SourceChangedError
 from cl_spark.evidence.blocks import Block, KeptArrays, Source
 from cl_spark.evidence.ids import find_repeated_ids, ranges_are_disjoint
 from cl_spark.evidence.packing import PACKED_SCHEMA, ddl, map_blocks, pack_blocks
@@ -52,6 +53,7 @@ from cl_spark.kernels.arrays import Bools, Float64s
 from cl_spark.kernels.confident_class import NO_CLASS
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
+from cl_spark.tables.spark_errors import SOURCE_CHANGED
 from cl_spark.tables.schema import RunWarning
 
 logger = logging.getLogger(__name__)
@@ -333,6 +335,7 @@ class Scan:
         for source in self.settled[1:]:
             cells = self._count_cells(source, ("listed",))
             counted = counted.merge(cells, [c.GIVEN, c.CONFIDENT, SUSPECT], c.COUNT).persist(self.persist)
+        self._check_counted(counted)
         self.answered.add("joint")
         joint = ConfidentJoint(counted, self.statistics.class_counts, self.persist)
         rows, predicted = self.predictions, select_cells(self._cells_by_listed, PREDICTIONS)
@@ -341,6 +344,21 @@ class Scan:
         for warning in self.warnings:
             logger.warning("%s (%s)", warning.message, warning.code)
         return joint
+
+    def _check_counted(self, cells: CellTable) -> None:
+        """Check that the examples counted are those of the first scan: what is not kept is computed again.
+
+        Raises:
+            SourceChangedError: they are not.
+        """
+        if isinstance(cells.frame, pd.DataFrame):  # else it would take another query
+            counted = cells.sum_by_class(c.GIVEN, c.COUNT)
+            if not np.array_equal(counted, self.statistics.class_counts):
+                raise SourceChangedError(
+                    f"{SOURCE_CHANGED}: {self.statistics.num_examples:,} rows could be used at first, and "
+                    f"{int(counted.sum()):,} when they were read again. Audit it when nobody writes, or a table "
+                    "that keeps its versions"
+                )
 
     def off_diagonal(self, *, suspects_only: bool) -> OffDiagonal:
         """Condition that a row is off the diagonal, and a suspect if only these are wanted."""
