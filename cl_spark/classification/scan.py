@@ -53,8 +53,8 @@ from cl_spark.kernels.arrays import Bools, Float64s
 from cl_spark.kernels.confident_class import NO_CLASS
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
-from cl_spark.tables.spark_errors import SOURCE_CHANGED
 from cl_spark.tables.schema import RunWarning
+from cl_spark.tables.spark_errors import SOURCE_CHANGED
 
 logger = logging.getLogger(__name__)
 
@@ -356,8 +356,8 @@ class Scan:
             if not np.array_equal(counted, self.statistics.class_counts):
                 raise SourceChangedError(
                     f"{SOURCE_CHANGED}: {self.statistics.num_examples:,} rows could be used at first, and "
-                    f"{int(counted.sum()):,} when they were read again. Audit it when nobody writes, or a table "
-                    "that keeps its versions"
+                    f"{int(counted.sum()):,} when they were read again. Audit it when nobody writes, or a "
+                    "table that keeps its versions"
                 )
 
     def off_diagonal(self, *, suspects_only: bool) -> OffDiagonal:
