@@ -16,12 +16,12 @@ def trend_chart(runs: pd.DataFrame) -> dict[str, Any] | None:
     """Draw the overall health, run by run; None for fewer than two runs.
 
     Args:
-        runs: run_id, finished, overall_health and num_issues, earliest first.
+        runs: run_id, finished, overall_health and num_issues, earliest first; times in UTC.
     """
     runs = runs.dropna(subset=[c.OVERALL_HEALTH])
     if len(runs) < 2:
         return None
-    runs = runs.assign(finished=runs["finished"].dt.strftime("%Y-%m-%d %H:%M"))
+    runs = runs.assign(finished=runs["finished"].dt.strftime("%Y-%m-%d %H:%M UTC"))
     tooltip = [
         alt.Tooltip("run_id:N", title="run"),
         alt.Tooltip("finished:N"),

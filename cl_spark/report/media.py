@@ -1,6 +1,7 @@
 """A value of an image or text column as a page shows it."""
 
 import base64
+import re
 from typing import Any
 
 from cl_spark.errors import one_line
@@ -8,22 +9,23 @@ from cl_spark.errors import one_line
 LONGEST = 2_000
 """Characters of a text that are shown."""
 _SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "png",
-    b"\xff\xd8\xff": "jpeg",
-    b"GIF8": "gif",
-    b"BM": "bmp",
-    b"RIFF": "webp",
+    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "jpeg": re.compile(rb"\xff\xd8\xff"),
+    "gif": re.compile(rb"GIF8[79]a"),
+    # two letters begin many a text: after the length come four zeros, an offset and the size of a header
+    "bmp": re.compile(rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", re.DOTALL),
+    "webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
 }
-_BEGINNINGS = {
-    base64.b64encode(mark[: len(mark) // 3 * 3]).decode(): mark for mark in _SIGNATURES if len(mark) >= 3
-}
+BASE64_BEGINNINGS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "Qk")
+"""Beginnings of images of these kinds in base64; texts may begin so too."""
 
 
 def shown(value: Any) -> dict[str, str]:
     """The value as {"image": address} or {"text": text}.
 
     Bytes and base64 that begin as a PNG, JPEG, GIF, BMP or WebP file, structs that hold such bytes,
-    `data:image/` and http(s) addresses of images are images; anything else is text.
+    `data:image/` and http(s) addresses of images are images; anything else is text. Pages load images
+    from http(s) addresses only where they were told to.
 
     Example:
         >>> shown("a cat")
@@ -47,7 +49,7 @@ def shown(value: Any) -> dict[str, str]:
 
 
 def _kind(content: bytes) -> str | None:
-    return next((kind for mark, kind in _SIGNATURES.items() if content.startswith(mark)), None)
+    return next((kind for kind, begins in _SIGNATURES.items() if begins.match(content)), None)
 
 
 def _of_bytes(content: bytes) -> dict[str, str]:
@@ -65,9 +67,11 @@ def _of_text(text: str) -> dict[str, str]:
         (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg")
     ):
         return {"image": text}
-    if any(text.startswith(beginning) for beginning in _BEGINNINGS):
+    if text.startswith(BASE64_BEGINNINGS):
         try:
-            return _of_bytes(base64.b64decode(text, validate=True))
-        except ValueError:
-            pass  # a text that happens to begin so
+            content = base64.b64decode(text, validate=True)
+        except ValueError:  # a text that happens to begin so
+            content = b""
+        if _kind(content) is not None:
+            return _of_bytes(content)
     return {"text": text[:LONGEST]}

@@ -29,8 +29,8 @@ def test_the_trend_shows_the_runs_in_their_order() -> None:
     assert spec is not None
     (rows,) = spec["datasets"].values()
     assert [(row["run_id"], row["finished"], row["overall_health"]) for row in rows] == [
-        ("r0", "2026-01-30 02:00", 0.9),
-        ("r2", "2026-02-01 02:00", 0.8),
+        ("r0", "2026-01-30 02:00 UTC", 0.9),
+        ("r2", "2026-02-01 02:00 UTC", 0.8),
     ]
     assert spec["encoding"]["x"]["sort"] is None, "else runs are sorted by name"
     assert spec["encoding"]["y"]["field"] == "overall_health"

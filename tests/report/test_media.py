@@ -24,6 +24,15 @@ def test_values_are_shown_as_what_they_are() -> None:
         "<img src=x>",
     ):
         assert shown(text) == {"text": text}
+    for content in (b"RIFF\x24\x08\0\0WAVEfmt ", b"BMW is a text", b"BM" + b"\0" * 30, b"GIF8 is none"):
+        assert shown(content) == {"text": f"{len(content):,} bytes"}
+        text = base64.b64encode(content).decode()
+        assert shown(text) == {"text": text}
+    webp = b"RIFF\x24\x08\0\0WEBPVP8 "
+    bitmap = b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\2\0\0\0"
+    for kind, content in (("webp", webp), ("bmp", bitmap)):
+        address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+        assert shown(content) == shown(base64.b64encode(content).decode()) == {"image": address}
     assert shown(None) == {"text": ""}
     assert shown(b"1234") == {"text": "4 bytes"}
     assert shown([1, 2]) == {"text": "[1, 2]"}
