@@ -1,18 +1,21 @@
 """The page of a report: one HTML file that holds all it needs and opens without a network."""
 
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cl_spark.errors import InputError, MissingDependencyError, OutputError, one_line
+from cl_spark.errors import ConfigurationError, InputError, MissingDependencyError, OutputError, one_line
 from cl_spark.report.sections import Section
 from cl_spark.tables.location import is_path, is_uri
 from cl_spark.version import __version__
 
 
-def render_page(title: str, subject: str, sections: Sequence[Section], *, name: str = "") -> str:
+def render_page(
+    title: str, subject: str, sections: Sequence[Section], *, name: str = "", remote_images: bool = False
+) -> str:
     """Render a report as HTML. Values from the data stay text, whatever they hold.
 
     Args:
@@ -20,6 +23,8 @@ def render_page(title: str, subject: str, sections: Sequence[Section], *, name: 
         subject: the data it is about.
         sections: its sections, in their order.
         name: of the run, for the window's title.
+        remote_images: let the page load images from the http(s) addresses in its tables. Else it shows these
+            as text, and asks no host for anything.
     """
     check_installed()
     import vl_convert
@@ -34,13 +39,30 @@ def render_page(title: str, subject: str, sections: Sequence[Section], *, name: 
         name=name,
         sections=sections,
         version=__version__,
+        remote_images=remote_images,
         charts={chart: dict(spec) for section in sections for chart, spec in section.charts.items()},
-        tables={table.name: table.as_json() for section in sections for table in section.shown_tables},
+        tables={
+            table.name: table.as_json(remote_images=remote_images)
+            for section in sections
+            for table in section.shown_tables
+        },
         scripts=[
             vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
             files("cl_spark.report").joinpath("vendor/dataTables.min.js").read_text("utf-8"),
         ],
     )
+
+
+def check_page(path: str) -> None:
+    """Look, without writing, whether a page can go to a file of this machine.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    target = Path(path).absolute()
+    there = next(parent for parent in target.parents if parent.exists())
+    if target.is_dir() or not there.is_dir() or not os.access(target if target.exists() else there, os.W_OK):
+        raise ConfigurationError(f"report: {path!r} is no file this user may write; name another one")
 
 
 def write_page(path: str, html: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cl_spark.errors import one_line
+from cl_spark.report.media import LONGEST
 
 Spec = Mapping[str, Any]
 """A chart as a Vega-Lite specification. `usermeta` may ask for {"renderer": "canvas"} and for {"reverse":
@@ -77,8 +78,18 @@ class ReportTable:
         """Tell whether it has rows."""
         return bool(self.columns[0].cells)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the table as the page's script reads it."""
+    def as_json(self, *, remote_images: bool = False) -> dict[str, Any]:
+        """Return the table as the page's script reads it.
+
+        Args:
+            remote_images: keep images at addresses of other hosts; else their addresses become text.
+        """
+        columns = [
+            [_without_address(cell) for cell in column.cells]
+            if column.kind == "media" and not remote_images
+            else column.cells
+            for column in self.columns
+        ]
         return {
             "columns": [
                 {
@@ -92,7 +103,7 @@ class ReportTable:
                 }
                 for column in self.columns
             ],
-            "rows": [list(row) for row in zip(*(column.cells for column in self.columns), strict=True)],
+            "rows": [list(row) for row in zip(*columns, strict=True)],
             "rowsAtOnce": self.rows_at_once,
         }
 
@@ -131,9 +142,15 @@ class Section:
         return [table for table in self.tables if table]
 
 
+def _without_address(cell: dict[str, str]) -> dict[str, str]:
+    """Show an image of another host by its address."""
+    image = cell.get("image", "data:")
+    return cell if image.startswith("data:") else {"text": one_line(image)}
+
+
 def _to_text(value: Any) -> str | int:
     is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
-    return value if is_number else one_line(value)
+    return value if is_number else one_line(value)[:LONGEST]
 
 
 def _to_number(value: Any) -> float | int | None:

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -57,6 +58,11 @@ class RunConfig(BaseModel):
         description="Write the HTML report: true puts it below `output` as reports/<run_id>.html; "
         "or the path of the file",
     )
+    remote_images: bool = Field(
+        False,
+        description="Let the report show images from http(s) addresses in the data, so that opening it asks "
+        "these hosts. Else it shows the addresses as text",
+    )
     output: str | None = Field(
         None,
         description="Where the tables go: a directory path (it holds a slash or is a URI) "
@@ -67,7 +73,9 @@ class RunConfig(BaseModel):
         None, description="Name of the run; running it again replaces its rows. Default: the time it started"
     )
     spark_conf: dict[str, str] = Field(
-        default_factory=dict, description="Settings for the Spark session the job builds, key=value"
+        default_factory=dict,
+        repr=False,
+        description="Settings for the Spark session the job builds, key=value; only keys are recorded",
     )
     quiet: bool = Field(False, description="Print nothing but errors")
     profile: bool = Field(False, description="Also print where the time went, step by step")
@@ -88,11 +96,27 @@ class RunConfig(BaseModel):
             key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()
         }
 
+    @field_serializer("spark_conf", when_used="json")
+    def _record_keys_only(self, value: dict[str, str]) -> dict[str, str]:
+        """Keep values out of everything that is stored: they may be passwords."""
+        return dict.fromkeys(value, "")
+
     @model_validator(mode="after")
     def _has_output(self) -> "RunConfig":
         if self.output is None:
             raise ValueError("output: needed; a directory path or a catalog.schema")
         return self
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The inputs by their keys, which tasks name: nothing may be written there."""
+        return {}
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """The places that a run writes to, by their keys; tasks add theirs."""
+        report = {"report": self.report} if isinstance(self.report, str) else {}
+        return {"output": str(self.output), **report}
 
     @property
     def needs_delta(self) -> bool:
@@ -125,7 +149,10 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
         except OSError as error:
             raise ConfigurationError(f"config: cannot read {path!r}: {error.strerror}") from error
         except yaml.YAMLError as error:
-            raise ConfigurationError(f"config: {path!r} is not YAML: {error}") from error
+            # without the line itself, which may hold a password
+            mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+            where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+            raise ConfigurationError(f"config: {path!r} is not YAML: {problem or error}{where}") from error
         if not isinstance(loaded, dict):
             raise ConfigurationError(
                 f"config: {path!r} must hold keys and values, found {type(loaded).__name__}"
@@ -198,4 +225,6 @@ def _describe_fault(fault: Any, config: type[RunConfig]) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"{key}: unknown key; the keys are {', '.join(config.model_fields)}"
+    if key.startswith("spark_conf"):  # its values may be passwords
+        return f"{key}: {message}"
     return f"{key}: {message}, got {fault['input']!r}" if key else message

@@ -12,6 +12,7 @@ from cl_spark.errors import InputError
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run, finished_runs
 from cl_spark.tables.schema import REJECTED, Table
+from cl_spark.tables.times import zoned_column
 
 TREND_RUNS, REASONS = 50, 100
 """How many runs and reasons a report shows, at most."""
@@ -26,7 +27,7 @@ class RunFacts:
         record: its row in `runs`.
         parameters: the configuration it ran with.
         trend: finished runs of the same task and source up to this one, earliest first: run_id, finished,
-            overall_health, num_issues.
+            overall_health, num_issues; times in UTC.
         rejected: reason, rows and a first id.
     """
 
@@ -45,7 +46,10 @@ def read_run_facts(run: Run) -> RunFacts:
         & (F.col("finished") <= run.record["finished"])
     )
     latest = same.orderBy(F.desc("finished"), c.RUN_ID).limit(TREND_RUNS)
-    trend = latest.select(c.RUN_ID, "finished", c.OVERALL_HEALTH, c.NUM_ISSUES).toPandas()[::-1]
+    # seconds: as times they would lose their zone on the way to pandas
+    seconds = F.col("finished").cast("long").alias("finished")
+    trend = latest.select(c.RUN_ID, seconds, c.OVERALL_HEALTH, c.NUM_ISSUES).toPandas()[::-1]
+    trend = trend.assign(finished=pd.to_datetime(trend["finished"], unit="s", utc=True))
     rejected = first_reasons(read_or_empty(run, REJECTED, run.id_columns), run.id_columns).limit(REASONS)
     return RunFacts(run.run_id, run.record.asDict(), run.parameters, trend, rejected.toPandas())
 
@@ -61,7 +65,11 @@ def read_or_empty(run: Run, table: Table, more: Sequence[str] = ()) -> DataFrame
     try:
         return run.table(table.name)
     except InputError:
-        own = [column for column in table.columns if column.name != c.RUN_ID and "<" not in column.name]
+        own = [
+            column
+            for column in table.columns
+            if column.name not in (c.RUN_ID, c.ATTEMPT) and "<" not in column.name
+        ]
         types = {column.name: "string" if column.type == "label" else column.type for column in own}
         types |= dict.fromkeys(more, "string")
         return run.tables.spark.createDataFrame([], ", ".join(f"{c.quoted(n)} {t}" for n, t in types.items()))
@@ -69,7 +77,7 @@ def read_or_empty(run: Run, table: Table, more: Sequence[str] = ()) -> DataFrame
 
 def first_reasons(rejected: DataFrame, id_columns: Sequence[str]) -> DataFrame:
     """Count rejected rows by reason, most frequent first, with an id of each (the first as text)."""
-    ids = [F.col(c.quoted(col)).cast("string") for col in id_columns]
+    ids = [zoned_column(rejected.schema[col]).cast("string") for col in id_columns]
     lowest = F.min(F.concat_ws(", ", *ids)).alias("id")
     reasons = rejected.groupBy(c.REASON).agg(F.count(F.lit(1)).alias("rows"), lowest)
     return reasons.orderBy(F.desc("rows"), c.REASON)

@@ -13,26 +13,35 @@ from cl_spark.runs.task import Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.schema import RunWarning
+from cl_spark.tables.times import in_utc
 
 DEFAULT_ISSUES = 1_000
 """How many issues a report lists unless told otherwise."""
 
 
-def render_report(task: Task[Any], run: Run, issues: int = DEFAULT_ISSUES) -> str:
+def render_report(
+    task: Task[Any], run: Run, issues: int = DEFAULT_ISSUES, *, remote_images: bool = False
+) -> str:
     """Render the report of a finished run as HTML.
 
     Args:
         task: the kind of run.
         run: the run; everything is read from its written tables.
         issues: how many issues to list, the worst first.
+        remote_images: let the page load images from addresses in the data.
     """
     check_installed()
     facts = read_run_facts(run)
-    return frame_report(task.title, facts, *task.report(run, facts, issues))
+    return frame_report(task.title, facts, *task.report(run, facts, issues), remote_images=remote_images)
 
 
 def frame_report(
-    title: str, facts: RunFacts, numbers: Sequence[KeyNumber], sections: Sequence[Section]
+    title: str,
+    facts: RunFacts,
+    numbers: Sequence[KeyNumber],
+    sections: Sequence[Section],
+    *,
+    remote_images: bool = False,
 ) -> str:
     """Render the sections of a task between those that every report has.
 
@@ -41,6 +50,7 @@ def frame_report(
         facts: of the run.
         numbers: the key numbers at the head.
         sections: the task's own.
+        remote_images: let the page load images from addresses in the data.
     """
     from cl_spark.report.charts import trend_chart  # Altair is of an extra
 
@@ -77,7 +87,11 @@ def frame_report(
     about = Section("run-section", "Run", "The run", facts=describe_run(facts))
     version = f" ({record['source_version']})" if record["source_version"] else ""
     return render_page(
-        title, f"{record['source']}{version}", [overall, *sections, rejected, about], name=facts.run_id
+        title,
+        f"{record['source']}{version}",
+        [overall, *sections, rejected, about],
+        name=facts.run_id,
+        remote_images=remote_images,
     )
 
 
@@ -91,6 +105,8 @@ def describe_run(facts: RunFacts) -> dict[str, str]:
         for name, value in facts.parameters.items()
         if value not in (None, [], {}, False) and name not in of_run
     }
+    if "spark_conf" in options:  # earlier versions stored its values, which may be passwords
+        options["spark_conf"] = list(options["spark_conf"])
     everything: Mapping[str, Any] = {**of_run, "versions": versions, **options}
     return {name: _describe(value) for name, value in everything.items() if value is not None}
 
@@ -100,4 +116,4 @@ def _describe(value: Any) -> str:
         return ", ".join(f"{one_line(key)} {one_line(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(one_line, value))
-    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else one_line(value)
+    return f"{in_utc(value):%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else one_line(value)

@@ -29,14 +29,17 @@ def task_of(run: Run) -> Task[Any]:
     return TASKS[run.task]
 
 
-def write_report(run: Run, path: str | None = None, *, issues: int = DEFAULT_ISSUES) -> str:
+def write_report(
+    run: Run, path: str | None = None, *, issues: int = DEFAULT_ISSUES, remote_images: bool = False
+) -> str:
     """Write the report of a finished run as one HTML file.
 
     Args:
         run: the run, as `read_run` gives it.
         path: the file; default reports/<run_id>.html below the results, where they are in a directory of this
             machine.
-        issues: how many issues to list, the worst first. Their images are part of the file.
+        issues: how many issues to list, the worst first. Their images are part of the file, up to 16 MB.
+        remote_images: show images from http(s) addresses in the data: opening the page asks these hosts.
 
     Returns:
         The path of the file.
@@ -52,7 +55,7 @@ def write_report(run: Run, path: str | None = None, *, issues: int = DEFAULT_ISS
         '<!doctype html>'
     """
     target = path or default_path(run.tables.location, run.run_id)
-    return write_page(target, render_report(task_of(run), run, issues))
+    return write_page(target, render_report(task_of(run), run, issues, remote_images=remote_images))
 
 
 def read_history(tables: ResultTables, last: int = 10) -> list[PastRun]:

@@ -66,7 +66,8 @@ def _to_settings(
 ) -> dict[str, str] | None:
     for value in values:
         if "=" not in value:
-            raise click.BadParameter(f"{value!r} is not key=value", param=parameter)
+            # the value may be a password
+            raise click.BadParameter("write KEY=VALUE, with an equals sign", param=parameter)
     return dict(value.split("=", 1) for value in values) or None
 
 

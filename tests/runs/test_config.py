@@ -92,3 +92,18 @@ def test_unusable_configuration_names_every_key(tmp_path: Path, text: str, messa
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("audit*.yaml")), ids=lambda path: path.name)
 def test_example_configurations_are_valid(path: Path) -> None:
     load_config(AuditConfig, str(path), {})
+
+
+def test_values_of_spark_settings_go_nowhere(tmp_path: Path) -> None:
+    secret = "TOPSECRET"
+    config = AuditConfig(sample="digits", output="./a", spark_conf={"fs.s3a.secret.key": secret})
+    assert config.spark_conf == {"fs.s3a.secret.key": secret}, "the session gets it"
+    assert "fs.s3a.secret.key" in config.model_dump_json()
+    assert secret not in config.model_dump_json() + repr(config) + str(config)
+    assert AuditConfig.model_validate_json(config.model_dump_json()).spark_conf == {"fs.s3a.secret.key": ""}
+    path = tmp_path / "c.yaml"
+    for text in (f"spark_conf: {secret}", f"spark_conf: {{a: {{b: {secret}}}", f"spark_conf: [{secret}]"):
+        path.write_text(f"sample: digits\noutput: ./a\n{text}")
+        with pytest.raises(ConfigurationError) as raised:
+            load_config(AuditConfig, str(path), {})
+        assert secret not in str(raised.value)

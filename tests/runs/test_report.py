@@ -3,13 +3,13 @@
 import json
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pandas as pd
 from pyspark.sql import Row
 
-from cl_spark.report.sections import KeyNumber, Section
+from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.report import describe_run, frame_report
 
@@ -21,8 +21,8 @@ def facts(parameters: dict[str, Any] | None = None, **record: Any) -> RunFacts:
         run_id="r1",
         record={
             "run_id": "r1",
-            "started": datetime(2026, 1, 31, 2, 0, 5),
-            "finished": datetime(2026, 1, 31, 2, 1, 5),
+            "started": datetime(2026, 1, 31, 2, 0, 5, tzinfo=timezone.utc),
+            "finished": datetime(2026, 1, 31, 3, 1, 5, tzinfo=timezone(timedelta(hours=1))),
             "source": "./predictions",
             "source_version": None,
             "num_read": 12,
@@ -43,16 +43,22 @@ def data_of(html: str, name: str) -> Any:
 
 
 def test_a_run_is_described_by_its_record_and_the_options_it_was_told() -> None:
-    told = {"id_col": ["id", "part"], "spark_conf": {"a": "1"}, "report": False, "gates": [], "source": "old"}
+    told = {
+        "id_col": ["id", "part"],
+        "spark_conf": {"a": "key"},
+        "report": False,
+        "gates": [],
+        "source": "old",
+    }
     assert describe_run(facts(told)) == {
         "run_id": "r1",
-        "started": "2026-01-31 02:00:05",
-        "finished": "2026-01-31 02:01:05",
+        "started": "2026-01-31 02:00:05 UTC",
+        "finished": "2026-01-31 02:01:05 UTC",
         "source": "./predictions",
         "num_read": "12",
         "versions": "spark 4.0.0, python 3.12",
         "id_col": "id, part",
-        "spark_conf": "a 1",
+        "spark_conf": "a",
     }
 
 
@@ -71,7 +77,7 @@ def test_sections_of_the_task_stand_between_those_of_every_run() -> None:
     html = frame_report("Label audit", facts(), [KeyNumber("examples", "1,797")], [own])
     places = [html.index(f'id="{name}"') for name in ("overall", "own-section", "rejected-section")]
     assert [*places, html.index('id="run-section"')] == sorted([*places, html.index('id="run-section"')])
-    for text in ("1,797", "Nothing was found.", "Every row could be used.", "2026-01-31 02:01:05"):
+    for text in ("1,797", "Nothing was found.", "Every row could be used.", "2026-01-31 02:01:05 UTC"):
         assert text in html
     assert data_of(html, "charts") == {}, "one run makes no trend"
     assert data_of(html, "tables") == {}
@@ -111,3 +117,19 @@ def test_values_from_the_data_stay_text() -> None:
     assert HOSTILE not in html
     assert html.count("&lt;script&gt;alert(1)") >= 3
     assert data_of(html, "tables")["rejected"]["rows"] == [["null label", 1, HOSTILE]]
+
+
+def test_a_page_asks_no_host_that_the_data_names_unless_it_is_told_to() -> None:
+    cells = [{"image": "https://example.org/a.png"}, {"image": "data:image/png;base64,AA=="}, {"text": "a"}]
+    table = ReportTable("issues", [ReportColumn("image", "media", cells)])
+    own = Section("own", "Own", "Own", tables=[table])
+    html = frame_report("Label audit", facts(), [], [own])
+    assert data_of(html, "tables")["issues"]["rows"] == [
+        [{"text": "https://example.org/a.png"}],
+        [{"image": "data:image/png;base64,AA=="}],
+        [{"text": "a"}],
+    ]
+    assert 'img-src data:"' in html
+    html = frame_report("Label audit", facts(), [], [own], remote_images=True)
+    assert data_of(html, "tables")["issues"]["rows"][0] == [{"image": "https://example.org/a.png"}]
+    assert 'img-src data: http: https:"' in html

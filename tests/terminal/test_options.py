@@ -70,7 +70,7 @@ def test_a_flag_is_read_as_its_field_needs_it(arguments: list[str], values: dict
     [
         (["--count", "x"], "'x' is not a valid integer"),
         (["--share", "x"], "'x' is not a valid float"),
-        (["--spark-conf", "a"], "'a' is not key=value"),
+        (["--spark-conf", "a"], "write KEY=VALUE, with an equals sign"),
     ],
 )
 def test_a_value_that_a_flag_cannot_take_is_named(arguments: list[str], message: str) -> None:
@@ -85,4 +85,4 @@ def test_the_help_tells_the_meaning_and_the_default_of_each_flag() -> None:
     assert "several make a composite key [default: id]; comma-separated" in help_of
     assert "--is-deep / --no-is-deep Yes or no" in help_of
     assert "--most N|METHOD A number or a method" in help_of
-    assert "key=value; repeatable" in help_of
+    assert "key=value; only keys are recorded; repeatable" in help_of

@@ -1,5 +1,6 @@
 """The configuration of a label audit."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -157,6 +158,17 @@ class AuditConfig(RunConfig, AuditOptions):
         names = ("filter_by", "rank_by", "adjust_pred_probs", "frac_noise", "num_to_remove_per_class",
                  "min_examples_per_class", "num_issues")  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Predictions and labels."""
+        return {key: value for key in ("predictions", "labels") if (value := getattr(self, key)) is not None}
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Output, report, and the directory of evidence."""
+        evidence = {} if self.evidence_path is None else {"evidence_path": self.evidence_path}
+        return {**super().places, **evidence}
 
     @property
     def needs_delta(self) -> bool:

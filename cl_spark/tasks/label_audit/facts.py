@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.classification.health import wilson_interval
+from cl_spark.report.budget import limit_bytes
 from cl_spark.runs.facts import RunFacts, read_or_empty, read_run_facts
 from cl_spark.runs.report import DEFAULT_ISSUES
 from cl_spark.tables import columns as c
@@ -37,7 +38,7 @@ class Facts(RunFacts):
         pairs: `overlapping_classes`, most probable first.
         cells: off-diagonal cells of `confident_joint`, largest first.
         distribution: `score_distribution` of the worst classes.
-        issues: the worst issues by rank.
+        issues: the worst issues by rank, without images beyond what a page takes.
         slices: `slice_health`, surely worst first; empty where the run had no slices.
     """
 
@@ -66,18 +67,19 @@ class Facts(RunFacts):
         drawn = classes[c.CLASS].head(DISTRIBUTIONS).tolist()
         spread = read_or_empty(run, SCORE_DISTRIBUTION).where(F.col(c.CLASS).isin(drawn))
         listed = read_or_empty(run, ISSUES)
+        review = [col for col in run.parameters.get("review_columns", []) if col in listed.columns]
         pairs = read_or_empty(run, OVERLAPPING_CLASSES)
         slices = read_or_empty(run, SLICE_HEALTH)
         return Facts(
             **{field.name: getattr(common, field.name) for field in fields(RunFacts)},
             id_columns=run.id_columns,
-            review_columns=[col for col in run.parameters.get("review_columns", []) if col in listed.columns],
+            review_columns=review,
             interval=wilson_interval(run.record[c.OVERALL_HEALTH], run.record["num_examples"]),
             classes=classes,
             pairs=_first(pairs, PAIRS, F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B),
             cells=_first(cells, CELLS, F.desc(c.CALIBRATED_COUNT), c.GIVEN_LABEL, c.TRUE_LABEL),
             distribution=_first(spread, DISTRIBUTIONS * 1_000, c.CLASS, c.LOWER),
-            issues=_first(listed, issues, c.RANK),
+            issues=_first(limit_bytes(listed.orderBy(c.RANK).limit(issues), review, c.RANK), issues, c.RANK),
             slices=_first(slices, SLICES, c.UPPER, c.SLICE_COLUMN, c.SLICE_VALUE),
         )
 

@@ -1,5 +1,10 @@
 """The sections of a label audit's report."""
 
+from typing import Any
+
+import pandas as pd
+
+from cl_spark.report.budget import LEFT_OUT, PAGE_BYTES
 from cl_spark.report.media import shown
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.report import frame_report
@@ -102,11 +107,29 @@ def _issue_text(facts: Facts) -> list[str]:
     number = facts.record["num_issues"]
     if not len(facts.issues):
         return []
-    search = "Type a class, an id or a text to search."
-    if len(facts.issues) == number:
-        return [search]
+    text = []
+    if len(facts.issues) < number:
+        text.append(
+            f"The first {len(facts.issues):,} of {number:,} issues; the others are in the table issues."
+        )
+    left_out = sum(int(_left_out(facts, col).notna().sum()) for col in facts.review_columns)
+    if left_out:
+        text.append(
+            f"{left_out:,} images are left out: the page takes {PAGE_BYTES // 2**20} MB of them, and at most "
+            f"{PAGE_BYTES // 2**22} MB of each. They are in the table issues."
+        )
+    return [" ".join([*text, "Type a class, an id or a text to search."])]
+
+
+def _left_out(facts: Facts, col: str) -> "pd.Series[Any]":
+    """Bytes of the images that a column leaves out; null where it does not."""
+    return facts.issues.get(LEFT_OUT + col, pd.Series([None] * len(facts.issues)))
+
+
+def _media_cells(facts: Facts, col: str) -> list[dict[str, str]]:
     return [
-        f"The first {len(facts.issues):,} of {number:,} issues; the others are in the table issues. {search}"
+        shown(value) if pd.isna(left_out) else {"text": f"{int(left_out):,} bytes, left out"}
+        for value, left_out in zip(facts.issues[col], _left_out(facts, col), strict=True)
     ]
 
 
@@ -140,10 +163,7 @@ def _pair_table(facts: Facts) -> ReportTable:
 
 
 def _issue_table(facts: Facts) -> ReportTable:
-    media = [
-        ReportColumn(col, "media", [shown(value) for value in facts.issues[col]])
-        for col in facts.review_columns
-    ]
+    media = [ReportColumn(col, "media", _media_cells(facts, col)) for col in facts.review_columns]
     return ReportTable(
         "issues",
         [
