@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -29,7 +30,13 @@ from cl_spark.tables.location import (
     shorten,
     split_partitions,
 )
-from cl_spark.tables.spark_errors import NO_DELTA, SPARK_ERRORS, error_summary, explain_unreadable
+from cl_spark.tables.spark_errors import (
+    NO_DELTA,
+    SPARK_ERRORS,
+    error_condition,
+    error_summary,
+    explain_unreadable,
+)
 from cl_spark.tables.text_files import Roles
 
 NO_ROLES = Roles()
@@ -58,15 +65,17 @@ class InputTable:
     files: str | None = None
     format: str = "table"
 
-    def state(self) -> str | None:
+    def state(self) -> str:
         """Describe the state that was read, so that two runs can tell whether they read the same one.
 
         Returns:
             The Delta version; or, of files, their number and a digest of their paths, sizes and times; of
-            other tables None.
+            views and other tables, which keep no versions, "not pinned" and their number of rows now.
         """
+        if self.version is not None:
+            return str(self.version)
         if self.files is None:
-            return None if self.version is None else str(self.version)
+            return f"not pinned, {self.df.sparkSession.table(identifier(self.name)).count():,} rows"
         # of binary files, Spark looks at contents only where they are asked for
         reader = self.df.sparkSession.read.format("binaryFile").option("recursiveFileLookup", True)
         listed = reader.load(self.files)
@@ -241,19 +250,31 @@ def _check_readable(found: InputFiles, name: str, key: str, roles: Roles) -> Non
             raise ColumnTypeError(f"{key}: column {spelled!r} of {name!r} {found.unreadable[spelled]}")
 
 
+_NO_DELTA_TABLE = (
+    "DELTA_TABLE_ONLY_OPERATION",
+    "DELTA_ONLY_OPERATION",
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+)
+"""Errors by which Delta says that a table is none of its own."""
+
+
 def _delta_version(spark: SparkSession, table: str, version: int | None, timestamp: str | None) -> int | None:
     """Find the version of a Delta table that is asked for, by default the latest; None where it is no Delta
     table.
 
     Raises:
-        InputError: the table has no such version.
+        InputError: the table has no such version, or its history cannot be read.
     """
     try:
         history = spark.sql(f"DESCRIBE HISTORY {table}{'' if timestamp else ' LIMIT 1'}")
         if timestamp is not None:
             history = history.where(F.col("timestamp") <= F.try_to_timestamp(F.lit(timestamp)))
         latest: int | None = history.agg(F.max("version")).collect()[0][0]
-    except SPARK_ERRORS:
+    except AnalysisException as error:  # any other says nothing of what the table is
+        if error_condition(error).startswith("DELTA_") and error_condition(error) not in _NO_DELTA_TABLE:
+            raise
         return None
     if timestamp is not None and latest is None:
         raise InputError(

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from cl_spark import (
     InputError,
 )
+from cl_spark.tables.input_table import read_source
 from cl_spark.tables.schema import RUNS
 from tests.frames import audit, content
 
@@ -49,3 +50,16 @@ def test_files_are_told_apart_by_a_digest(spark: SparkSession, df: DataFrame, tm
     assert versions[0] == versions[1] != versions[2]
     with pytest.raises(InputError, match="is no Delta table"):
         audit(spark, path, out, source_version=0)
+
+
+def test_an_error_of_a_delta_tables_history_does_not_make_it_plain_files(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "table"
+    spark.range(5).write.format("delta").save(str(path))
+    log = path / "_delta_log" / f"{0:020}.json"
+    log.write_text("{broken")
+    for checksum in (log.with_suffix(".crc"), log.parent / f".{log.name}.crc"):
+        checksum.unlink(missing_ok=True)
+    with pytest.raises(InputError, match="predictions: cannot read"):
+        read_source(spark, str(path), "predictions")
