@@ -53,6 +53,10 @@ class GatesFailedError(ClSparkError):
     """Raised for a run that was written, but does not pass its gates."""
 
 
+class ReportFailedError(ClSparkError):
+    """Raised for a run that was recorded, but whose report could not be made."""
+
+
 class MissingDependencyError(ClSparkError):
     """Raised where the machine lacks something: Spark, Java, or Delta Lake on Spark's classpath."""
 

@@ -1,17 +1,19 @@
 """Runs beside each other: how health changed, and which issues came, went and stayed."""
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from cl_spark.errors import InputError
 from cl_spark.runs.task import Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run, finished_run, finished_runs
-from cl_spark.tables.results import ResultTables
-from cl_spark.tables.schema import RUNS
+from cl_spark.tables.results import ResultTables, new_attempt
+from cl_spark.tables.schema import BASELINES
+from cl_spark.tables.times import in_utc
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class PastRun:
         return {
             **{name: record[name] for name in names},
             c.TASK: self.run.task,
-            "finished": record.finished.isoformat(),
+            "finished": in_utc(record.finished).isoformat(),
             "change": self.change,
             "worst_class": None if self.worst is None else self.worst[0],
             "failed_gates": self.run.failed_gates,
@@ -113,16 +115,28 @@ class PastRun:
 
 def past_runs(tables: ResultTables, last: int = 10) -> list[PastRun]:
     """Read the last finished runs of any task, latest first. Their worst parts are left open."""
-    runs = [Run(row[c.RUN_ID], row, tables) for row in finished_runs(tables).limit(last + 1).collect()]
+    of_source = Window.partitionBy(c.TASK, "source").orderBy(F.desc("finished"), c.RUN_ID)
+    before = F.lead(c.OVERALL_HEALTH).over(of_source)
+    runs = _marked_runs(tables).withColumn("_change", F.col(c.OVERALL_HEALTH) - before)
     past = []
-    for i, run in enumerate(runs[:last]):
-        before = next((other for other in runs[i + 1 :] if _compares(other, run)), None)
-        past.append(PastRun(run, None if before is None else _health_change(before, run), None))
+    for row in runs.orderBy(F.desc("finished"), c.RUN_ID).limit(last).collect():
+        values = row.asDict()
+        change = values.pop("_change")
+        past.append(PastRun(Run(row[c.RUN_ID], Row(**values), tables), change, None))
     return past
 
 
-def _compares(other: Run, run: Run) -> bool:
-    return (other.task, other.record.source) == (run.task, run.record.source)
+def _marked_runs(tables: ResultTables) -> DataFrame:
+    """Read the finished runs, latest first; whether one is a baseline is what its latest mark says."""
+    runs = finished_runs(tables)
+    if not tables.has(BASELINES):
+        return runs
+    marks = tables.read(BASELINES).groupBy(c.RUN_ID, c.OF_ATTEMPT)
+    latest = marks.agg(F.max_by(c.BASELINE, c.ATTEMPT).alias("_mark")).withColumnRenamed(c.RUN_ID, "_run_id")
+    is_meant = (F.col(c.RUN_ID) == F.col("_run_id")) & F.col(c.ATTEMPT).eqNullSafe(F.col(c.OF_ATTEMPT))
+    marked = runs.join(F.broadcast(latest), is_meant, "left")
+    marked = marked.withColumn(c.BASELINE, F.coalesce("_mark", c.BASELINE))
+    return marked.drop("_run_id", c.OF_ATTEMPT, "_mark").orderBy(F.desc("finished"), c.RUN_ID)
 
 
 def find_baseline(tables: ResultTables, run: Run) -> Run | None:
@@ -130,21 +144,23 @@ def find_baseline(tables: ResultTables, run: Run) -> Run | None:
     none.
     """
     try:
-        runs = finished_runs(tables)
+        runs = _marked_runs(tables)
     except InputError:
         return None
     same = runs.where((F.col("source") == run.record["source"]) & (F.col(c.RUN_ID) != run.run_id))
-    kept = same.where((F.col(c.TASK) == run.task) & F.coalesce("baseline", F.lit(True)))
+    kept = same.where((F.col(c.TASK) == run.task) & F.coalesce(c.BASELINE, F.lit(True)))
     found = kept.first()
     return None if found is None else Run(found[c.RUN_ID], found, tables)
 
 
 def set_baseline(tables: ResultTables, run_id: str, included: bool) -> None:
-    """Let later runs be compared with a run, or no longer.
+    """Let later runs be compared with a run, or no longer. The mark goes into a table of its own, so that
+    `runs` stays as it was written; running the run again takes it off.
 
     Raises:
         InputError: there is no such finished run.
     """
-    run = finished_run(tables, run_id)
-    row = tables.spark.createDataFrame([run.record], finished_runs(tables).schema)
-    tables.write(RUNS, row.drop(c.RUN_ID).withColumn("baseline", F.lit(included)), run_id)
+    of_attempt = finished_run(tables, run_id).record[c.ATTEMPT]
+    schema = f"{c.OF_ATTEMPT} string, {c.BASELINE} boolean"
+    mark = tables.spark.createDataFrame([(of_attempt, included)], schema)
+    tables.write(BASELINES, mark, run_id, new_attempt(datetime.now(timezone.utc)))

@@ -23,6 +23,7 @@ class RunResult:
         failed_gates: the gates it did not pass, each with the value seen.
         seconds: how long it took.
         report: path of the HTML report, if one was written.
+        failed_report: where a report was asked for and could not be made: why, and how to make it again.
         numbers: further numbers of the task.
     """
 
@@ -34,6 +35,7 @@ class RunResult:
     failed_gates: list[str]
     seconds: float
     report: str | None
+    failed_report: str | None
     numbers: dict[str, Any]
 
     issues_title: ClassVar[str] = "issues"

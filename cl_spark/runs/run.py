@@ -2,26 +2,28 @@
 
 import json
 import platform
+import shlex
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any
 
 import pyspark
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import (
     ConfigurationError,
     DoubtfulInputError,
+    InputError,
     RejectedRowsError,
     RunError,
     SourceChangedError,
+    one_line,
 )
-from cl_spark.report.page import check_installed, default_path, write_page
+from cl_spark.report.page import check_installed, check_page, default_path, write_page
 from cl_spark.runs.config import ConfigT, RunConfig
 from cl_spark.runs.facts import first_reasons
 from cl_spark.runs.gates import Gate, find_failed_gates, parse_gates, warn_of_untested_gates
@@ -31,9 +33,11 @@ from cl_spark.runs.result import RunResult
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, RowCounts, Task
 from cl_spark.tables import columns as c
-from cl_spark.tables.finished_run import Run, finished_runs
-from cl_spark.tables.results import ResultTables
-from cl_spark.tables.schema import REJECTED, RUNS, RunWarning, Table, runs_table
+from cl_spark.tables.finished_run import Run, finished_run, finished_runs
+from cl_spark.tables.location import is_path
+from cl_spark.tables.overlap import check_apart
+from cl_spark.tables.results import ResultTables, new_attempt
+from cl_spark.tables.schema import BASELINES, REJECTED, RUNS, RunWarning, Table, runs_table
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary, find_source_change
 from cl_spark.version import __version__
 
@@ -54,30 +58,31 @@ def run_task(
     """
     steps = steps or Steps()
     started = datetime.now(timezone.utc)
-    run_id = steps.run_id = config.run_id or new_run_id(started)
-    gates = parse_gates(config.gates, task)
+    plan = plan_run(spark, task, config, started)
+    steps.run_id = plan.run_id
     with steps("opening the input"):
-        report_path = plan_report(config, run_id)
-        tables = ResultTables(spark, str(config.output), config.format)
-        if config.run_id is not None:
-            _check_free(task, tables, run_id)
         execution = task.open(spark, config)
-        tables = replace(tables, source=execution.source)
-    with explain_failures(run_id, steps), execution:
+        plan = plan.settle(execution)
+    if "not pinned" in (execution.source_version or ""):
+        steps.log(
+            f"{execution.source} keeps no versions: of rows that change meanwhile, only the number tells"
+        )
+    with explain_failures(plan.run_id, steps), execution:
         with steps("scanning the data"):
             counts = execution.count_rows()
             check_counts(execution, counts, config, steps)
         warnings = execution.warnings(steps)
         check_warnings(warnings, config)
-        _write_tables(execution, task, tables, run_id, steps, is_rerun=config.run_id is not None)
+        _write_tables(execution, plan, steps)
         with steps("recording the run"):
-            record = _reconcile(execution, task, tables, run_id, counts)
+            record = _reconcile(execution, plan, counts)
             record |= {"started": started, "parameters": config.model_dump_json(), c.WARNINGS: warnings}
-            run = _record(task, gates, Run(run_id, Row(**record), tables))
-        report = None
-        if report_path is not None:
+            run = _record(plan, record)
+        report, failed_report = None, None
+        if plan.report_path is not None:
             with steps("writing the report"):
-                report = write_page(report_path, render_report(task, run))
+                report, failed_report = _write_report(plan, run, remote_images=config.remote_images)
+                steps.log(failed_report or f"report: {report}")
         finished = run.record
         result = task.result(
             run=run,
@@ -88,6 +93,7 @@ def run_task(
             failed_gates=run.failed_gates,
             seconds=(finished.finished - started).total_seconds(),
             report=report,
+            failed_report=failed_report,
             numbers={column.name: finished[column.name] for column in task.numbers},
         )
         health = "" if result.overall_health is None else f"overall health {result.overall_health:.2%}, "
@@ -103,18 +109,139 @@ def new_run_id(moment: datetime) -> str:
     return f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
-def plan_report(config: RunConfig, run_id: str) -> str | None:
-    """Decide where the report goes, and check what it needs, before the run begins. None if none was asked
-    for.
+@dataclass(frozen=True)
+class Plan:
+    """What is settled before a run begins: everything that can be checked without a scan has been.
+
+    Attributes:
+        task: the kind of run.
+        run_id: its name.
+        started: when it began.
+        attempt: the attempt at it; later attempts are greater.
+        is_named: whether a person named it, so that there may have been earlier attempts.
+        gates: conditions that it has to pass.
+        report_path: where the report goes; None if none was asked for.
+        tables: where its tables go.
+    """
+
+    task: Task[Any]
+    run_id: str
+    started: datetime
+    attempt: str
+    is_named: bool
+    gates: Sequence[Gate]
+    report_path: str | None
+    tables: ResultTables
+
+    def settle(self, execution: Execution) -> "Plan":
+        """Compare the input, once it is open, with what is at the output already.
+
+        Returns:
+            The plan, whose attempt is greater than the one that is recorded.
+
+        Raises:
+            ConfigurationError: the run_id is that of another task's or source's run, or the tables hold ids
+                or labels of another type.
+        """
+        tables = replace(self.tables, source=execution.source)
+        plan = replace(self, tables=tables)
+        _check_types(plan, execution.types)
+        if not self.is_named or not tables.has(RUNS):
+            return plan
+        other = finished_runs(tables).where(F.col(c.RUN_ID) == self.run_id).first()
+        if other is None:
+            return plan
+        _check_is_rerun(other, plan)
+        return replace(plan, attempt=new_attempt(self.started, other[c.ATTEMPT]))
+
+    def read_written(self, table: Table) -> DataFrame:
+        """Read the rows that this attempt has written to a table."""
+        return self.tables.read_run(table, self.run_id, self.attempt)
+
+
+def plan_run(spark: SparkSession, task: Task[ConfigT], config: ConfigT, moment: datetime) -> Plan:
+    """Check all that can be before the input is opened, and decide where the run goes.
+
+    Args:
+        spark: the session.
+        task: the kind of run.
+        config: its configuration.
+        moment: when it began.
 
     Raises:
-        InputError: the output is no directory of this machine, and no path is given.
+        ConfigurationError: a gate, the output or a place overlapping an input cannot be used.
+        InputError: the report has no place.
         MissingDependencyError: the extra `report` is not installed.
     """
+    run_id = config.run_id or new_run_id(moment)
+    gates, of_run = parse_gates(config.gates, task), (RUNS, REJECTED, BASELINES, *task.tables)
+    for key, source in config.sources.items():
+        for other, place in config.places.items():
+            # a schema may hold the input beside the results, unless one of them is called so
+            names = [place] if is_path(place) else [f"{place}.{table.name}" for table in of_run]
+            for name in names:
+                check_apart(key, source, other, name)
+    tables = ResultTables(spark, str(config.output), config.format)
+    report_path = _plan_report(config, run_id)
+    tables.check_writable()
+    return Plan(
+        task, run_id, moment, new_attempt(moment), config.run_id is not None, gates, report_path, tables
+    )
+
+
+def _plan_report(config: RunConfig, run_id: str) -> str | None:
+    """Decide where the report goes, and check what it needs. None if none was asked for."""
     if not config.report:
         return None
     check_installed()
-    return config.report if isinstance(config.report, str) else default_path(str(config.output), run_id)
+    path = config.report if isinstance(config.report, str) else default_path(str(config.output), run_id)
+    check_page(path)
+    return path
+
+
+def _check_is_rerun(other: Row, plan: Plan) -> None:
+    """Check that a finished run of the name is of the same task and source, so that it may be replaced.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    is_other_task, tables = other[c.TASK] != plan.task.name, plan.tables
+    if is_other_task or other.source != tables.source:
+        what = f"the task {other[c.TASK]!r}" if is_other_task else f"the source {one_line(other.source)!r}"
+        raise ConfigurationError(
+            f"run_id: {plan.run_id!r} is a run of {what} in {tables.location!r} already; "
+            "choose another run_id or another output"
+        )
+    if other[c.ATTEMPT] is None and tables.format == "parquet":
+        raise ConfigurationError(
+            f"run_id: an earlier version of cl_spark wrote {plan.run_id!r} into {tables.location!r}, and in "
+            "Parquet it cannot be replaced; choose another run_id or another output"
+        )
+
+
+def _check_types(plan: Plan, types: Mapping[str, str]) -> None:
+    """Check that ids, labels and what else follows the input are of the types that earlier runs wrote.
+
+    Delta would turn them into the type of its table, and in Parquet the tables could not be read as one.
+
+    Raises:
+        ConfigurationError: a type differs.
+    """
+    tables, issues = plan.tables, plan.task.issues
+    try:
+        if tables.format == "delta":
+            there = tables.read(issues)
+        else:
+            there = finished_run(tables, task=plan.task.name).table(issues.name)
+    except InputError:  # the first run
+        return
+    found = {field.name: field.dataType.simpleString() for field in there.schema.fields}
+    for name, kind in types.items():
+        if found.get(name, kind) != kind:
+            raise ConfigurationError(
+                f"output: the tables in {tables.location!r} hold {name!r} as {found[name]}, and this run has "
+                f"{kind}: choose another output, or cast the column"
+            )
 
 
 @contextmanager
@@ -142,7 +269,9 @@ def check_counts(execution: Execution, counts: RowCounts, config: RunConfig, ste
     """
     read, rejected = execution.num_read, counts.num_rejected
     if counts.num_examples + rejected != read:
-        raise _source_changed(read, counts.num_examples, rejected)
+        raise _source_changed(
+            f"{read:,} rows at first, later {counts.num_examples:,} accepted and {rejected:,} rejected"
+        )
     if rejected > find_allowed_fraction(config) * read:
         reasons = first_reasons(execution.rejected(), config.id_col).collect()
         hints = [warning.message for warning in execution.warnings(steps)]
@@ -189,98 +318,112 @@ def check_warnings(warnings: Sequence[RunWarning], config: RunConfig) -> None:
         )
 
 
-def _check_free(task: Task[Any], tables: ResultTables, run_id: str) -> None:
-    """Refuse the name of a run of another task.
-
-    Its rows in `rejected` would be replaced, and those in its other tables would stay.
-
-    Raises:
-        ConfigurationError: there is such a run.
+def _write_tables(execution: Execution, plan: Plan, steps: Steps) -> None:
+    """Write the stages of an execution. Until the run is recorded, no reader sees any of it; the rows of an
+    earlier attempt stay as they are.
     """
-    if tables.has(RUNS):
-        other = (
-            finished_runs(tables).where((F.col(c.RUN_ID) == run_id) & (F.col(c.TASK) != task.name)).first()
-        )
-        if other is not None:
-            raise ConfigurationError(
-                f"run_id: {run_id!r} is a run of the task {other[c.TASK]!r} in {tables.location!r} already; "
-                "choose another run_id or another output"
-            )
-
-
-def _write_tables(
-    execution: Execution, task: Task[Any], tables: ResultTables, run_id: str, steps: Steps, *, is_rerun: bool
-) -> None:
-    """Write the stages of an execution. Until the run is recorded, no reader sees any of it.
-
-    The row in `runs` of an earlier attempt goes first, so that its tables are not read half replaced; rows it
-    left in tables that are not written this time go last.
-    """
-    seen: set[Table] = set()
-    for stage in execution.stages(steps, partial(tables.read_run, run_id=run_id)):
+    is_first = True
+    for stage in execution.stages(steps, plan.read_written):
         with steps(stage.step):
             frames = dict(stage.tables)
-            if not seen:
+            if is_first:
                 frames[REJECTED] = execution.rejected()
-                if is_rerun:  # a new name has no earlier attempt
-                    tables.remove_rows([RUNS], run_id)
-            tables.write_all(frames, run_id)
-            seen |= frames.keys()
-    if is_rerun:
-        tables.remove_rows([table for table in task.tables if table not in seen], run_id)
+            plan.tables.write_all(frames, plan.run_id, plan.attempt)
+            is_first = False
 
 
-def _reconcile(
-    execution: Execution, task: Task[Any], tables: ResultTables, run_id: str, counts: RowCounts
-) -> dict[str, Any]:
-    """Count what was written once more, and put the numbers of the run together.
+def _reconcile(execution: Execution, plan: Plan, counts: RowCounts) -> dict[str, Any]:
+    """Count what was written, look at the source once more, and put the numbers of the run together.
 
     Raises:
-        SourceChangedError: other rows were rejected than counted.
+        SourceChangedError: other rows were rejected or ranked than counted, or the source changed.
     """
-    num_rejected = tables.read_run(REJECTED, run_id).count() if counts.num_rejected else 0
+    task, read, accepted = plan.task, execution.num_read, counts.num_examples
+    num_rejected = plan.read_written(REJECTED).count() if counts.num_rejected else 0
     if num_rejected != counts.num_rejected:
-        raise _source_changed(execution.num_read, counts.num_examples, num_rejected)
+        raise _source_changed(
+            f"{read:,} rows at first, later {accepted:,} accepted and {num_rejected:,} rejected"
+        )
+    num_issues, last = plan.read_written(task.issues).agg(F.count(F.lit(1)), F.max(c.RANK)).collect()[0]
+    if num_issues != (last or 0):
+        raise _source_changed(
+            f"{last or 0:,} issues were ranked, later {num_issues:,} are in {task.issues.name}"
+        )
+    before, now = execution.source_version, execution.read_version()
+    if now != before:
+        raise _source_changed(f"{execution.source} was {before} at first, later {now}")
     versions = {
         "cl_spark": __version__,
-        "spark": tables.spark.version,
+        "spark": plan.tables.spark.version,
         "pyspark": pyspark.__version__,
         "python": platform.python_version(),
     }
     return {
-        "run_id": run_id,
+        c.RUN_ID: plan.run_id,
+        c.ATTEMPT: plan.attempt,
         c.TASK: task.name,
         "finished": datetime.now(timezone.utc),
         "status": "finished",
         "source": execution.source,
-        "source_version": execution.source_version,
+        "source_version": before,
         "library_versions": json.dumps(versions),
-        "num_read": execution.num_read,
-        "num_examples": counts.num_examples,
+        "num_read": read,
+        "num_examples": accepted,
         "num_rejected": num_rejected,
-        "num_issues": tables.read_run(task.issues, run_id).count(),
+        "num_issues": num_issues,
         **execution.numbers(),
     }
 
 
-def _record(task: Task[Any], gates: list[Gate], run: Run) -> Run:
-    """Check the gates, and write the row in `runs`: from here on it is a finished run."""
-    tables = run.tables
-    before = find_baseline(tables, run) if gates else None
-    failed = find_failed_gates(gates, task, run, before)
-    warnings = [*run.warnings, *warn_of_untested_gates(gates, run, before)]
-    gated = {c.WARNINGS: warnings, "failed_gates": "\n".join(failed), "baseline": True}
-    row = {**run.record.asDict(), **gated}
-    columns = runs_table(task.numbers).columns
-    schema = ", ".join(f"{column.name} {column.type}" for column in columns)
-    record = tables.spark.createDataFrame([tuple(row[column.name] for column in columns)], schema)
-    tables.write(RUNS, record.drop(c.RUN_ID), run.run_id)
-    return Run(run.run_id, Row(**row), tables)
+def _record(plan: Plan, record: Mapping[str, Any]) -> Run:
+    """Check the gates, and write the row in `runs`: from here on it is a finished run, and rows of earlier
+    attempts go.
+
+    Raises:
+        RunError: a later attempt at the run has finished meanwhile.
+    """
+    task, tables, run_id = plan.task, plan.tables, plan.run_id
+    run = Run(run_id, Row(**record), tables)
+    before = find_baseline(tables, run) if plan.gates else None
+    failed = find_failed_gates(plan.gates, task, run, before)
+    warnings = [*run.warnings, *warn_of_untested_gates(plan.gates, run, before)]
+    row = {**record, c.WARNINGS: warnings, "failed_gates": "\n".join(failed), c.BASELINE: True}
+    table = runs_table(task.numbers)
+    schema = ", ".join(f"{column.name} {column.type}" for column in table.columns)
+    rows = tables.spark.createDataFrame([tuple(row[column.name] for column in table.columns)], schema)
+    of_run = [RUNS, REJECTED, *task.tables]
+    later = tables.recorded_attempt(run_id) if plan.is_named else None
+    if later is not None and later > plan.attempt:
+        tables.remove_earlier(of_run, run_id, later)
+        raise RunError(
+            f"run {run_id!r} was started again while it ran, and that later attempt has finished: "
+            "this one is not recorded"
+        )
+    tables.write(RUNS, rows.drop(c.RUN_ID, c.ATTEMPT), run_id, plan.attempt)
+    if plan.is_named:  # a new name has no earlier attempt
+        tables.remove_earlier(of_run, run_id, plan.attempt)
+    return Run(run_id, Row(**row), tables)
 
 
-def _source_changed(num_read: int, accepted: int, rejected: int) -> SourceChangedError:
+def _write_report(plan: Plan, run: Run, *, remote_images: bool) -> tuple[str | None, str | None]:
+    """Write the report of a recorded run.
+
+    Returns:
+        Its path and None; or, as the run stands without its report, None and how to make it again.
+    """
+    path = str(plan.report_path)
+    try:
+        return write_page(path, render_report(plan.task, run, remote_images=remote_images)), None
+    except Exception as error:
+        again = ["cl-spark", "report", plan.tables.location, run.run_id, "--output", path]
+        return None, (
+            f"run {run.run_id!r} is recorded, but its report could not be made: {error_summary(error)}. "
+            f"Make it again with: {shlex.join(again)}"
+        )
+
+
+def _source_changed(seen: str) -> SourceChangedError:
     return SourceChangedError(
-        f"the input changed while it was read: {num_read:,} rows at first, later {accepted:,} accepted and "
-        f"{rejected:,} rejected; the run was not recorded. Run it again when nobody writes, or read a Delta "
-        "table, which keeps its versions"
+        f"the input changed while it was read: {seen}; the run was not recorded. "
+        "Run it again when nobody writes, or read a Delta table, which keeps its versions"
     )

@@ -8,7 +8,7 @@ rejected rows, gates, history and the report's frame are the same for every task
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Generic
 
 from pyspark.sql import DataFrame, SparkSession
@@ -79,13 +79,20 @@ class Execution(ABC):
 
     Attributes:
         source: the input, as `runs` names it.
-        source_version: the state of the input that is read, if it can be told.
-        num_read: rows of the input.
+        source_version: the state of the input that is read, if it can be told; it begins with "not pinned"
+            where the input keeps no versions.
+        num_read: rows of the input, known once `count_rows` has been called.
+        types: Spark types of columns of the table of issues that follow the input, by name: ids, labels.
     """
 
     source: str
     source_version: str | None
     num_read: int
+    types: Mapping[str, str] = MappingProxyType({})
+
+    def read_version(self) -> str | None:
+        """Ask for the state of the input once more: `source_version`, unless the input has changed since."""
+        return self.source_version
 
     @abstractmethod
     def count_rows(self) -> RowCounts:

@@ -6,6 +6,7 @@ from pyspark.sql import SparkSession
 
 # Result tables: the product's interface ---------------------------------------------------------------------
 RUN_ID = "run_id"
+ATTEMPT = "attempt"
 GIVEN_LABEL = "given_label"
 SUGGESTED_LABEL = "suggested_label"
 PREDICTED_LABEL = "predicted_label"
@@ -33,6 +34,8 @@ UPPER = "upper"
 FROZEN_RUN = "frozen_run"
 CHECKPOINT = "checkpoint"
 TASK = "task"
+BASELINE = "baseline"
+OF_ATTEMPT = "of_attempt"
 OVERALL_HEALTH = "overall_health"
 LABEL_NOISE = "label_noise"
 INVERSE_LABEL_NOISE = "inverse_label_noise"

@@ -1,10 +1,11 @@
 """Finished runs: every reader of the result tables starts here."""
 
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
 from cl_spark.errors import InputError
@@ -12,6 +13,10 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.card import card, worst_classes
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import FIRST_TASK, RUNS, RunWarning
+from cl_spark.tables.times import in_utc
+
+TRUSTED_SECONDS = 10
+"""How long a run that was opened is taken for the latest attempt without another look."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +27,29 @@ class Run:
         run_id: the run.
         record: its row in `runs`.
         tables: where its tables are.
+        opened: when its record was read, in seconds of `time.monotonic`.
     """
 
     run_id: str
     record: Row
     tables: ResultTables
+    opened: float = field(default_factory=time.monotonic, repr=False, compare=False)
 
     def table(self, name: str) -> DataFrame:
         """Read the run's rows of a table by its name, such as "issues", "class_health" or "rejected".
 
         Raises:
-            InputError: there is no such table.
+            InputError: there is no such table, or the run has been run again since it was opened.
         """
-        return self.tables.read_run(name, self.run_id)
+        attempt = getattr(self.record, c.ATTEMPT, None)
+        # looking costs a query, and who reads several tables of a run does so at once
+        is_old = time.monotonic() - self.opened > TRUSTED_SECONDS
+        if is_old and (self.tables.recorded_attempt(self.run_id) or "") > (attempt or ""):
+            raise InputError(
+                f"run {self.run_id!r} has been run again since it was opened, and these rows are gone: "
+                "open it again with read_run"
+            )
+        return self.tables.read_run(name, self.run_id, attempt)
 
     @property
     def task(self) -> str:
@@ -87,7 +102,8 @@ class Run:
             bars=bars,
             notes=[
                 *(f"warning: {warning.message}" for warning in self.warnings),
-                f"{record.source}, finished {record.finished:%Y-%m-%d %H:%M}; tables: {self.tables.location}",
+                f"{record.source}, finished {in_utc(record.finished):%Y-%m-%d %H:%M} UTC; "
+                f"tables: {self.tables.location}",
             ],
         )
 
@@ -106,8 +122,11 @@ def finished_runs(tables: ResultTables) -> DataFrame:
         if missing
         else runs
     )
-    runs = runs.withColumn(c.TASK, F.coalesce(c.TASK, F.lit(FIRST_TASK)))
-    return runs.where("status = 'finished'").orderBy(F.desc("finished"), c.RUN_ID)
+    runs = runs.withColumn(c.TASK, F.coalesce(c.TASK, F.lit(FIRST_TASK))).where("status = 'finished'")
+    # an earlier attempt at a run may be recorded after a later one: it never counts
+    place = F.row_number().over(Window.partitionBy(c.RUN_ID).orderBy(F.desc_nulls_last(c.ATTEMPT)))
+    latest = runs.withColumn("_place", place).where("_place = 1").drop("_place")
+    return latest.orderBy(F.desc("finished"), c.RUN_ID)
 
 
 def read_run(location: str, run_id: str | None = None, *, spark: SparkSession | None = None) -> Run:

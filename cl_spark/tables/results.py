@@ -1,24 +1,37 @@
 """Writing the tables of a run, and reading those of finished runs.
 
 A run's rows go into each table, and its row in `runs` is written last. Readers start from `runs`, so they
-never see a run that broke off. A run_id that is run again replaces its own rows and no others.
+never see a run that broke off. Rows carry the attempt at the run that wrote them. Attempts stand beside each
+other until one is recorded in `runs`; then only its rows count, and those of earlier ones are removed.
 """
 
 import os
 import random
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructField, StructType
 
-from cl_spark.errors import InputError, MissingDependencyError, OutputError, SourceChangedError
+from cl_spark.errors import (
+    ConfigurationError,
+    InputError,
+    MissingDependencyError,
+    OutputError,
+    SourceChangedError,
+)
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 from cl_spark.tables.location import absolute, delta_name, escaped, identifier, is_path, is_uri
+from cl_spark.tables.names import check_name
 from cl_spark.tables.schema import RUNS, Table
 from cl_spark.tables.spark_errors import (
     NOT_FOUND,
@@ -34,6 +47,22 @@ ATTEMPTS = 8
 """How often a write is tried that other writers of the same Delta table got ahead of."""
 
 
+def new_attempt(moment: datetime, after: str | None = None) -> str:
+    """Name an attempt at a run, greater than those that began before.
+
+    Args:
+        moment: when it began.
+        after: an attempt that was recorded before: where its clock was ahead, the name still is greater.
+
+    Example:
+        >>> first = new_attempt(datetime(2026, 1, 31))
+        >>> first[:22], new_attempt(datetime(2026, 1, 30), first) > first
+        ('20260131T000000.000000', True)
+    """
+    attempt = f"{moment:%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:6]}"
+    return attempt if after is None else max(attempt, f"{after}-{attempt}")
+
+
 @dataclass(frozen=True)
 class ResultTables:
     """The tables of results at one place: below a directory, or in a schema of the catalog.
@@ -45,8 +74,8 @@ class ResultTables:
         source: the input of the run, for the properties of tables that are created.
 
     Raises:
-        OutputError: the location is a schema of the catalog and the format Parquet, which cannot replace the
-            rows of a run atomically there.
+        ConfigurationError: the location is a schema of the catalog and the format Parquet, which cannot
+            replace the rows of a run atomically there.
     """
 
     spark: SparkSession
@@ -56,7 +85,7 @@ class ResultTables:
 
     def __post_init__(self) -> None:
         if self.format == "parquet" and not is_path(self.location):
-            raise OutputError(
+            raise ConfigurationError(
                 f"output: {self.location!r} is a catalog schema, which takes format delta; "
                 "parquet goes to a directory (a path must hold a slash, as in ./audit)"
             )
@@ -75,87 +104,128 @@ class ResultTables:
         """Look, without writing, whether tables can go here: a local directory, or a schema that exists.
 
         Raises:
-            OutputError: they cannot.
+            ConfigurationError: they cannot.
         """
         if not is_path(self.location):
             try:
                 self.spark.sql(f"DESCRIBE SCHEMA {identifier(self.location)}").collect()
             except SPARK_ERRORS as error:
-                raise OutputError(
-                    f"output: there is no schema {self.location!r}: {error_summary(error)}"
+                raise ConfigurationError(
+                    f"output: there is no schema {self.location!r}: make it (CREATE SCHEMA), or name a "
+                    f"directory, which holds a slash, as in ./{self.location}"
                 ) from error
         elif not is_uri(self.location):
             path = Path(self.location).absolute()
             there = next(parent for parent in (path, *path.parents) if parent.exists())
             if not there.is_dir() or not os.access(there, os.W_OK):
-                raise OutputError(f"output: {str(there)!r} is no directory this user may write to")
+                raise ConfigurationError(f"output: {str(there)!r} is no directory this user may write to")
 
-    def remove_rows(self, tables: Sequence[Table], run_id: str) -> None:
-        """Remove the rows that an earlier attempt at a run left in some tables.
+    def remove_earlier(self, tables: Sequence[Table], run_id: str, attempt: str) -> None:
+        """Remove the rows that earlier attempts at a run left in some tables.
 
         Raises:
             OutputError: a table cannot be written.
         """
         for table in tables:
-            if self.has(table):
-                old = self.read_run(table, run_id)
-                if not old.isEmpty():
-                    self.write(table, old.limit(0), run_id)
+            if self.format == "parquet":
+                self._empty_earlier(table, run_id, attempt)
+                continue
+            there = self._columns(table)
+            earlier = f"{c.RUN_ID} = {_sql_text(run_id)}"
+            if c.ATTEMPT in there:
+                earlier += f" AND ({c.ATTEMPT} IS NULL OR {c.ATTEMPT} < {_sql_text(attempt)})"
+            if c.RUN_ID in there:
+                statement = f"DELETE FROM {self._sql_name(table)} WHERE {earlier}"
+                self._retry(table, partial(self.spark.sql, statement))
 
-    def write_all(self, tables: Mapping[Table, DataFrame], run_id: str) -> None:
+    def _empty_earlier(self, table: Table, run_id: str, attempt: str) -> None:
+        """Leave an empty file where an earlier attempt at a run wrote Parquet."""
+        directory = self._run_path(table, run_id)
+        try:
+            rows = self.spark.read.option("recursiveFileLookup", "true").parquet(escaped(directory))
+        except SPARK_ERRORS:  # nothing is there
+            return
+        if c.ATTEMPT in rows.columns:
+            for row in rows.where(F.col(c.ATTEMPT) < attempt).select(c.ATTEMPT).distinct().collect():
+                empty = rows.limit(0).write.mode("overwrite")
+                self._retry(table, partial(empty.parquet, f"{directory}/{row[0]}"))
+
+    def write_all(self, tables: Mapping[Table, DataFrame], run_id: str, attempt: str | None = None) -> None:
         """Write several tables, two at a time: most are small, and writing a small one is mostly waiting.
 
         Raises:
             OutputError: a table cannot be written; the others are, or fail for the same reason.
         """
         with ThreadPoolExecutor(2) as pool:
-            written = [pool.submit(self.write, table, rows, run_id) for table, rows in tables.items()]
+            written = [
+                pool.submit(self.write, table, rows, run_id, attempt) for table, rows in tables.items()
+            ]
         for table in written:
             table.result()
 
-    def write(self, table: Table, rows: DataFrame, run_id: str) -> None:
-        """Write the rows of a run into a table, in place of those the run had there.
+    def write(self, table: Table, rows: DataFrame, run_id: str, attempt: str | None = None) -> None:
+        """Write the rows of a run into a table.
 
-        Delta replaces them in one transaction, and tries again where another writer's came first. Parquet has
-        a directory per run and table.
+        Delta takes them in one transaction, and tries again where another writer's came first. Parquet has
+        a directory per run and attempt.
+
+        Args:
+            table: the table.
+            rows: its rows.
+            run_id: the run.
+            attempt: the attempt at the run: its rows stand beside those of others. None, as for a batch of
+                scored rows, replaces all that the table holds under the run_id.
 
         Raises:
+            ConfigurationError: the run_id is no name.
             OutputError: the table cannot be written.
         """
-        named = _with_run_id(rows, run_id)
+        check_name(c.RUN_ID, run_id)
+        named = _with_run_id(rows, run_id, attempt)
         if self.format == "parquet":
-            target = f"{self._path(table)}/{c.RUN_ID}={run_id}"
-            self._retry(table, lambda: named.drop(c.RUN_ID).write.mode("overwrite").parquet(target))
+            writer = named.drop(c.RUN_ID).write.mode("overwrite")
+            self._retry(table, partial(writer.parquet, self._run_path(table, run_id, attempt)))
         else:
-            self._retry(
-                table, lambda: self._writer(table, named, run_id).overwrite(F.col(c.RUN_ID) == run_id)
-            )
+            self._retry(table, partial(self._write_delta, table, named, run_id, replaces=attempt is None))
+
+    def _write_delta(self, table: Table, named: DataFrame, run_id: str, *, replaces: bool) -> None:
+        writer = self._writer(table, named, run_id)
+        writer.overwrite(F.col(c.RUN_ID) == run_id) if replaces else writer.append()
 
     def append_once(self, table: Table, rows: DataFrame, run_id: str, application: str, version: int) -> None:
         """Append rows to those of a run in a Delta table, unless the application has appended this version
         before.
 
         Raises:
+            ConfigurationError: the run_id is no name.
             OutputError: the table cannot be written.
         """
+        check_name(c.RUN_ID, run_id)
         named = _with_run_id(rows, run_id)
         transaction = {"txnAppId": application, "txnVersion": str(version)}
         self._retry(table, lambda: self._writer(table, named, run_id).options(**transaction).append())
 
     def read(self, table: Table | str) -> DataFrame:
-        """Read all rows of a table (or of the table of a name), of every run, finished or not.
+        """Read all rows of a table (or of the table of a name), of every run and attempt, finished or not.
 
         Raises:
-            InputError: there is no such table.
+            InputError: there is no such table; or in Parquet, runs wrote columns of types that do not merge.
         """
+        return self._read(table, merges=True)
+
+    def _read_anyhow(self, table: Table | str) -> DataFrame:
+        """Read a table for its columns, of whichever run: those of several may not merge."""
+        return self._read(table, merges=False)
+
+    def _read(self, table: Table | str, *, merges: bool) -> DataFrame:
         try:
             if self.format == "parquet":
-                reader = self.spark.read.option("mergeSchema", "true")  # later versions add columns
+                reader = self.spark.read.option("mergeSchema", merges)  # later versions add columns
                 path = escaped(self._path(table))
                 fields = reader.parquet(path).schema.fields
                 # a run_id is text, whatever it looks like
-                types = {field.name: field.dataType.simpleString() for field in fields} | {c.RUN_ID: "string"}
-                schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
+                types = {field.name: field.dataType for field in fields} | {c.RUN_ID: StringType()}
+                schema = StructType([StructField(name, kind) for name, kind in types.items()])
                 return self.spark.read.schema(schema).parquet(path)
             frame = self.spark.table(self._sql_name(table))
             _ = frame.schema  # on Spark Connect only this asks whether there is such a table
@@ -166,9 +236,49 @@ class ResultTables:
                 raise InputError(f"output: there is no table {name!r} in {self.location!r}") from error
             raise explain_unreadable(error, self.location, "output") from error
 
-    def read_run(self, table: Table | str, run_id: str) -> DataFrame:
-        """Read the rows of one run, without their run_id."""
-        return self.read(table).where(F.col(c.RUN_ID) == run_id).drop(c.RUN_ID)
+    def read_run(self, table: Table | str, run_id: str, attempt: str | None = None) -> DataFrame:
+        """Read the rows of one run, without their run_id and attempt.
+
+        In Parquet they have the schema that the run wrote, whatever those of other runs are.
+
+        Args:
+            table: the table, or its name.
+            run_id: the run, or the batch of scored rows.
+            attempt: the attempt at the run whose rows are wanted; default the one that `runs` records.
+
+        Raises:
+            ConfigurationError: the run_id is no name.
+            InputError: there is no such table.
+        """
+        check_name(c.RUN_ID, run_id)
+        attempt = attempt or self.recorded_attempt(run_id)
+        if self.format == "parquet":
+            return self._read_parquet_run(table, run_id, attempt).drop(c.ATTEMPT)
+        rows = self.read(table).where(F.col(c.RUN_ID) == run_id)
+        if c.ATTEMPT in rows.columns:
+            rows = rows.where(F.col(c.ATTEMPT).eqNullSafe(F.lit(attempt)))
+        return rows.drop(c.RUN_ID, c.ATTEMPT)
+
+    def _read_parquet_run(self, table: Table | str, run_id: str, attempt: str | None) -> DataFrame:
+        """Read the directory of an attempt; batches, and versions before attempts, have but the run's."""
+        for directory in dict.fromkeys(self._run_path(table, run_id, one) for one in (attempt, None)):
+            try:
+                return self.spark.read.parquet(escaped(directory))
+            except SPARK_ERRORS as error:
+                if error_condition(error) not in (*NOT_FOUND, "UNABLE_TO_INFER_SCHEMA"):
+                    raise explain_unreadable(error, self.location, "output") from error
+        return self._read_anyhow(table).where(F.lit(False)).drop(c.RUN_ID)
+
+    def recorded_attempt(self, run_id: str) -> str | None:
+        """Find the latest attempt at a run that `runs` records; None if there is none, or it has no name."""
+        try:
+            runs = self.read(RUNS).where(F.col(c.RUN_ID) == run_id)
+        except InputError:
+            return None
+        if c.ATTEMPT not in runs.columns:
+            return None
+        found: str | None = runs.agg(F.max(c.ATTEMPT)).collect()[0][0]
+        return found
 
     def has(self, table: Table) -> bool:
         """Tell whether there is such a table; a Delta table that is just being created has no columns yet."""
@@ -177,15 +287,16 @@ class ResultTables:
     def _columns(self, table: Table) -> list[str]:
         """List the columns of a table; none where there is no such table."""
         try:
-            return self.read(table).columns
+            return self._read_anyhow(table).columns
         except InputError:
             return []
 
-    def _retry(self, table: Table, write: Callable[[], None]) -> None:
+    def _retry(self, table: Table, write: Callable[[], Any]) -> None:
         """Write, again after a conflict with another writer of the table."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return write()
+                write()
+                return
             except SPARK_ERRORS as error:
                 if attempt == ATTEMPTS or not _is_write_conflict(error):
                     raise self._explain_unwritable(table, error) from error
@@ -196,10 +307,17 @@ class ResultTables:
         there = self._columns(table)
         if c.RUN_ID not in there:
             self.spark.sql(self._definition(table, named))
-        elif _names_to_map(named.columns) - _names_to_map(there):  # columns that came later
+        elif _needs_mapping(named.schema) and not self._is_mapped(table):  # columns that came later
             self.spark.sql(f"ALTER TABLE {self._sql_name(table)} SET TBLPROPERTIES ({_COLUMN_MAPPING})")
         writer = named.writeTo(self._sql_name(table)).option("mergeSchema", "true")
         return writer.option("userMetadata", f"cl_spark run {run_id}")
+
+    def _is_mapped(self, table: Table) -> bool:
+        """Tell whether a Delta table can hold columns of any name."""
+        properties = self.spark.sql(
+            f"SHOW TBLPROPERTIES {self._sql_name(table)} ('delta.columnMapping.mode')"
+        )
+        return str(properties.collect()[0][1]) == "name"
 
     def _definition(self, table: Table, rows: DataFrame) -> str:
         """Compose the SQL that creates a table, each column with its meaning."""
@@ -208,19 +326,24 @@ class ResultTables:
         of_input = [column.meaning for column in table.columns if column.name.startswith("<")]
         columns, meaning = [], of_input[0] if of_input else ""
         for field in rows.schema.fields:
-            if field.name in meanings and field.name != c.RUN_ID:
+            if field.name in meanings and field.name not in (c.RUN_ID, c.ATTEMPT):
                 meaning = of_input[-1] if of_input else ""
             comment = _sql_text(meanings.get(field.name, meaning))
-            columns.append(f"{quoted(field.name)} {field.dataType.simpleString()} COMMENT {comment}")
+            columns.append(f"{quoted(field.name)} {_sql_type(field.dataType)} COMMENT {comment}")
         properties = (
             f"'cl_spark.version' = {_sql_text(__version__)}, 'cl_spark.source' = {_sql_text(self.source)}"
         )
-        properties += f", {_COLUMN_MAPPING}" if _names_to_map(rows.columns) else ""
+        properties += f", {_COLUMN_MAPPING}" if _needs_mapping(rows.schema) else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {self._sql_name(table)} ({', '.join(columns)}) "
             f"USING DELTA PARTITIONED BY ({c.RUN_ID}) "
             f"COMMENT {_sql_text('One row per ' + table.row)} TBLPROPERTIES ({properties})"
         )
+
+    def _run_path(self, table: Table | str, run_id: str, attempt: str | None = None) -> str:
+        """Name the directory of a run's rows in Parquet."""
+        directory = f"{self._path(table)}/{c.RUN_ID}={run_id}"
+        return directory if attempt is None else f"{directory}/{attempt}"
 
     def _path(self, table: Table | str) -> str:
         name = table if isinstance(table, str) else table.name
@@ -248,13 +371,33 @@ _COLUMN_MAPPING = (
 """Lets a Delta table hold columns of any name; older readers of Delta cannot read it."""
 
 
-def _names_to_map(columns: Sequence[str]) -> set[str]:
-    """Pick the columns whose names Parquet does not take, which Delta has to map."""
-    return {name for name in columns if set(name) & set(" ,;{}()\n\t=")}
+def _needs_mapping(kind: DataType) -> bool:
+    """Tell whether fields have names, at any depth, that Delta stores in Parquet only under other names."""
+    if isinstance(kind, ArrayType):
+        return _needs_mapping(kind.elementType)
+    if isinstance(kind, MapType):
+        return _needs_mapping(kind.keyType) or _needs_mapping(kind.valueType)
+    fields = kind.fields if isinstance(kind, StructType) else []
+    return any(set(field.name) & set(" ,;{}()\n\t=") or _needs_mapping(field.dataType) for field in fields)
 
 
-def _with_run_id(rows: DataFrame, run_id: str) -> DataFrame:
-    return rows.select(F.lit(run_id).alias(c.RUN_ID), *[F.col(quoted(col)) for col in rows.columns])
+def _sql_type(kind: DataType) -> str:
+    """Write a type as SQL does, with the names of fields quoted."""
+    if isinstance(kind, ArrayType):
+        return f"array<{_sql_type(kind.elementType)}>"
+    if isinstance(kind, MapType):
+        return f"map<{_sql_type(kind.keyType)}, {_sql_type(kind.valueType)}>"
+    if isinstance(kind, StructType):
+        return (
+            f"struct<{', '.join(f'{quoted(part.name)}: {_sql_type(part.dataType)}' for part in kind.fields)}>"
+        )
+    return kind.simpleString()
+
+
+def _with_run_id(rows: DataFrame, run_id: str, attempt: str | None = None) -> DataFrame:
+    of_attempt = [] if attempt is None else [F.lit(attempt).alias(c.ATTEMPT)]
+    named = [F.lit(run_id).alias(c.RUN_ID), *of_attempt]
+    return rows.select(*named, *[F.col(quoted(col)) for col in rows.columns])
 
 
 def _sql_text(value: str) -> str:
@@ -269,6 +412,7 @@ _CONFLICTS = (
     "DELTA_CREATE_TABLE_SCHEME_MISMATCH",
     "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",
     "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS",
+    "DELTA_TABLE_NOT_FOUND",
     "UNRESOLVED_COLUMN",
 )
 _CONFLICT_CLASSES = (

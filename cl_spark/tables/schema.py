@@ -54,17 +54,29 @@ class RunWarning(NamedTuple):
 
 
 RUN_ID = Column(c.RUN_ID, "string", "The run that wrote the row")
+ATTEMPT = Column(
+    c.ATTEMPT,
+    "string",
+    "The attempt at the run that wrote the row: only rows of the attempt in `runs` count",
+)
 ID_COLUMNS = Column("<id column(s)>", "as the input's", "The example, under the input's own column name(s)")
 REASON = Column(c.REASON, "string", "Why the row was rejected")
 ROW = Column(c.ROW, "string", "The row as JSON")
 
-REJECTED = Table("rejected", "row of the input that could not be used", (RUN_ID, ID_COLUMNS, REASON, ROW))
+REJECTED = Table(
+    "rejected", "row of the input that could not be used", (RUN_ID, ATTEMPT, ID_COLUMNS, REASON, ROW)
+)
 
 RUNS = Table(
     "runs",
     "finished run; it is written last, and readers of the other tables start here",
     (
         RUN_ID,
+        Column(
+            c.ATTEMPT,
+            "string",
+            "The attempt at the run that finished; null in runs of versions before there were attempts",
+        ),
         Column(c.TASK, "string", "The kind of run; null in runs of versions that had only the label audit"),
         Column("started", "timestamp", "When the run began"),
         Column("finished", "timestamp", "When its last table was written"),
@@ -73,9 +85,10 @@ RUNS = Table(
         Column(
             "source_version",
             "string",
-            "Delta version of the source; or number and digest of its files; else null",
+            "Delta version of the source; or number and digest of its files; or, of a view or another table "
+            "that keeps no versions, `not pinned` and its rows; null for the sample",
         ),
-        Column("parameters", "string", "The whole configuration as JSON"),
+        Column("parameters", "string", "The whole configuration as JSON; of `spark_conf` the keys only"),
         Column("library_versions", "string", "Versions of cl_spark, Spark and Python as JSON"),
         Column("num_read", "long", "Rows read = examples + rejected"),
         Column("num_examples", "long", "Rows accepted"),
@@ -89,10 +102,29 @@ RUNS = Table(
             "null in runs of versions that had none",
         ),
         Column("failed_gates", "string", "Gates the run did not pass, one per line; empty if it passed all"),
-        Column("baseline", "boolean", "Whether later runs are compared with this one"),
+        Column(
+            c.BASELINE,
+            "boolean",
+            "Whether later runs are compared with this one, unless `baselines` says otherwise",
+        ),
     ),
 )
 """The columns of `runs` that every task fills."""
+
+BASELINES = Table(
+    "baselines",
+    "mark of a person on a finished run (`cl-spark history --exclude` or `--include`); the latest counts",
+    (
+        Column(c.RUN_ID, "string", "The run that is marked"),
+        Column(c.ATTEMPT, "string", "The mark; later ones are greater"),
+        Column(
+            c.OF_ATTEMPT,
+            "string",
+            "The attempt at the run that is meant: running it again takes the mark off",
+        ),
+        Column(c.BASELINE, "boolean", "Whether later runs are compared with this one"),
+    ),
+)
 
 
 FIRST_TASK = "label_audit"

@@ -1,43 +1,46 @@
 """History: how two runs differ, and which run a run is compared with."""
 
+from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyspark.sql import Row, SparkSession
 
 from cl_spark import InputError, read_run
-from cl_spark.runs import history
 from cl_spark.runs.history import compare, past_runs, set_baseline
 from cl_spark.tables.finished_run import Run
+from cl_spark.tables.results import ResultTables, new_attempt
+from cl_spark.tables.schema import RUNS
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
 from tests.frames import audit, baseline_of, ids
 
 NOWHERE: Any = None  # no tables: past runs are read from their rows in `runs`
 
 
+@pytest.mark.matrix
 def test_each_past_run_is_compared_with_the_one_before_of_its_task_and_source(
-    monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession, tmp_path: Path
 ) -> None:
-    rows = [
-        Row(run_id="5", task="label_audit", source="a", overall_health=0.875),
-        Row(run_id="4", task="repeated_texts", source="a", overall_health=0.25),
-        Row(run_id="3", task="label_audit", source="b", overall_health=None),
-        Row(run_id="2", task="label_audit", source="b", overall_health=0.5),
-        Row(run_id="1", task="label_audit", source="a", overall_health=0.75),
-    ]
-    read = SimpleNamespace(limit=lambda number: SimpleNamespace(collect=lambda: rows[:number]))
-    monkeypatch.setattr(history, "finished_runs", lambda tables: read)
-    assert [(past.run.run_id, past.change) for past in past_runs(NOWHERE)] == [
-        ("5", 0.125),
-        ("4", None),
-        ("3", None),
-        ("2", None),
-        ("1", None),
-    ]
-    assert [past.run.run_id for past in past_runs(NOWHERE, last=2)] == ["5", "4"]
-    assert past_runs(NOWHERE, last=4)[0].change == 0.125, "the run before the last ones is read too"
+    tables = ResultTables(spark, str(tmp_path), "parquet")
+    schema = "finished timestamp, status string, task string, source string, overall_health double"
+    for run_id, task, source, health in (
+        ("1", "label_audit", "a", 0.75),
+        ("2", "label_audit", "b", 0.5),
+        ("3", "label_audit", "b", None),
+        ("4", "repeated_texts", "a", 0.25),
+        ("5", "label_audit", "a", 0.875),
+    ):
+        row = (datetime(2026, 1, int(run_id), tzinfo=timezone.utc), "finished", task, source, health)
+        tables.write(RUNS, spark.createDataFrame([row], schema), run_id, new_attempt(row[0]))
+    changes = [("5", 0.125), ("4", None), ("3", None), ("2", None), ("1", None)]
+    assert [(past.run.run_id, past.change) for past in past_runs(tables)] == changes
+    assert [(past.run.run_id, past.change) for past in past_runs(tables, last=1)] == changes[:1], (
+        "the run before may be any number of runs earlier"
+    )
+    told = past_runs(tables, last=1)[0]
+    assert told.run.record.asDict().keys() >= {"run_id", "source"}
+    assert told.run.record.finished.astimezone(timezone.utc).isoformat() == "2026-01-05T00:00:00+00:00"
 
 
 def test_runs_of_several_tasks_do_not_compare() -> None:
@@ -65,4 +68,10 @@ def test_a_run_is_compared_with_the_run_before_that_is_not_excluded(
     assert baseline_of(tables, source, "3").run_id == "1"  # type: ignore[union-attr]
     set_baseline(tables, "2", True)
     assert baseline_of(tables, source, "3").run_id == "2"  # type: ignore[union-attr]
+    rows = tables.read(RUNS).collect()
+    set_baseline(tables, "2", False)
+    assert tables.read(RUNS).collect() == rows, "marks have a table of their own"
+    assert [past.summary()["baseline"] for past in past_runs(tables)] == [False, True]
+    audit(spark, table, out, run_id="2")
+    assert baseline_of(tables, source, "3").run_id == "2", "running it again takes the mark off"  # type: ignore[union-attr]
     assert baseline_of(tables, "another source", "3") is None

@@ -1,5 +1,7 @@
 """Runs that can be trusted: bad input, what is written when, and what readers see."""
 
+import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +15,7 @@ from cl_spark import (
     ConfigurationError,
     DoubtfulInputError,
     InputError,
+    LabelAudit,
     OutputError,
     RejectedRowsError,
     RunError,
@@ -22,8 +25,11 @@ from cl_spark import (
 from cl_spark.tables.location import identifier
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import REJECTED, Table
+from cl_spark.tasks.label_audit.check import check
+from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
-from cl_spark.tasks.label_audit.task import AuditExecution
+from cl_spark.tasks.label_audit.task import AuditExecution, run_audit
+from cl_spark.terminal.command_line import exit_code
 from tests.frames import audit, content, predictions
 
 pytestmark = pytest.mark.matrix
@@ -143,8 +149,8 @@ def test_a_run_that_breaks_off_never_happened_and_its_rerun_heals_it(
     undisturbed = audit(spark, table, out, format=kind, run_id="x", label_scores=True)
     before = content(undisturbed.tables, "x"), content(undisturbed.tables, "other")
 
-    def breaking(self: ResultTables, table: Table, rows: DataFrame, run_id: str) -> None:
-        write(self, table, rows, run_id)
+    def breaking(self: ResultTables, table: Table, rows: DataFrame, run_id: str, attempt: str) -> None:
+        write(self, table, rows, run_id, attempt)
         if table is broken[0] and not rows.isEmpty():
             raise OSError("the writer died right after its commit")
 
@@ -163,8 +169,7 @@ def test_a_run_that_breaks_off_never_happened_and_its_rerun_heals_it(
                         label_scores=True,
                         filter_by="predicted_neq_given",
                     )
-                with pytest.raises(InputError, match="no finished run 'x'"):
-                    read_run(out, "x", spark=spark)
+                assert content(undisturbed.tables, "x") == before[0]
         assert read_run(out, spark=spark).run_id in ("other", "x")
     again = audit(spark, table, out, format=kind, run_id="x", label_scores=True)
     assert (content(again.tables, "x"), content(again.tables, "other")) == before
@@ -223,3 +228,142 @@ def test_a_failure_of_spark_says_during_what(spark: SparkSession, df: DataFrame,
         checksum.unlink()
     with pytest.raises(RunError, match=r"run 'r' failed while scanning the data: .*\.parquet"):
         audit(spark, str(path), tmp_path / "out", run_id="r")
+
+
+def test_files_that_change_during_a_run_are_told_and_it_is_not_recorded(
+    spark: SparkSession, df: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rejected = str(tmp_path / "in"), AuditExecution.rejected
+    df.write.parquet(path)
+
+    def changing(self: AuditExecution) -> DataFrame:  # asked for while the tables are written
+        df.limit(1).write.mode("append").parquet(path)
+        return rejected(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AuditExecution, "rejected", changing)
+        with pytest.raises(SourceChangedError, match=r"was \d+ files, \w+ at first, later \d+ files"):
+            audit(spark, path, tmp_path / "out")
+    with pytest.raises(InputError):
+        read_run(str(tmp_path / "out"), spark=spark)
+
+
+def test_a_view_is_told_to_be_unpinned_and_its_rows_are_counted_again(
+    spark: SparkSession,
+    df: DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    df.createOrReplaceTempView("unpinned")
+    with caplog.at_level("INFO", logger="cl_spark"):
+        run = audit(spark, "unpinned", tmp_path / "out", run_id="first").run
+    assert run.record.source_version == "not pinned, 200 rows"
+    assert "unpinned keeps no versions" in caplog.text
+    rejected = AuditExecution.rejected
+
+    def changing(self: AuditExecution) -> DataFrame:
+        df.where("id > 0").createOrReplaceTempView("unpinned")
+        return rejected(self)
+
+    monkeypatch.setattr(AuditExecution, "rejected", changing)
+    with pytest.raises(SourceChangedError, match="pinned, 200 rows at first, later not pinned, 199 rows"):
+        audit(spark, "unpinned", tmp_path / "out")
+    assert read_run(str(tmp_path / "out"), spark=spark).run_id == "first"
+
+
+def test_issues_that_a_join_multiplies_are_no_run(
+    spark: SparkSession, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issues = LabelAudit.find_label_issues
+
+    def multiplying(self: LabelAudit, **options: object) -> DataFrame:
+        found = issues(self, **options)  # type: ignore[arg-type]
+        return found.unionAll(found)
+
+    monkeypatch.setattr(LabelAudit, "find_label_issues", multiplying)
+    with pytest.raises(SourceChangedError, match=r"\d+ issues were ranked, later \d+ are in issues"):
+        audit(spark, table, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"output": "audits", "format": "delta"}, "output: there is no schema 'audits'.*as in ./audits"),
+        ({"output": "nosuch.schema", "format": "delta"}, "output: there is no schema 'nosuch.schema'"),
+        ({"output": "{table}"}, "output: .* and predictions .* choose another output"),
+        ({"output": "{table}/audits"}, "output: .* and predictions .* choose another output"),
+        (
+            {"output": "{tmp}/out", "evidence_path": "{table}/e"},
+            "evidence_path: .* choose another",
+        ),
+        ({"output": "{tmp}/out", "report": "{table}/r.html"}, "report: .* and predictions .* choose another"),
+        ({"output": "{tmp}/out", "labels": "{tmp}/out/labels"}, "output: .* and labels .* choose another"),
+        ({"output": "{tmp}/file/out"}, "output: .*/file' is no directory"),
+        ({"output": "{tmp}/out", "report": "{tmp}/file/r.html"}, "report: .* is no file this user may write"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_the_scan_by_audit_and_validate(
+    spark: SparkSession,
+    table: str,
+    tmp_path: Path,
+    values: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(AuditExecution, "count_rows", lambda _: pytest.fail("it scans"))
+    named = {key: value.format(table=table, tmp=tmp_path) for key, value in values.items()}
+    config = AuditConfig(**{"predictions": table, "format": "parquet", **named})  # type: ignore[arg-type]
+    for look in (run_audit, check):
+        with pytest.raises(ConfigurationError, match=message):
+            look(spark, config)
+
+
+def fill_disk(path: str, html: str) -> str:
+    raise OSError("disk full")
+
+
+def test_a_report_that_cannot_be_made_is_no_failed_run(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = f"{tmp_path}/the out"
+    arguments = ["audit", "--predictions", table, "--output", out, "--format", "parquet", "--run-id", "x"]
+    with monkeypatch.context() as patched:
+        patched.setattr("cl_spark.runs.run.write_page", fill_disk)
+        assert exit_code([*arguments, "--report", "--json"]) == 4
+    told = capsys.readouterr()
+    assert "run 'x' is recorded, but its report could not be made: disk full" in told.err
+    found = json.loads(told.out)
+    assert (found["report"], found["num_examples"]) == (None, 200)
+    command = found["failed_report"].split("Make it again with: cl-spark ")[1]
+    assert exit_code(shlex.split(command)) == 0
+    assert "Label audit" in Path(capsys.readouterr().out.strip()).read_text()
+
+
+def test_passwords_in_spark_settings_are_written_nowhere(
+    spark: SparkSession, table: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        result = audit(
+            spark, table, tmp_path, spark_conf={"fs.s3a.secret.key": "TOPSECRET"}, report=True, run_id="x"
+        )
+    assert "fs.s3a.secret.key" in result.run.record.parameters
+    assert "TOPSECRET" not in str(result.run.record) + json.dumps(result.summary()) + caplog.text
+    assert "TOPSECRET" not in Path(str(result.report)).read_text()
+    assert read_run(str(tmp_path), spark=spark).parameters["spark_conf"] == {"fs.s3a.secret.key": ""}
+
+
+@pytest.mark.parametrize("kind", ["delta", "parquet"])
+def test_review_columns_may_hold_fields_of_any_name(
+    spark: SparkSession, df: DataFrame, tmp_path: Path, kind: str
+) -> None:
+    odd = "array<struct<`a b,c;=`: string, `d``e.f`: map<string, struct<`{g}`: int>>>>"
+    rows = df.withColumn("odd", F.lit(None).cast(odd)).withColumn("plain", F.lit("x"))
+    rows.write.parquet(str(tmp_path / "in"))
+    options = {"format": kind, "report": True}
+    audit(spark, str(tmp_path / "in"), tmp_path / "out", **options, review_columns=["plain"])
+    result = audit(spark, str(tmp_path / "in"), tmp_path / "out", **options, review_columns=["odd"])
+    assert result.failed_report is None
+    kept = result.issues().schema["odd"].dataType.simpleString()
+    assert kept == rows.schema["odd"].dataType.simpleString()

@@ -14,13 +14,14 @@ from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, RowCounts, Stage, Task, Written
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_source
-from cl_spark.tables.schema import ID_COLUMNS, RUN_ID, Column, Table
+from cl_spark.tables.schema import ATTEMPT, ID_COLUMNS, RUN_ID, Column, Table
 
 REPEATED = Table(
     "repeated_texts",
     "example whose text others have too",
     (
         RUN_ID,
+        ATTEMPT,
         ID_COLUMNS,
         Column("text", "string", "The text"),
         Column("rank", "long", "1 is the most frequent"),
@@ -29,7 +30,12 @@ REPEATED = Table(
 TEXTS = Table(
     "text_counts",
     "text that several examples have",
-    (RUN_ID, Column("text", "string", "The text"), Column("examples", "long", "How many examples have it")),
+    (
+        RUN_ID,
+        ATTEMPT,
+        Column("text", "string", "The text"),
+        Column("examples", "long", "How many examples have it"),
+    ),
 )
 
 

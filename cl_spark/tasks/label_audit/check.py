@@ -1,6 +1,7 @@
 """Looking at a configuration and the first rows of its input, without a run."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -10,13 +11,11 @@ from cl_spark.errors import EmptyTableError
 from cl_spark.evidence.storage import Storage
 from cl_spark.evidence.validity import REASONS, RejectionReason
 from cl_spark.runs.facts import first_reasons
-from cl_spark.runs.gates import parse_gates
-from cl_spark.runs.run import check_warnings, find_allowed_fraction, plan_report, too_many_rejected
+from cl_spark.runs.run import check_warnings, find_allowed_fraction, plan_run, too_many_rejected
 from cl_spark.tables import columns as c
-from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.task import LABEL_AUDIT, make_audit, open_inputs, select_review_columns
+from cl_spark.tasks.label_audit.task import LABEL_AUDIT, AuditExecution, make_audit, open_inputs
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,9 @@ def check(spark: SparkSession, config: AuditConfig, rows: int = 1_000) -> Checke
     Raises:
         ClSparkError: an audit would fail, as far as these rows tell.
     """
-    parse_gates(config.gates, LABEL_AUDIT)
+    plan = plan_run(spark, LABEL_AUDIT, config, datetime.now(timezone.utc))
     predictions, labels = open_inputs(spark, config)
-    make_audit(config, predictions.df, labels)  # says what is wrong with the columns
-    plan_report(config, config.run_id or "run")
-    select_review_columns(predictions, config)
-    ResultTables(spark, str(config.output), config.format).check_writable()
+    plan.settle(AuditExecution(config, predictions, labels))
     storage = Storage()
     first = storage.persist(predictions.df.limit(rows))  # the same rows however often they are read
     if labels is not None:

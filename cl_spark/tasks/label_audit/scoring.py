@@ -79,7 +79,8 @@ def score_new(
         try:
             check_counts(judged.num_read, scored, rejected)
         except SourceChangedError:
-            tables.remove_rows([SCORED, SCORED_REJECTED], batch)
+            for table in (SCORED, SCORED_REJECTED):
+                tables.write(table, tables.read_run(table, batch).limit(0), batch)
             raise
         return batch, scored, issues, rejected
 

@@ -1,7 +1,7 @@
 """The tables of a label audit, with the meaning of every column."""
 
 from cl_spark.tables import columns as c
-from cl_spark.tables.schema import ID_COLUMNS, REASON, ROW, RUN_ID, Column, Table
+from cl_spark.tables.schema import ATTEMPT, ID_COLUMNS, REASON, ROW, RUN_ID, Column, Table
 
 _GIVEN = Column(c.GIVEN_LABEL, "label", "The label in the input, possibly wrong")
 _PREDICTED = Column(c.PREDICTED_LABEL, "label", "The class the model finds most probable")
@@ -13,6 +13,7 @@ ISSUES = Table(
     "example whose label is probably wrong",
     (
         RUN_ID,
+        ATTEMPT,
         ID_COLUMNS,
         _GIVEN,
         Column(
@@ -30,6 +31,7 @@ LABEL_SCORES = Table(
     "accepted example (written on request)",
     (
         RUN_ID,
+        ATTEMPT,
         ID_COLUMNS,
         _GIVEN,
         _PREDICTED,
@@ -42,6 +44,7 @@ CLASS_HEALTH = Table(
     "class",
     (
         RUN_ID,
+        ATTEMPT,
         Column(c.CLASS, "label", "The class"),
         Column(c.EXAMPLES, "long", "Examples that carry it as given label"),
         Column(c.THRESHOLD, "double", "Confident threshold: mean self-confidence of its examples"),
@@ -65,6 +68,7 @@ OVERLAPPING_CLASSES = Table(
     "unordered pair of classes that are confused with each other",
     (
         RUN_ID,
+        ATTEMPT,
         Column(c.CLASS_A, "label", "First class, the lower index"),
         Column(c.CLASS_B, "label", "Second class"),
         Column(c.EXAMPLES, "long", "Estimated examples with one as given label and the other as true class"),
@@ -76,6 +80,7 @@ CONFIDENT_JOINT = Table(
     "non-zero cell of the confident joint",
     (
         RUN_ID,
+        ATTEMPT,
         _GIVEN,
         Column(c.TRUE_LABEL, "label", "The estimated true class"),
         Column(c.COUNT, "long", "Examples counted; the diagonal is at least 1"),
@@ -90,6 +95,7 @@ SLICE_HEALTH = Table(
     "value of a slice column (written where `slice_by` names some)",
     (
         RUN_ID,
+        ATTEMPT,
         Column(c.SLICE_COLUMN, "string", "The column of the input"),
         Column(c.SLICE_VALUE, "string", "Its value; null is one too"),
         Column(c.EXAMPLES, "long", "Examples with the value"),
@@ -108,6 +114,7 @@ SCORE_DISTRIBUTION = Table(
     "class and range of self-confidence that some of its examples are in",
     (
         RUN_ID,
+        ATTEMPT,
         Column(c.CLASS, "label", "The given label"),
         Column(c.LOWER, "double", "From this self-confidence on"),
         Column(c.UPPER, "double", "Up to this one; the last range includes it"),

@@ -85,7 +85,7 @@ class AuditResult(RunResult):
 
     def issues(self) -> DataFrame:
         """Read the run's issues."""
-        return self.tables.read_run(ISSUES, self.run_id)
+        return self.run.issues
 
 
 class AuditExecution(Execution):
@@ -98,18 +98,29 @@ class AuditExecution(Execution):
     """
 
     def __init__(self, config: AuditConfig, predictions: InputTable, labels: InputTable | None) -> None:
-        self._config = config
+        self._config, self._inputs = config, (predictions, labels)
         self.review = select_review_columns(predictions, config)
         self.audit = make_audit(config, predictions.df, labels)
-        self.source, self.source_version = predictions.name, predictions.state()
-        if labels is not None:
-            self.source += f" with labels {labels.name}"
-            self.source_version = f"{self.source_version}, labels {labels.state()}"
-        # counted without the audit's own scan, so that the two can be compared
-        self.num_read = (predictions.df if labels is None else self.audit.predictions.df).count()
+        self.source = predictions.name if labels is None else f"{predictions.name} with labels {labels.name}"
+        self.source_version = self.read_version()
+        label_type = "int" if self.audit.predictions.names is None else "string"
+        frames = [predictions.df.select(*map(c.quoted, config.id_col))]
+        frames += [] if self.review is None else [self.review]
+        fields = [field for frame in frames for field in frame.schema.fields]
+        of_input = {field.name: field.dataType.simpleString() for field in fields}
+        self.types = {**of_input, c.GIVEN_LABEL: label_type}
+
+    def read_version(self) -> str | None:
+        """Ask for the state of predictions and labels; the sample has none."""
+        predictions, labels = self._inputs
+        if self._config.sample is not None:
+            return None
+        return predictions.state() if labels is None else f"{predictions.state()}, labels {labels.state()}"
 
     def count_rows(self) -> RowCounts:
-        """Scan the input."""
+        """Count the input without the audit's own scan, so that the two can be compared; then scan it."""
+        predictions, labels = self._inputs
+        self.num_read = (predictions.df if labels is None else self.audit.predictions.df).count()
         statistics = self.audit.statistics
         rejected = {
             explain_rejection(code, self._config.id_col): rows
