@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from cl_spark.errors import ClSparkError, ConfigurationError, GatesFailedError, InputError
+from cl_spark.errors import ClSparkError, ConfigurationError, GatesFailedError, InputError, ReportFailedError
 from cl_spark.runs.config import load_config
 from cl_spark.runs.history import compare as compare_runs
 from cl_spark.runs.history import find_baseline, set_baseline
@@ -27,6 +27,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import finished_run
 from cl_spark.tables.location import holds_delta
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.times import zoned_column
 from cl_spark.tasks.label_audit import scoring
 from cl_spark.tasks.label_audit.check import check
 from cl_spark.tasks.label_audit.config import AuditConfig
@@ -37,7 +38,7 @@ from cl_spark.terminal.options import config_options, json_option, rows_option, 
 from cl_spark.terminal.progress import show_progress
 from cl_spark.version import __version__
 
-FAILED, UNUSABLE, GATES_FAILED, INTERRUPTED = 1, 2, 3, 130
+FAILED, UNUSABLE, GATES_FAILED, REPORT_FAILED, INTERRUPTED = 1, 2, 3, 4, 130
 """Exit codes; 0 is success."""
 
 
@@ -48,8 +49,8 @@ def cli() -> None:
 
 
 _EXIT_CODES = (
-    "Exit code 0 on success, 3 if all was written but a gate failed, 2 if the configuration or the input "
-    "cannot be used, 1 on any other failure."
+    "Exit code 0 on success, 3 if all was written but a gate failed, 4 if all was written but the report, "
+    "2 if the configuration or the input cannot be used, 1 on any other failure."
 )
 
 
@@ -64,6 +65,7 @@ class TaskCommand:
 
         Raises:
             GatesFailedError: everything was written, but a gate failed.
+            ReportFailedError: everything was written but the report.
         """
         task = self.task
         settings = load_config(task.config, config, given_flags(flags))
@@ -79,8 +81,12 @@ class TaskCommand:
                 screen.show_result(task, result, console)
                 if settings.profile:
                     screen.show_steps(steps, Console())
+        if result.failed_report and result.failed_gates:
+            click.echo(f"cl-spark: {result.failed_report}", err=True)
         if result.failed_gates:
             raise GatesFailedError("\n".join(f"gate failed: {gate}" for gate in result.failed_gates))
+        if result.failed_report:
+            raise ReportFailedError(result.failed_report)
 
 
 def task_command(task: Task[Any]) -> click.Command:
@@ -216,7 +222,8 @@ def show_command(
         run = finished_run(tables, run_id)
         view = task_of(run).list_issues(run, **classes)
         if as_json:
-            print_json([row.asDict(recursive=True) for row in view.rows.limit(rows).collect()])
+            shown = view.rows.limit(rows).select(*map(zoned_column, view.rows.schema.fields))
+            print_json([row.asDict(recursive=True) for row in shown.collect()])
         else:
             screen.show_listing(run, view, Console(), rows)
 
@@ -236,15 +243,20 @@ def show_command(
     show_default=True,
     help="How many issues to list, the worst first",
 )
+@click.option(
+    "--remote-images",
+    is_flag=True,
+    help="Show images from http(s) addresses in the data: opening the page asks them",
+)
 @spark_conf_option
 def report(
-    location: str, run_id: str | None, output: str | None, issues: int, spark_conf: dict[str, str] | None
+    location: str, run_id: str | None, output: str | None, spark_conf: dict[str, str] | None, **options: Any
 ) -> None:
     """Write the HTML report of a finished run at LOCATION, by default the latest: one file that opens
     anywhere.
     """
     with _open_tables(location, spark_conf) as tables:
-        click.echo(write_report(finished_run(tables, run_id), output, issues=issues))
+        click.echo(write_report(finished_run(tables, run_id), output, **options))
 
 
 @cli.command()
@@ -333,6 +345,9 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
     except GatesFailedError as error:
         click.echo(f"cl-spark: {error}", err=True)
         return GATES_FAILED
+    except ReportFailedError as error:
+        click.echo(f"cl-spark: {error}", err=True)
+        return REPORT_FAILED
     except (ConfigurationError, InputError) as error:
         click.echo(f"cl-spark: {error}", err=True)
         return UNUSABLE

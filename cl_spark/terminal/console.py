@@ -20,6 +20,7 @@ from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Task, View
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
+from cl_spark.tables.times import in_utc
 from cl_spark.tasks.label_audit.check import Checked
 
 
@@ -34,6 +35,7 @@ def show_result(task: Task[Any], result: RunResult, console: Console, rows: int 
     lines += [f"[yellow]warning: {escape(warning.message)}[/]" for warning in result.warnings]
     lines += [f"[red]gate failed: {escape(gate)}[/]" for gate in result.failed_gates]
     lines += [f"report: {escape(result.report)}"] if result.report else []
+    lines += [f"[yellow]{escape(result.failed_report)}[/]"] if result.failed_report else []
     lines += [
         f"tables: {escape(result.tables.location)}",
         f"[dim]run {run.run_id}, {result.seconds:.1f} s[/]",
@@ -48,7 +50,7 @@ def show_history(runs: Sequence[PastRun], console: Console) -> None:
     sources = {past.run.record.source for past in runs}
     title = f"Runs of {escape(one_line(next(iter(sources))))}" if len(sources) == 1 else "Runs"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
-    for heading in ("run", "finished", *(["source"] if len(sources) > 1 else [])):
+    for heading in ("run", "finished (UTC)", *(["source"] if len(sources) > 1 else [])):
         table.add_column(heading, overflow="fold", min_width=10)
     for heading in ("examples", "issues", "health", "change"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -61,7 +63,7 @@ def show_history(runs: Sequence[PastRun], console: Console) -> None:
         notes += [f"{failed} gates failed"] * (failed > 0) + ["not a baseline"] * (run.baseline is False)
         table.add_row(
             escape(run.run_id),
-            f"{run.finished:%Y-%m-%d %H:%M}",
+            f"{in_utc(run.finished):%Y-%m-%d %H:%M}",
             *([escape(one_line(run.source))] if len(sources) > 1 else []),
             f"{run.num_examples:,}",
             f"{run.num_issues:,}",

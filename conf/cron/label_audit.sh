@@ -29,6 +29,7 @@ case $code in
   0) told="label audit $day: done" ;;
   2) told="label audit $day: the configuration or the input cannot be used" ;;
   3) told="label audit $day: written, but a gate failed" ;;
+  4) told="label audit $day: written, but without its report" ;;
   *) told="label audit $day: failed (exit code $code)" ;;
 esac
 echo "$told; see $log"

@@ -30,7 +30,7 @@ def config(**values: Any) -> AuditConfig:
         (["audit", "--sample", "digits", "--output", "./o", "--frac-noise", "2"], 2, "frac_noise"),
         (["audit", "--config", "/no/such.yaml"], 2, "cannot read '/no/such.yaml'"),
         (["audit", "--nonsense"], 2, "No such option"),
-        (["audit", "--sample", "digits", "--output", "./o", "--spark-conf", "x"], 2, "is not key=value"),
+        (["audit", "--sample", "digits", "--output", "./o", "--spark-conf", "x"], 2, "write KEY=VALUE"),
         (["audit", "--help"], 0, "--pred-probs-col"),
         (["--version"], 0, "0.1.0"),
     ],
@@ -180,7 +180,7 @@ def test_validate_tells_what_an_audit_would_do_and_writes_nothing(
         (str(tmp_path / "file" / "x"), "is no directory"),
         ("no_such_schema", "there is no schema"),
     ):
-        assert told in printed(capsys, "validate", "--predictions", where, "--output", output, code=1)
+        assert told in printed(capsys, "validate", "--predictions", where, "--output", output, code=2)
 
 
 def test_objects_show_themselves_in_notebooks(spark: SparkSession, audits: str) -> None:
