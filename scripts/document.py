@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cl_spark.tables.schema import REJECTED, runs_table
+from cl_spark.tables.schema import BASELINES, REJECTED, runs_table
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, STREAMS, TABLES
 from cl_spark.terminal.command_line import cli
@@ -18,15 +18,16 @@ from cl_spark.terminal.command_line import cli
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 
-RESULT_TABLES = (*TABLES, REJECTED, runs_table(NUMBERS), SCORED, SCORED_REJECTED, STREAMS)
+RESULT_TABLES = (*TABLES, REJECTED, runs_table(NUMBERS), BASELINES, SCORED, SCORED_REJECTED, STREAMS)
 
 TABLES_INTRODUCTION = """\
 # Tables
 
 An audit writes these tables below its `output`, which is a directory or a schema, in Delta or Parquet.
 A run is finished when it has a row in `runs`, which is written last. Running a `run_id` again replaces the
-rows of that run and of no other. Columns of type *label* hold class indices, or class names where the input
-or `class_names` has names. [SQL recipes](../howto/sql.md) shows queries.
+rows of that run and of no other. Rows carry the attempt at the run that wrote them: those of another attempt
+than the one in `runs` do not count. Columns of type *label* hold class indices, or class names where the
+input or `class_names` has names. [SQL recipes](../howto/sql.md) shows queries.
 """
 CONFIGURATION_INTRODUCTION = """\
 # Configuration
@@ -44,6 +45,7 @@ COMMANDS_INTRODUCTION = """\
 | 1 | It failed. |
 | 2 | The configuration or the input cannot be used. |
 | 3 | All tables were written, but a gate failed. |
+| 4 | All tables were written, but the report could not be made. |
 
 On a terminal, a bar shows how far Spark is. Elsewhere the log has one line per step, with the name of the
 run. `--quiet` prints errors only. `--json` prints for programs what the command otherwise prints as text.
