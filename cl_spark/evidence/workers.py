@@ -36,13 +36,45 @@ def map_in_arrow(rows: DataFrame, function: ArrowFunction, schema: str) -> DataF
 
 @dataclass(frozen=True)
 class _TaskFunction:
-    """A function whose Spark tasks begin with `begin_task`."""
+    """A function whose Spark tasks begin with `begin_task`, and whose batches hold no large types."""
 
     function: ArrowFunction
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         begin_task()
-        return self.function(batches)
+        return self.function(map(without_large_types, batches))
+
+
+def without_large_types(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Convert what a session with ``useLargeVarTypes`` sends into the types of any other session.
+
+    Raises:
+        pyarrow.ArrowInvalid: a column of the batch takes more than 2 GiB.
+    """
+    ordinary = pa.schema([field.with_type(_ordinary_type(field.type)) for field in batch.schema])
+    if ordinary == batch.schema:
+        return batch
+    columns = [column.cast(kind) for column, kind in zip(batch.columns, ordinary.types, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=ordinary)
+
+
+def _ordinary_type(kind: pa.DataType) -> pa.DataType:
+    """Find the type with offsets of 32 bits, at every level, of one that may have 64."""
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind):
+        return pa.binary()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_ordinary_field(kind.value_field))
+    if pa.types.is_struct(kind):
+        return pa.struct([_ordinary_field(field) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_ordinary_field(kind.key_field), _ordinary_field(kind.item_field))
+    return kind
+
+
+def _ordinary_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_ordinary_type(field.type))
 
 
 def begin_task() -> None:

@@ -6,13 +6,18 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from zipimport import zipimporter
 
 import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
+from cl_spark import LabelAudit
 from cl_spark.evidence import workers
-from cl_spark.evidence.workers import SETTLING_TASKS, begin_task
+from cl_spark.evidence.workers import SETTLING_TASKS, begin_task, without_large_types
+from tests.frames import ids
 
 BATCH = pa.RecordBatch.from_pydict({"x": [1, 2]})
 
@@ -53,3 +58,73 @@ def test_a_function_is_shipped_by_name_and_begins_a_task(freezes: list[int]) -> 
     (batch,) = shipped([BATCH])
     assert batch.to_pydict() == {"x": [2, 1]}
     assert len(freezes) == 1
+
+
+LARGE = pa.schema(
+    [
+        ("text", pa.large_string()),
+        ("bytes", pa.large_binary()),
+        ("list", pa.large_list(pa.float32())),
+        ("structs", pa.list_(pa.struct([("name", pa.large_string()), ("p", pa.float64())]))),
+        ("map", pa.map_(pa.large_string(), pa.large_list(pa.int64()))),
+    ]
+)
+ORDINARY = pa.schema(
+    [
+        ("text", pa.string()),
+        ("bytes", pa.binary()),
+        ("list", pa.list_(pa.float32())),
+        ("structs", pa.list_(pa.struct([("name", pa.string()), ("p", pa.float64())]))),
+        ("map", pa.map_(pa.string(), pa.list_(pa.int64()))),
+    ]
+)
+ROWS = [
+    {
+        "text": "a",
+        "bytes": b"b",
+        "list": [1, None],
+        "structs": [{"name": "x", "p": 0.5}],
+        "map": [("k", [1])],
+    },
+    {"text": None, "bytes": None, "list": None, "structs": [], "map": []},
+]
+
+
+def test_large_types_become_ordinary_ones_at_every_level() -> None:
+    large = pa.RecordBatch.from_pylist(ROWS, LARGE)
+    for batch, rows in ((large, ROWS), (large.slice(1), ROWS[1:]), (large.slice(2), [])):
+        converted = without_large_types(batch)
+        converted.validate(full=True)
+        assert converted.schema == ORDINARY
+        assert converted.to_pylist() == rows
+
+
+def test_ordinary_batches_pass_untouched() -> None:
+    batch = pa.RecordBatch.from_pylist(ROWS, ORDINARY)
+    assert without_large_types(batch) is batch
+
+
+LARGE_TYPES = "spark.sql.execution.arrow.useLargeVarTypes"
+
+
+@pytest.fixture
+def own_settings(spark: SparkSession) -> Iterator[None]:
+    yield
+    spark.conf.unset(LARGE_TYPES)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_settings")
+@pytest.mark.parametrize("form", ["arrays", "lists of class and probability"])
+def test_a_session_that_sends_large_types_finds_the_same_issues(form: str, df: Any) -> None:
+    rows = df.withColumn("id", F.concat(F.lit("row "), "id"))
+    if form != "arrays":
+        listed = F.transform("pred_probs", lambda p, k: F.struct(k.cast("int").alias("k"), p.alias("p")))
+        rows = rows.withColumn("pred_probs", listed)
+    found = []
+    for large in ("true", "false"):
+        rows.sparkSession.conf.set(LARGE_TYPES, large)
+        with LabelAudit(rows, num_classes=4) as audit:
+            found.append(ids(audit.find_label_issues()))
+            assert audit.rejected().count() == 0
+    assert found[0] == found[1] != set()
