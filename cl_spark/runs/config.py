@@ -123,6 +123,11 @@ class RunConfig(BaseModel):
         """Tell whether a session of this run has to know Delta; tasks add what their inputs need."""
         return self.format == "delta"
 
+    @property
+    def is_brief(self) -> bool:
+        """Tell whether a run is known to read little; tasks know."""
+        return False
+
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
@@ -144,10 +149,15 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
     misread: dict[str, str] = {}
     if path is not None:
         try:
-            text = Path(path).read_text(encoding="utf-8")
-            loaded, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
+            raw = Path(path).read_bytes()  # YAML knows UTF-8 and UTF-16
+            loaded, written = yaml.safe_load(raw), yaml.load(raw, yaml.BaseLoader)
         except OSError as error:
             raise ConfigurationError(f"config: cannot read {path!r}: {error.strerror}") from error
+        except yaml.reader.ReaderError as error:
+            raise ConfigurationError(
+                f"config: {path!r} is not text in UTF-8: {error.reason} at position {error.position}; "
+                "save it as UTF-8"
+            ) from error
         except yaml.YAMLError as error:
             # without the line itself, which may hold a password
             mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
@@ -158,6 +168,8 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
                 f"config: {path!r} must hold keys and values, found {type(loaded).__name__}"
             )
         values, misread = _keep_spelling(config, loaded, written)
+        # a key without a value, as where all below it is commented out, is as if it were not there
+        values = {key: value for key, value in values.items() if value is not None}
         misread = {key: fault for key, fault in misread.items() if key not in overrides}
     for key, value in overrides.items():
         values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value

@@ -89,6 +89,28 @@ def test_unusable_configuration_names_every_key(tmp_path: Path, text: str, messa
         load_config(AuditConfig, str(path), {})
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_read_in_the_encodings_of_yaml(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("sample: digits\noutput: ./sch\u00f6n", encoding=encoding)
+    assert load_config(AuditConfig, str(path), {}).output == "./sch\u00f6n"
+
+
+def test_a_file_in_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes("sample: digits\noutput: ./sch\u00f6n".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"c.yaml' is not text in UTF-8: .*save it as UTF-8"):
+        load_config(AuditConfig, str(path), {})
+
+
+def test_a_key_without_a_value_has_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("sample: digits\noutput: ./o\nspark_conf:\n  # spark.ui.enabled: true\ngates:\n")
+    read = load_config(AuditConfig, str(path), {})
+    assert (read.spark_conf, read.gates) == ({}, [])
+    assert load_config(AuditConfig, str(path), {"spark_conf": {"a": "1"}}).spark_conf == {"a": "1"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("audit*.yaml")), ids=lambda path: path.name)
 def test_example_configurations_are_valid(path: Path) -> None:
     load_config(AuditConfig, str(path), {})
