@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cl_spark.errors import MissingDependencyError
+from cl_spark.errors import ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,16 +41,20 @@ _LOCAL = {
     "spark.log.level": "ERROR",
     "spark.sql.session.timeZone": "UTC",
 }
+_BRIEF = {
+    # The second compiler takes more of a minute than its code gives back.
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+}
 
 
 @contextmanager
-def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSession]":
+def spark_session(conf: Mapping[str, str], *, delta: bool, brief: bool = False) -> "Iterator[SparkSession]":
     """Start a session for a block. It is stopped afterwards unless it was there or is the platform's."""
     if find_spec("pyspark") is not None:
         from pyspark.sql import SparkSession
 
         kept = SparkSession.getActiveSession() is not None or _on_databricks()
-    spark = start_session(conf, delta=delta)
+    spark = start_session(conf, delta=delta, brief=brief)
     try:
         yield spark
     finally:
@@ -57,7 +62,9 @@ def spark_session(conf: Mapping[str, str], *, delta: bool) -> "Iterator[SparkSes
             spark.stop()
 
 
-def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) -> "SparkSession":
+def start_session(
+    conf: Mapping[str, str] | None = None, *, delta: bool = True, brief: bool = False
+) -> "SparkSession":
     """Return the active session if there is one (a notebook, Databricks), else start a new one.
 
     Under spark-submit the cluster manager and its settings are the submitter's, on Databricks the platform's.
@@ -67,9 +74,12 @@ def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) 
     Args:
         conf: settings of the user, which win.
         delta: whether Delta tables are read or written.
+        brief: whether so little is read that Java on this machine had better compile quickly than well.
 
     Raises:
-        MissingDependencyError: PySpark, Java or Delta Lake is missing.
+        ConfigurationError: the session refuses one of the settings.
+        MissingDependencyError: PySpark, Java or Delta Lake is missing, or a Spark Connect server where only
+            its client is installed.
 
     Example:
         >>> start_session() is spark  # there is one already
@@ -83,14 +93,19 @@ def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) 
     if active is None and _on_databricks():
         active = SparkSession.builder.getOrCreate()
     if active is not None:
-        for key, value in conf.items():
-            active.conf.set(key, value)
+        _apply(active, conf)
         return active
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     remote = conf.get("spark.remote") or os.environ.get("SPARK_REMOTE")
     builder = SparkSession.builder.appName("cl_spark")
     settings = dict(conf)
     if remote is None:
+        if find_spec("py4j") is None:
+            raise MissingDependencyError(
+                "only Spark's Connect client is installed, which runs nothing itself: name a server "
+                "(--spark-conf spark.remote=sc://host:15002, or SPARK_REMOTE), or install PySpark: "
+                "pip uninstall pyspark-client, then pip install 'cl_spark[spark,delta]'"
+            )
         if not submitted:
             _check_java()
             os.environ.setdefault(
@@ -99,7 +114,7 @@ def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) 
             settings = {"spark.master": os.environ.get("MASTER", "local[*]"), **settings}
         settings = {**_OURS, **settings}
         if settings.get("spark.master", "").startswith("local"):
-            settings = {**_LOCAL, **settings}
+            settings = {**_LOCAL, **(_BRIEF if brief else {}), **settings}
         if delta:
             settings = {**_DELTA, **settings}
     for key, value in settings.items():
@@ -115,7 +130,35 @@ def start_session(conf: Mapping[str, str] | None = None, *, delta: bool = True) 
         from delta import configure_spark_with_delta_pip
 
         builder = configure_spark_with_delta_pip(builder)
-    return builder.getOrCreate()
+    from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
+
+    try:
+        return builder.getOrCreate()
+    except SPARK_ERRORS as error:
+        told = ", ".join(conf) or (remote and "SPARK_REMOTE")
+        if not told:
+            raise
+        raise ConfigurationError(
+            f"spark_conf: Spark does not start with {told}: {error_summary(error)}"
+        ) from error
+
+
+def _apply(session: "SparkSession", conf: Mapping[str, str]) -> None:
+    """Give a session that is there the settings of the user.
+
+    Raises:
+        ConfigurationError: it refuses one. The value is not told, as it may be secret.
+    """
+    from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
+
+    for key, value in conf.items():
+        try:
+            session.conf.set(key, value)
+        except SPARK_ERRORS as error:
+            raise ConfigurationError(
+                f"spark_conf: the session that is there refuses {key}: {error_summary(error)}; leave it out, "
+                "or set it where that session is started"
+            ) from error
 
 
 def _on_databricks() -> bool:
@@ -131,14 +174,12 @@ def _check_java() -> None:
 
 
 def _delta_on_classpath() -> bool:
-    """Tell whether Spark's own defaults already name Delta's jars, as the setup script writes them."""
+    """Tell whether Delta is among Spark's own jars, as after the set-up, or in Spark's defaults."""
     import pyspark
 
-    home = os.environ.get("SPARK_HOME") or os.path.dirname(pyspark.__file__)
-    defaults = os.path.join(
-        os.environ.get("SPARK_CONF_DIR") or os.path.join(home, "conf"), "spark-defaults.conf"
+    home = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
+    defaults = Path(os.environ.get("SPARK_CONF_DIR") or home / "conf") / "spark-defaults.conf"
+    lines = defaults.read_text(encoding="utf-8").splitlines() if defaults.exists() else []
+    return any((home / "jars").glob("*delta-spark*.jar")) or any(
+        "delta" in line and line.startswith("spark.jars") for line in lines
     )
-    if os.path.exists(defaults):
-        with open(defaults, encoding="utf-8") as lines:
-            return any("delta" in line and line.startswith("spark.jars") for line in lines)
-    return False

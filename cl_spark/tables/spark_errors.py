@@ -1,13 +1,19 @@
 """Errors of Spark and Java, turned into sentences for the user."""
 
-from py4j.protocol import Py4JError
+from contextlib import suppress
+
 from pyspark.errors import PySparkException
 
 from cl_spark.errors import ClSparkError, InputError, MissingDependencyError, SourceChangedError
 from cl_spark.tables.location import is_path
 
-SPARK_ERRORS = (PySparkException, Py4JError)
+SPARK_ERRORS: tuple[type[Exception], ...] = (PySparkException,)
 """Errors that reading and writing raise: those Spark explains, and Java errors it passes on."""
+
+with suppress(ModuleNotFoundError):  # the client of Spark Connect comes without
+    from py4j.protocol import Py4JError
+
+    SPARK_ERRORS += (Py4JError,)
 
 NO_DELTA = (
     "Delta Lake is not on Spark's classpath: start Spark with --packages "

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import AnalysisException
 
-from cl_spark.errors import MissingDependencyError
+from cl_spark.errors import ConfigurationError, MissingDependencyError
 from cl_spark.runs import session
 from cl_spark.runs.session import spark_session, start_session
 
 
 class Conf(dict[str, str]):
     def set(self, key: str, value: str) -> None:
+        if key == "spark.driver.memory":
+            raise AnalysisException(f"cannot modify {key}")
         self[key] = value
 
 
@@ -51,6 +54,8 @@ class FakeBuilder:
         return self
 
     def getOrCreate(self) -> FakeSession:
+        if self.settings.get("spark.master") == "nowhere":
+            raise AnalysisException("no such master")
         return FakeSession()
 
 
@@ -129,7 +134,11 @@ def test_a_machine_without_java_is_told_what_to_install(
 
 @pytest.mark.parametrize(
     ("missing", "message"),
-    [("pyspark", "PySpark is not installed: pip install"), ("delta", "Delta Lake is not installed: pip")],
+    [
+        ("pyspark", "PySpark is not installed: pip install"),
+        ("delta", "Delta Lake is not installed: pip"),
+        ("py4j", "only Spark's Connect client is installed.*spark.remote=sc://"),
+    ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
     missing: str, message: str, builder: FakeBuilder, monkeypatch: pytest.MonkeyPatch
@@ -147,6 +156,35 @@ def test_the_active_session_is_taken_with_the_settings_of_the_user(
     monkeypatch.setattr(FakeSession, "active", there)
     assert start_session({"spark.sql.ansi.enabled": "true"}) is there  # type: ignore[comparison-overlap]
     assert there.conf == {"spark.sql.ansi.enabled": "true"}
+
+
+def test_a_setting_that_the_active_session_refuses_is_named_without_its_value(
+    builder: FakeBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSession, "active", FakeSession())
+    with pytest.raises(ConfigurationError, match=r"^spark_conf: .* refuses spark.driver.memory: ") as refused:
+        start_session({"spark.driver.memory": "secret"})
+    assert "secret" not in str(refused.value)
+
+
+def test_a_session_that_does_not_start_names_the_settings_of_the_user(builder: FakeBuilder) -> None:
+    with pytest.raises(ConfigurationError, match=r"^spark_conf: .* start with spark.master: no such master"):
+        start_session({"spark.master": "nowhere"})
+
+
+@pytest.mark.parametrize(
+    ("conf", "options"),
+    [
+        ({}, "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"),
+        ({"spark.driver.extraJavaOptions": "-Xmx1g"}, "-Xmx1g"),
+        ({"spark.master": "yarn"}, None),
+    ],
+)
+def test_java_of_a_brief_session_compiles_quickly_on_this_machine_only(
+    conf: dict[str, str], options: str | None, builder: FakeBuilder
+) -> None:
+    start_session(conf, brief=True)
+    assert builder.settings.get("spark.driver.extraJavaOptions") == options
 
 
 def test_a_session_is_stopped_after_its_block_unless_it_was_there_before(
@@ -174,7 +212,17 @@ def test_a_session_is_stopped_after_its_block_unless_it_was_there_before(
 def test_defaults_of_spark_tell_whether_delta_is_on_the_classpath(
     line: str | None, is_there: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("SPARK_HOME", os.fspath(tmp_path))
     monkeypatch.setenv("SPARK_CONF_DIR", os.fspath(tmp_path))
     if line is not None:
         (tmp_path / "spark-defaults.conf").write_text(line, encoding="utf-8")
     assert session._delta_on_classpath() is is_there
+
+
+def test_delta_may_be_among_the_jars_of_spark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPARK_HOME", os.fspath(tmp_path))
+    monkeypatch.delenv("SPARK_CONF_DIR", raising=False)
+    (tmp_path / "jars").mkdir()
+    assert not session._delta_on_classpath()
+    (tmp_path / "jars" / "io.delta_delta-spark_4.1_2.13-4.3.1.jar").touch()
+    assert session._delta_on_classpath()
