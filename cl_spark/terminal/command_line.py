@@ -20,7 +20,6 @@ from cl_spark.runs.history import compare as compare_runs
 from cl_spark.runs.history import find_baseline, set_baseline
 from cl_spark.runs.report import DEFAULT_ISSUES
 from cl_spark.runs.run import explain_failures, run_task
-from cl_spark.runs.session import spark_session
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Task
 from cl_spark.tables import columns as c
@@ -34,6 +33,7 @@ from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.registry import TASKS, read_history, task_of, write_report
 from cl_spark.terminal import console as screen
 from cl_spark.terminal.bench_command import bench
+from cl_spark.terminal.command_session import command_session
 from cl_spark.terminal.options import config_options, json_option, rows_option, spark_conf_option
 from cl_spark.terminal.progress import show_progress
 from cl_spark.version import __version__
@@ -70,7 +70,8 @@ class TaskCommand:
         task = self.task
         settings = load_config(task.config, config, given_flags(flags))
         notes = set_up_notes(settings.quiet)
-        with spark_session(settings.spark_conf, delta=settings.needs_delta) as spark:
+        conf, delta, brief = settings.spark_conf, settings.needs_delta, settings.is_brief
+        with command_session(conf, delta=delta, brief=brief) as spark:
             with show_progress(spark, notes) as tell:
                 steps = Steps(tell)
                 result = run_task(spark, task, settings, steps)
@@ -135,7 +136,7 @@ def validate(config: str | None, rows: int, as_json: bool, **flags: Any) -> None
     Exit code 0 if it can be audited as far as these rows tell, else as audit.
     """
     settings = load_config(AuditConfig, config, given_flags(flags))
-    with spark_session(settings.spark_conf, delta=settings.needs_delta) as spark:
+    with command_session(settings.spark_conf, delta=settings.needs_delta, brief=True) as spark:
         checked = check(spark, settings, rows)
         if as_json:
             print_json(asdict(checked) | {c.WARNINGS: [warning._asdict() for warning in checked.warnings]})
@@ -318,7 +319,7 @@ def _open_tables(
     """Open the tables of finished runs in a session that knows Delta, unless all that is read is Parquet."""
     is_parquet = any(Path(location).glob("runs/run_id=*/*.parquet")) and not holds_delta(f"{location}/runs")
     delta = not is_parquet or holds_delta(source)
-    with spark_session(spark_conf or {}, delta=delta) as spark:
+    with command_session(spark_conf or {}, delta=delta, brief=not source) as spark:
         yield ResultTables.at(spark, location)
 
 

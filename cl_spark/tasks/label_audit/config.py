@@ -174,3 +174,8 @@ class AuditConfig(RunConfig, AuditOptions):
     def needs_delta(self) -> bool:
         """Tell whether results, or `predictions` or `labels` at a path of this machine, are Delta tables."""
         return super().needs_delta or holds_delta(self.predictions) or holds_delta(self.labels)
+
+    @property
+    def is_brief(self) -> bool:
+        """Tell whether the sample is audited, which is small."""
+        return self.sample is not None
