@@ -166,8 +166,8 @@ class ResultTables:
     def write(self, table: Table, rows: DataFrame, run_id: str, attempt: str | None = None) -> None:
         """Write the rows of a run into a table.
 
-        Delta takes them in one transaction, and tries again where another writer's came first. Parquet has
-        a directory per run and attempt.
+        Delta takes them in one transaction, which also creates the table where there is none, and tries
+        again where another writer's came first. Parquet has a directory per run and attempt.
 
         Args:
             table: the table.
@@ -189,8 +189,13 @@ class ResultTables:
             self._retry(table, partial(self._write_delta, table, named, run_id, replaces=attempt is None))
 
     def _write_delta(self, table: Table, named: DataFrame, run_id: str, *, replaces: bool) -> None:
-        writer = self._writer(table, named, run_id)
-        writer.overwrite(F.col(c.RUN_ID) == run_id) if replaces else writer.append()
+        """Write into a Delta table, or create it with these rows."""
+        if not self.has(table):
+            self._create(table, named)
+        elif replaces:
+            self._writer(table, named, run_id).overwrite(F.col(c.RUN_ID) == run_id)
+        else:
+            self._writer(table, named, run_id).append()
 
     def append_once(self, table: Table, rows: DataFrame, run_id: str, application: str, version: int) -> None:
         """Append rows to those of a run in a Delta table, unless the application has appended this version
@@ -203,7 +208,7 @@ class ResultTables:
         check_name(c.RUN_ID, run_id)
         named = _with_run_id(rows, run_id)
         transaction = {"txnAppId": application, "txnVersion": str(version)}
-        self._retry(table, lambda: self._writer(table, named, run_id).options(**transaction).append())
+        self._retry(table, lambda: self._append(table, named, run_id, transaction))
 
     def read(self, table: Table | str) -> DataFrame:
         """Read all rows of a table (or of the table of a name), of every run and attempt, finished or not.
@@ -302,13 +307,39 @@ class ResultTables:
                     raise self._explain_unwritable(table, error) from error
                 time.sleep(random.uniform(0.1, 0.3) * attempt)
 
+    def _append(self, table: Table, named: DataFrame, run_id: str, transaction: Mapping[str, str]) -> None:
+        """Append rows to a Delta table as part of a transaction of an application."""
+        if not self.has(table):
+            self._create(table, named.limit(0))  # which is no part of the transaction
+        self._writer(table, named, run_id).options(**transaction).append()
+
+    def _create(self, table: Table, named: DataFrame) -> None:
+        """Create a Delta table with its first rows, each column with its meaning."""
+        meanings = {column.name: column.meaning for column in table.columns}
+        # columns of the input: ids come first, those for review last
+        of_input = [column.meaning for column in table.columns if column.name.startswith("<")]
+        columns, meaning = [], of_input[0] if of_input else ""
+        for name in named.columns:
+            if name in meanings and name not in (c.RUN_ID, c.ATTEMPT):
+                meaning = of_input[-1] if of_input else ""
+            comment = {"comment": meanings.get(name, meaning)}
+            columns.append(F.col(quoted(name)).alias(name, metadata=comment))
+        writer = named.select(*columns).writeTo(self._sql_name(table)).using("delta")
+        properties = {
+            "comment": f"One row per {table.row}",
+            "cl_spark.version": __version__,
+            "cl_spark.source": self.source,
+            **(_COLUMN_MAPPING if _needs_mapping(named.schema) else {}),
+        }
+        for key, value in properties.items():
+            writer = writer.tableProperty(key, value)
+        writer.partitionedBy(F.col(c.RUN_ID)).create()
+
     def _writer(self, table: Table, named: DataFrame, run_id: str) -> DataFrameWriterV2:
-        """Create the Delta table unless it is there, and make a writer to it."""
-        there = self._columns(table)
-        if c.RUN_ID not in there:
-            self.spark.sql(self._definition(table, named))
-        elif _needs_mapping(named.schema) and not self._is_mapped(table):  # columns that came later
-            self.spark.sql(f"ALTER TABLE {self._sql_name(table)} SET TBLPROPERTIES ({_COLUMN_MAPPING})")
+        """Make a writer to a Delta table that is there; columns that it lacks are added."""
+        if _needs_mapping(named.schema) and not self._is_mapped(table):  # columns that came later
+            properties = ", ".join(f"'{key}' = '{value}'" for key, value in _COLUMN_MAPPING.items())
+            self.spark.sql(f"ALTER TABLE {self._sql_name(table)} SET TBLPROPERTIES ({properties})")
         writer = named.writeTo(self._sql_name(table)).option("mergeSchema", "true")
         return writer.option("userMetadata", f"cl_spark run {run_id}")
 
@@ -318,27 +349,6 @@ class ResultTables:
             f"SHOW TBLPROPERTIES {self._sql_name(table)} ('delta.columnMapping.mode')"
         )
         return str(properties.collect()[0][1]) == "name"
-
-    def _definition(self, table: Table, rows: DataFrame) -> str:
-        """Compose the SQL that creates a table, each column with its meaning."""
-        meanings = {column.name: column.meaning for column in table.columns}
-        # columns of the input: ids come first, those for review last
-        of_input = [column.meaning for column in table.columns if column.name.startswith("<")]
-        columns, meaning = [], of_input[0] if of_input else ""
-        for field in rows.schema.fields:
-            if field.name in meanings and field.name not in (c.RUN_ID, c.ATTEMPT):
-                meaning = of_input[-1] if of_input else ""
-            comment = _sql_text(meanings.get(field.name, meaning))
-            columns.append(f"{quoted(field.name)} {_sql_type(field.dataType)} COMMENT {comment}")
-        properties = (
-            f"'cl_spark.version' = {_sql_text(__version__)}, 'cl_spark.source' = {_sql_text(self.source)}"
-        )
-        properties += f", {_COLUMN_MAPPING}" if _needs_mapping(rows.schema) else ""
-        return (
-            f"CREATE TABLE IF NOT EXISTS {self._sql_name(table)} ({', '.join(columns)}) "
-            f"USING DELTA PARTITIONED BY ({c.RUN_ID}) "
-            f"COMMENT {_sql_text('One row per ' + table.row)} TBLPROPERTIES ({properties})"
-        )
 
     def _run_path(self, table: Table | str, run_id: str, attempt: str | None = None) -> str:
         """Name the directory of a run's rows in Parquet."""
@@ -365,9 +375,11 @@ class ResultTables:
         )
 
 
-_COLUMN_MAPPING = (
-    "'delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5'"
-)
+_COLUMN_MAPPING = {
+    "delta.columnMapping.mode": "name",
+    "delta.minReaderVersion": "2",
+    "delta.minWriterVersion": "5",
+}
 """Lets a Delta table hold columns of any name; older readers of Delta cannot read it."""
 
 
@@ -379,19 +391,6 @@ def _needs_mapping(kind: DataType) -> bool:
         return _needs_mapping(kind.keyType) or _needs_mapping(kind.valueType)
     fields = kind.fields if isinstance(kind, StructType) else []
     return any(set(field.name) & set(" ,;{}()\n\t=") or _needs_mapping(field.dataType) for field in fields)
-
-
-def _sql_type(kind: DataType) -> str:
-    """Write a type as SQL does, with the names of fields quoted."""
-    if isinstance(kind, ArrayType):
-        return f"array<{_sql_type(kind.elementType)}>"
-    if isinstance(kind, MapType):
-        return f"map<{_sql_type(kind.keyType)}, {_sql_type(kind.valueType)}>"
-    if isinstance(kind, StructType):
-        return (
-            f"struct<{', '.join(f'{quoted(part.name)}: {_sql_type(part.dataType)}' for part in kind.fields)}>"
-        )
-    return kind.simpleString()
 
 
 def _with_run_id(rows: DataFrame, run_id: str, attempt: str | None = None) -> DataFrame:
@@ -413,6 +412,8 @@ _CONFLICTS = (
     "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",
     "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS",
     "DELTA_TABLE_NOT_FOUND",
+    "DELTA_TABLE_ALREADY_EXISTS",
+    "TABLE_OR_VIEW_ALREADY_EXISTS",
     "UNRESOLVED_COLUMN",
 )
 _CONFLICT_CLASSES = (

@@ -95,6 +95,8 @@ def test_delta_tables_explain_themselves(spark: SparkSession, table: str, tmp_pa
     detail = spark.sql(f"DESCRIBE DETAIL delta.`{out}/issues`").first()
     assert detail.properties["cl_spark.source"] == table
     assert detail.partitionColumns == ["run_id"]
+    assert detail.description == f"One row per {ISSUES.row}"
+    assert spark.sql(f"DESCRIBE HISTORY delta.`{out}/issues`").count() == 1, "created with its first rows"
 
 
 @pytest.mark.slow
