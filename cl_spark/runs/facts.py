@@ -50,8 +50,11 @@ def read_run_facts(run: Run) -> RunFacts:
     seconds = F.col("finished").cast("long").alias("finished")
     trend = latest.select(c.RUN_ID, seconds, c.OVERALL_HEALTH, c.NUM_ISSUES).toPandas()[::-1]
     trend = trend.assign(finished=pd.to_datetime(trend["finished"], unit="s", utc=True))
-    rejected = first_reasons(read_or_empty(run, REJECTED, run.id_columns), run.id_columns).limit(REASONS)
-    return RunFacts(run.run_id, run.record.asDict(), run.parameters, trend, rejected.toPandas())
+    rejected = pd.DataFrame(columns=[c.REASON, "rows", "id"])
+    if run.record["num_rejected"]:
+        reasons = first_reasons(read_or_empty(run, REJECTED, run.id_columns), run.id_columns)
+        rejected = reasons.limit(REASONS).toPandas()
+    return RunFacts(run.run_id, run.record.asDict(), run.parameters, trend, rejected)
 
 
 def read_or_empty(run: Run, table: Table, more: Sequence[str] = ()) -> DataFrame:

@@ -1,6 +1,8 @@
 """The facts that the report of a label audit shows: few rows, whatever the size of the lake."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from operator import methodcaller
 from typing import Any
 
 import pandas as pd
@@ -62,7 +64,8 @@ class Facts(RunFacts):
             common: the facts that every report shows, if they have been read.
         """
         common = common or read_run_facts(run)
-        classes = _first(read_or_empty(run, CLASS_HEALTH), CLASSES, F.desc(c.LABEL_NOISE), c.CLASS)
+        health = read_or_empty(run, CLASS_HEALTH)
+        classes = _first(health, CLASSES, F.desc(c.LABEL_NOISE), c.CLASS).toPandas()
         cells = read_or_empty(run, CONFIDENT_JOINT).where(F.col(c.GIVEN_LABEL) != F.col(c.TRUE_LABEL))
         drawn = classes[c.CLASS].head(DISTRIBUTIONS).tolist()
         spread = read_or_empty(run, SCORE_DISTRIBUTION).where(F.col(c.CLASS).isin(drawn))
@@ -70,19 +73,26 @@ class Facts(RunFacts):
         review = [col for col in run.parameters.get("review_columns", []) if col in listed.columns]
         pairs = read_or_empty(run, OVERLAPPING_CLASSES)
         slices = read_or_empty(run, SLICE_HEALTH)
+        tables = {
+            "pairs": _first(pairs, PAIRS, F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B),
+            "cells": _first(cells, CELLS, F.desc(c.CALIBRATED_COUNT), c.GIVEN_LABEL, c.TRUE_LABEL),
+            "distribution": _first(spread, DISTRIBUTIONS * 1_000, c.CLASS, c.LOWER),
+            "issues": _first(
+                limit_bytes(listed.orderBy(c.RANK).limit(issues), review, c.RANK), issues, c.RANK
+            ),
+            "slices": _first(slices, SLICES, c.UPPER, c.SLICE_COLUMN, c.SLICE_VALUE),
+        }
+        with ThreadPoolExecutor(2) as pool:  # reading a small table is mostly waiting
+            read = dict(zip(tables, pool.map(methodcaller("toPandas"), tables.values()), strict=True))
         return Facts(
             **{field.name: getattr(common, field.name) for field in fields(RunFacts)},
             id_columns=run.id_columns,
             review_columns=review,
             interval=wilson_interval(run.record[c.OVERALL_HEALTH], run.record["num_examples"]),
             classes=classes,
-            pairs=_first(pairs, PAIRS, F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B),
-            cells=_first(cells, CELLS, F.desc(c.CALIBRATED_COUNT), c.GIVEN_LABEL, c.TRUE_LABEL),
-            distribution=_first(spread, DISTRIBUTIONS * 1_000, c.CLASS, c.LOWER),
-            issues=_first(limit_bytes(listed.orderBy(c.RANK).limit(issues), review, c.RANK), issues, c.RANK),
-            slices=_first(slices, SLICES, c.UPPER, c.SLICE_COLUMN, c.SLICE_VALUE),
+            **read,
         )
 
 
-def _first(frame: DataFrame, rows: int, *order: Any) -> pd.DataFrame:
-    return frame.orderBy(*order).limit(rows).toPandas()
+def _first(frame: DataFrame, rows: int, *order: Any) -> DataFrame:
+    return frame.orderBy(*order).limit(rows)
