@@ -1,10 +1,12 @@
 """Give the Spark of this environment Delta Lake, once.
 
-Spark can fetch Delta's jars at every start (``--packages``). Here its own resolver fetches them into the
-environment, and Spark's defaults name them, so that every session of the environment, spark-submit and Spark
-Connect have Delta, offline too.
+Spark can fetch Delta's jars at every start (``--packages``). Here its own resolver fetches them once. They go
+beside Spark's own jars, and Delta's settings into Spark's defaults, so that every session of the environment,
+spark-submit and Spark Connect have Delta, offline too, and copy no jars when they start.
 """
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from delta import configure_spark_with_delta_pip
 from pyspark.sql import SparkSession
 
 SPARK_HOME = Path(pyspark.__file__).parent
+OWN = SPARK_HOME / "jars"
 IVY = Path(sys.prefix) / "ivy"
 
 
@@ -24,11 +27,14 @@ def delta_packages() -> str:
 
 
 def main() -> None:
-    """Resolve, then write Spark's defaults."""
+    """Resolve, put the jars that Spark lacks beside its own, and write Spark's defaults."""
     conf = SPARK_HOME / "conf"
     conf.mkdir(exist_ok=True)
     defaults = conf / "spark-defaults.conf"
     defaults.unlink(missing_ok=True)
+    for jar in (IVY / "jars").glob("*.jar"):  # of an earlier version
+        (OWN / jar.name).unlink(missing_ok=True)
+        jar.unlink()
     script = IVY / "nothing.py"
     IVY.mkdir(exist_ok=True)
     script.write_text("", encoding="utf-8")
@@ -44,10 +50,13 @@ def main() -> None:
             "Delta Lake's jars could not be fetched from Maven Central: "
             + (told[0].strip() if told else done.stderr[-500:])
         )
+    there = {_artifact(jar.name) for jar in OWN.glob("*.jar")}
+    for jar in jars:
+        if _artifact(jar.name.split("_", 1)[1]) not in there:  # its group stands before
+            shutil.copy(jar, OWN)
     settings = {
         # spark-submit and its workers run this environment, activated or not
         "spark.pyspark.python": sys.executable,
-        "spark.jars": ",".join(map(str, jars)),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     }
@@ -61,6 +70,11 @@ def main() -> None:
         "appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex\n",
         encoding="utf-8",
     )
+
+
+def _artifact(jar: str) -> str:
+    """Name what a jar holds, whatever its version."""
+    return re.sub(r"-\d.*", "", jar)
 
 
 if __name__ == "__main__":

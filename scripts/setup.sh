@@ -19,7 +19,7 @@ case "$version" in
 esac
 
 # What is installed is known by a hash of what it was made from.
-made_from=$(cat requirements.lock "$lock" pyproject.toml scripts/setup.sh scripts/install_delta_jars.py | sha256sum | cut -d' ' -f1)
+made_from=$(cat requirements.lock "$lock" pyproject.toml scripts/setup.sh scripts/install_delta_jars.py scripts/archive_classes.py | sha256sum | cut -d' ' -f1)
 stamp=.venv/made-from-$kind
 [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ] && exit 0
 
@@ -32,9 +32,10 @@ for candidate in python3.12 python3.11 python3.10 python3 python; do
 done
 [ -n "$python" ] || { echo "Python 3.10 to 3.13 is needed: install it, or put it on PATH." >&2; exit 2; }
 
-echo "Setting up .venv ($kind) with $("$python" --version): a minute or two, once."
+echo "Setting up .venv ($kind) with $("$python" --version): two minutes or three, once."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$lock"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 .venv/bin/python scripts/install_delta_jars.py
+.venv/bin/python scripts/archive_classes.py
 echo "$made_from" > "$stamp"
