@@ -38,7 +38,10 @@ class Driven:
 
     def record(self) -> None:
         record = _reconcile(self.execution, self.plan, self.counts)
-        _record(self.plan, {**record, "started": self.plan.started, "parameters": '{"id_col": ["id"]}'})
+        _record(
+            self.plan,
+            {**record, "started": self.plan.started, "parameters": '{"id_col": ["id"]}', "warnings": []},
+        )
 
 
 def content(tables: ResultTables, run_id: str) -> dict[str, list[str]]:
