@@ -14,6 +14,7 @@ from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import finished_run
 from cl_spark.tables.input_table import read_changes, read_source, read_stream
+from cl_spark.tables.location import escaped
 from cl_spark.tables.names import check_name
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit.frozen import FrozenRun, check_counts
@@ -154,7 +155,7 @@ class StreamBatch:
     def __call__(self, rows: DataFrame, number: int) -> None:
         """Score the rows of the batch of a number."""
         spark = rows.sparkSession
-        stream = json.loads(spark.read.text(f"{self.checkpoint}/metadata").collect()[0][0])["id"]
+        stream = json.loads(spark.read.text(f"{escaped(self.checkpoint)}/metadata").collect()[0][0])["id"]
         tables = ResultTables(spark, self.location, "delta", self.predictions)
         with self.frozen.scoring(rows) as judged:
             for table, found in ((SCORED, judged.scored), (SCORED_REJECTED, judged.rejected)):

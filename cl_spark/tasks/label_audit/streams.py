@@ -6,6 +6,7 @@ from pyspark.sql import Row
 
 from cl_spark.errors import ConfigurationError, OutputError
 from cl_spark.tables import columns as c
+from cl_spark.tables.location import escaped
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, explain_unreadable
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED, STREAMS
@@ -92,7 +93,7 @@ def _has_rows(tables: ResultTables, name: str) -> bool:
 def _has_progress(tables: ResultTables, checkpoint: str) -> bool:
     """Tell whether Spark has begun to keep the progress of a stream in a directory."""
     try:
-        return not tables.spark.read.text(f"{checkpoint}/metadata").isEmpty()
+        return not tables.spark.read.text(f"{escaped(checkpoint)}/metadata").isEmpty()
     except SPARK_ERRORS as error:
         if error_condition(error) in NOT_FOUND:
             return False
