@@ -146,6 +146,7 @@ class LabelAudit:
         Results already returned stay valid, and scan the data again, except with `evidence_path`.
         """
         self._storage.release()
+        atexit.unregister(self._storage.release)
 
     def _kept_by(self, answer: T) -> T:
         """Return an answer that keeps this audit, and with it the evidence it is computed from."""

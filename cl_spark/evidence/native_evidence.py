@@ -69,7 +69,8 @@ def _add_numbers(rows: DataFrame, element: str, is_candidate: Column, is_wanted:
 
     They are null where an array is no candidate or holds a null, NaN or another number, for a comparison with
     null is no yes. The second is null too where the row is not wanted. Each step is a projection of its own:
-    what is used twice is computed once in the projection below.
+    what is used twice is computed once in the projection below. Spark 3.5 has some functions of two columns
+    in SQL only.
     """
     probs, max_prob = F.col(c.PROBS), F.col(c.MAX_PROB)
     highest = rows.select(
@@ -79,9 +80,11 @@ def _add_numbers(rows: DataFrame, element: str, is_candidate: Column, is_wanted:
         F.when(is_candidate, ~F.array_contains(probs, _number(-1.0, element))).alias(_NO_NULL),  # else null
     )
     in_range = F.col(_NO_NULL) & (F.col(_MIN) >= 0) & (max_prob <= 1)
-    predicted = F.when(in_range, F.array_position(probs, max_prob).cast("int") - 1)
+    predicted = F.when(in_range, F.expr(f"int(array_position({c.PROBS}, {c.MAX_PROB}))") - 1)
     predicted_rows = highest.select("*", predicted.alias(c.PREDICTED))
-    others = F.when(is_wanted & F.col(c.PREDICTED).isNotNull(), F.array_remove(probs, max_prob))
+    others = F.when(
+        is_wanted & F.col(c.PREDICTED).isNotNull(), F.expr(f"array_remove({c.PROBS}, {c.MAX_PROB})")
+    )
     other_rows = predicted_rows.select("*", others.alias(_OTHERS))
     # of a tie, both are removed
     is_single = F.size(_OTHERS) == F.size(probs) - 1

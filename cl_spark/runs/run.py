@@ -1,6 +1,7 @@
 """One run of a task, from its configuration to its written tables; it knows nothing of the task itself."""
 
 import json
+import logging
 import platform
 import shlex
 import uuid
@@ -18,6 +19,7 @@ from cl_spark.errors import (
     ConfigurationError,
     DoubtfulInputError,
     InputError,
+    OutputError,
     RejectedRowsError,
     RunError,
     SourceChangedError,
@@ -40,6 +42,8 @@ from cl_spark.tables.results import ResultTables, new_attempt
 from cl_spark.tables.schema import BASELINES, REJECTED, RUNS, RunWarning, Table, runs_table
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary, find_source_change
 from cl_spark.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 def run_task(
@@ -401,7 +405,10 @@ def _record(plan: Plan, record: Mapping[str, Any]) -> Run:
         )
     tables.write(RUNS, rows.drop(c.RUN_ID, c.ATTEMPT), run_id, plan.attempt)
     if plan.is_named:  # a new name has no earlier attempt
-        tables.remove_earlier(of_run, run_id, plan.attempt)
+        try:
+            tables.remove_earlier(of_run, run_id, plan.attempt)
+        except OutputError as error:  # no reader sees these rows, and the run stands
+            logger.warning("rows of earlier attempts at run %r are still there: %s", run_id, error)
     return Run(run_id, Row(**row), tables)
 
 

@@ -123,7 +123,7 @@ def read_source(
             df = spark.table(identifier(name))
             _ = df.schema  # on Spark Connect only this asks whether there is such a table
             return InputTable(df, name)
-        path, partitions = split_partitions(absolute(name))
+        path, partitions = _split_partitions(spark, name)
         pinned = _pin(spark, name, delta_name(path), version, timestamp)
         if pinned is not None:
             if has_pattern(absolute(name)[len(path) :]):
@@ -183,18 +183,21 @@ def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str])
         ) from error
 
 
-def read_stream(spark: SparkSession, name: str, files_per_batch: int | None = None) -> DataFrame:
-    """Stream the rows of a Delta table or of a directory of Parquet files as they are added.
+def read_stream(
+    spark: SparkSession, name: str, files_per_batch: int | None = None, *, roles: Roles = NO_ROLES
+) -> DataFrame:
+    """Stream the rows of a Delta table or of a directory of Parquet files as they are added, with columns of
+    the types that `read_source` finds.
 
     Raises:
         InputError: there is nothing to read, or nothing yet that tells the columns.
     """
-    source, reader = read_source(spark, name, "predictions"), spark.readStream
+    source, reader = read_source(spark, name, "predictions", roles=roles), spark.readStream
     if files_per_batch is not None:
         reader = reader.option("maxFilesPerTrigger", files_per_batch)
     if not is_path(name):
         return reader.table(identifier(name))
-    path, partitions = split_partitions(absolute(name))
+    path, partitions = _split_partitions(spark, name)
     if source.format == "delta":
         return _select_partitions(reader.format("delta").load(path), partitions)
     if source.format != "parquet":
@@ -217,6 +220,13 @@ def _pin(
         key = "source_version" if version is not None else "source_timestamp"
         raise InputError(f"{key}: {name!r} is no Delta table, and others keep no older states")
     return pinned
+
+
+def _split_partitions(spark: SparkSession, name: str) -> tuple[str, Mapping[str, str]]:
+    """Split partition directories off a path, unless the last of them is a Delta table itself."""
+    path, partitions = split_partitions(absolute(name))
+    is_whole = bool(partitions) and not has_pattern(absolute(name)) and _is_delta(spark, absolute(name))
+    return (absolute(name), {}) if is_whole else (path, partitions)
 
 
 def _select_partitions(df: DataFrame, partitions: Mapping[str, str]) -> DataFrame:

@@ -147,7 +147,9 @@ def split_partitions(path: str) -> tuple[str, dict[str, str]]:
 
 def holds_delta(path: str | None) -> bool:
     """Tell whether a path is a Delta table on this machine, or a partition directory of one."""
-    return path is not None and exists(f"{split_partitions(path)[0]}/_delta_log")
+    return path is not None and any(
+        exists(f"{each}/_delta_log") for each in (path, split_partitions(path)[0])
+    )
 
 
 def shorten(text: str, length: int = 60) -> str:

@@ -126,6 +126,8 @@ def _widen(one: pa.DataType | None, other: pa.DataType | None) -> pa.DataType | 
     """Find a type that holds the values of both, and as which Spark reads both; None if there is none."""
     if one is None or other is None or one == other:
         return one if one == other else None
+    if pa.float16() in (one, other):  # which Spark does not read at all
+        return None
     if pa.types.is_list(one) and pa.types.is_list(other):
         value = _widen(one.value_type, other.value_type)
         return None if value is None else pa.list_(value)

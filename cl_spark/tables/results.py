@@ -60,7 +60,8 @@ def new_attempt(moment: datetime, after: str | None = None) -> str:
         ('20260131T000000.000000', True)
     """
     attempt = f"{moment:%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:6]}"
-    return attempt if after is None else max(attempt, f"{after}-{attempt}")
+    names = [attempt] if after is None else [attempt, f"{after[:22]}~{attempt}", f"{after}-{attempt}"]
+    return next(name for name in names if after is None or name > after)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Reading CSV files and JSON lines: what their text means, column by column."""
 
+import re
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, DataFrameReader
@@ -93,8 +94,11 @@ def _find_id_type(column: Column) -> Column:
 
 
 def _find_label_type(column: Column, class_names: tuple[str, ...]) -> Column:
+    is_name = column.isin(*class_names)
+    # names that are numbers: one label that is none of them makes no indices of the others
+    are_numbers = bool(class_names) and all(re.match(WHOLE, name) for name in class_names)
     return (
-        F.when(_all(column, column.isin(*class_names)), "string")
+        F.when(F.bool_or(is_name) if are_numbers else _all(column, is_name), "string")
         .when(_all(column, column.rlike(WHOLE)), "bigint")
         .when(_all(column, F.lower(column).isin("true", "false")), "boolean")
         .when(_all(column, column.rlike(_NUMBER)), "double")

@@ -10,6 +10,7 @@ from cl_spark import (
     InputError,
 )
 from cl_spark.tables.input_table import read_source
+from cl_spark.tables.location import holds_delta
 from cl_spark.tables.schema import RUNS
 from tests.frames import audit, content
 
@@ -63,3 +64,14 @@ def test_an_error_of_a_delta_tables_history_does_not_make_it_plain_files(
         checksum.unlink(missing_ok=True)
     with pytest.raises(InputError, match="predictions: cannot read"):
         read_source(spark, str(path), "predictions")
+
+
+def test_a_delta_table_in_a_directory_named_like_a_partition_is_a_table(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "model=a")
+    spark.range(5).write.format("delta").save(path)
+    spark.sql(f"DELETE FROM delta.`{path}` WHERE id < 2")
+    found = read_source(spark, path, "predictions")
+    assert (found.version, found.df.count(), found.df.columns) == (1, 3, ["id"])
+    assert holds_delta(path)

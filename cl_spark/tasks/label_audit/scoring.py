@@ -127,10 +127,13 @@ def score_stream(
         raise OutputError(
             f"output: a stream writes each row once to Delta only, and {location!r} holds parquet"
         )
-    source = read_stream(spark, predictions, files_per_batch)
-    stream = find_stream(tables, name) or add_stream(tables, name, checkpoint, run.run_id)
+    stream = find_stream(tables, name)
+    if stream is not None:
+        run = finished_run(tables, stream[c.FROZEN_RUN], task=LABEL_AUDIT.name)
+    frozen = FrozenRun.of(run)
+    source = read_stream(spark, predictions, files_per_batch, roles=frozen.config.roles)
+    stream = stream or add_stream(tables, name, checkpoint, run.run_id)
     check_restart(tables, stream, name, checkpoint, run_id)
-    frozen = FrozenRun.of(finished_run(tables, stream[c.FROZEN_RUN], task=LABEL_AUDIT.name))
     return StreamStart(source, StreamBatch(frozen, location, predictions, checkpoint, name))
 
 
