@@ -39,7 +39,7 @@ def limit_bytes(rows: DataFrame, media: Sequence[str], order: str) -> DataFrame:
     left_out = {
         LEFT_OUT + name: F.when(is_large[name] | (is_late & (size > 0)), size) for name, size in sizes.items()
     }
-    rows = rows.withColumns(left_out)
+    rows = rows.select("*", *[size.alias(name) for name, size in left_out.items()])
     kept = [
         F.when(F.col(quoted(LEFT_OUT + name)).isNull(), _media(field)).alias(name)
         if name in sizes

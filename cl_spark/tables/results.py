@@ -144,6 +144,7 @@ class ResultTables:
         directory = self._run_path(table, run_id)
         try:
             rows = self.spark.read.option("recursiveFileLookup", "true").parquet(escaped(directory))
+            _ = rows.schema  # on Spark Connect only this looks at the files
         except SPARK_ERRORS:  # nothing is there
             return
         if c.ATTEMPT in rows.columns:
@@ -269,7 +270,9 @@ class ResultTables:
         """Read the directory of an attempt; batches, and versions before attempts, have but the run's."""
         for directory in dict.fromkeys(self._run_path(table, run_id, one) for one in (attempt, None)):
             try:
-                return self.spark.read.parquet(escaped(directory))
+                rows = self.spark.read.parquet(escaped(directory))
+                _ = rows.schema  # on Spark Connect only this looks at the files
+                return rows
             except SPARK_ERRORS as error:
                 if error_condition(error) not in (*NOT_FOUND, "UNABLE_TO_INFER_SCHEMA"):
                     raise explain_unreadable(error, self.location, "output") from error

@@ -28,6 +28,7 @@ def test_every_column_has_a_meaning_that_is_a_fragment_of_a_sentence() -> None:
 
 def test_types_are_those_of_spark_or_of_the_input() -> None:
     of_spark = {"string", "long", "int", "double", "boolean", "timestamp", "label"}
+    of_spark.add("array<struct<code: string, message: string>>")
     of_input = {column.type for _, column in COLUMNS if column.name.startswith("<")}
     assert of_input == {"any", "as the input's"}
     assert {column.type for _, column in COLUMNS} - of_input <= of_spark
