@@ -280,5 +280,6 @@ def prune_by_noise_rate(
         candidates = PairCandidates(pairs, prob_format, suspects_only=False)
         source = sources.read_wanted(pairs.by_given_class())
         selection = Selection(source, candidates, quota, PAIR_PARTS, suspects_only=True)
-        flagged.append(cut_finder.select_lowest(selection))
+        # persisted: whatever is asked of the issues, the input is read once more and not again
+        flagged.append(cut_finder.persist(cut_finder.select_lowest(selection)))
     return flagged
