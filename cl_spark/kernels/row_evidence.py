@@ -217,10 +217,11 @@ def _extract_chunk(
         row, class_index = np.divmod(np.flatnonzero(others >= unlisted_max_prob[:, None]), classes)
         prob = others[row, class_index]
     listed = ListedProbs((row + start).astype(np.int32), class_index.astype(np.int32), prob)
-    is_suspect = find_suspects(given, predicted, self_confidence, max_prob)
-    max_listed = np.where(is_suspect, max(policy.max_listed, classes // 16), policy.max_listed)
-    is_crowded = np.bincount(row, minlength=size) > max_listed
+    num_listed = np.bincount(row, minlength=size)
+    is_crowded = num_listed > policy.max_listed
     if is_crowded.any():
+        is_suspect = find_suspects(given, predicted, self_confidence, max_prob)
+        is_crowded &= ~is_suspect | (num_listed > classes // 16)
         unlisted_max_prob = np.where(is_crowded, max_prob, unlisted_max_prob)
         listed = listed.where(~is_crowded[row])
     return RowEvidence(
