@@ -206,10 +206,10 @@ def concat_blocks(blocks: Sequence[Block]) -> Block:
     starts = np.cumsum([0, *map(len, blocks)])[:-1].tolist()
     return Block(
         **numbers,
-        rejection=_concat_rejections(blocks),
+        rejection=_concat_or_none(blocks, "rejection", np.int8),
         num_probs=_concat_num_probs(blocks),
         confident=_concat_confident(blocks),
-        min_prob=_concat_min_probs(blocks),
+        min_prob=_concat_or_none(blocks, "min_prob", numbers["max_prob"].dtype),
         parts=BlockParts(
             ids=pa.Table.from_batches([block.ids for block in blocks]).combine_chunks().to_batches()[0],
             listed=ListedProbs.concat(
@@ -228,23 +228,12 @@ def concat_blocks(blocks: Sequence[Block]) -> Block:
     )
 
 
-def _concat_rejections(blocks: Sequence[Block]) -> Int8s | None:
-    if all(block.rejection is None for block in blocks):
+def _concat_or_none(blocks: Sequence[Block], name: str, kind: Any) -> Any:
+    """Concatenate an array that blocks lack where it would hold zeros only; None if all lack it."""
+    if all(getattr(block, name) is None for block in blocks):
         return None
-    return np.concatenate(
-        [
-            np.zeros(len(block), dtype=np.int8) if block.rejection is None else block.rejection
-            for block in blocks
-        ]
-    )
-
-
-def _concat_min_probs(blocks: Sequence[Block]) -> Floats | None:
-    if all(block.min_prob is None for block in blocks):
-        return None
-    return np.concatenate(
-        [np.zeros_like(block.max_prob) if block.min_prob is None else block.min_prob for block in blocks]
-    )
+    parts = [(len(block), getattr(block, name)) for block in blocks]
+    return np.concatenate([np.zeros(size, dtype=kind) if part is None else part for size, part in parts])
 
 
 def _concat_num_probs(blocks: Sequence[Block]) -> Int32s | int:
