@@ -1,7 +1,6 @@
 """Persisting what several queries read: in Spark's cache, or in a directory that the user names."""
 
 import logging
-import re
 import shutil
 import uuid
 from pathlib import Path
@@ -11,7 +10,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.tables.location import absolute, escaped
+from cl_spark.tables.location import absolute, escaped, local_path
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
 
 logger = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ def remove_directory(spark: SparkSession, path: str) -> None:
         spark: the session.
         path: the directory, with everything below it.
     """
-    local = Path(re.sub("^file:(//)?(?=/)", "", path))
+    local = Path(local_path(path))
     if local.exists():
         shutil.rmtree(local, ignore_errors=True)
         return

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cl_spark.errors import ConfigurationError, InputError, MissingDependencyError, OutputError, one_line
 from cl_spark.report.sections import Section
-from cl_spark.tables.location import is_path, is_uri
+from cl_spark.tables.location import find_existing, is_path, is_uri
 from cl_spark.version import __version__
 
 
@@ -60,7 +60,7 @@ def check_page(path: str) -> None:
         ConfigurationError: it cannot.
     """
     target = Path(path).absolute()
-    there = next(parent for parent in target.parents if parent.exists())
+    there = find_existing(target.parent)
     if target.is_dir() or not there.is_dir() or not os.access(target if target.exists() else there, os.W_OK):
         raise ConfigurationError(f"report: {path!r} is no file this user may write; name another one")
 

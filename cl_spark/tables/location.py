@@ -88,9 +88,24 @@ def absolute(path: str) -> str:
     return str(Path(path).absolute()) if is_local else path
 
 
+def full_path(path: str) -> str:
+    """Make a path of this machine absolute, whether or not it is there; URIs stay."""
+    return path if is_uri(path) else str(Path(path).absolute())
+
+
+def local_path(path: str) -> str:
+    """Take the scheme off a `file:` URI; other locations stay."""
+    return re.sub("^file:(//)?(?=/)", "", path)
+
+
+def find_existing(path: Path) -> Path:
+    """Find what is there on this machine of a path: itself, or the nearest directory above it."""
+    return next(each for each in (path, *path.parents) if exists(str(each)))
+
+
 def delta_name(path: str) -> str:
     """Name the Delta table at a path as SQL does; it takes no relative path."""
-    return f"delta.{quoted(path if is_uri(path) else str(Path(path).absolute()))}"
+    return f"delta.{quoted(full_path(path))}"
 
 
 def has_pattern(path: str) -> bool:
@@ -115,8 +130,8 @@ def name_files(path: str) -> str:
         >>> name_files("/tmp/*.parquet")
         '/tmp/*.parquet'
     """
-    there = next((str(each) for each in (Path(path), *Path(path).parents) if exists(str(each))), "")
-    there = "" if is_uri(path) or not path.startswith(there) else there
+    there = "" if is_uri(path) else str(find_existing(Path(path)))
+    there = there if path.startswith(there) else ""
     return escaped(there) + path[len(there) :]
 
 

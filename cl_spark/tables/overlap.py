@@ -1,11 +1,10 @@
 """Whether two locations overlap, so that what is written to one is read with the other."""
 
 import os
-import re
 from fnmatch import fnmatchcase
 
 from cl_spark.errors import ConfigurationError
-from cl_spark.tables.location import identifier, is_path
+from cl_spark.tables.location import identifier, is_path, local_path
 
 
 def check_apart(key: str, source: str, other: str, place: str) -> None:
@@ -46,6 +45,6 @@ def overlap(source: str, place: str) -> bool:
 
 def _parts(path: str) -> list[str]:
     """Split a path into its parts; of this machine's the real ones, whatever links lead there."""
-    local = re.sub(r"^file:(//)?", "", path)
+    local = local_path(path)
     whole = path if ":" in local else os.path.realpath(local)
     return [part for part in whole.split("/") if part]

@@ -30,7 +30,7 @@ from cl_spark.errors import (
 )
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
-from cl_spark.tables.location import absolute, delta_name, escaped, identifier, is_path, is_uri
+from cl_spark.tables.location import absolute, delta_name, escaped, find_existing, identifier, is_path, is_uri
 from cl_spark.tables.names import check_name
 from cl_spark.tables.schema import RUNS, Table
 from cl_spark.tables.spark_errors import (
@@ -116,8 +116,7 @@ class ResultTables:
                     f"directory, which holds a slash, as in ./{self.location}"
                 ) from error
         elif not is_uri(self.location):
-            path = Path(self.location).absolute()
-            there = next(parent for parent in (path, *path.parents) if parent.exists())
+            there = find_existing(Path(self.location).absolute())
             if not there.is_dir() or not os.access(there, os.W_OK):
                 raise ConfigurationError(f"output: {str(there)!r} is no directory this user may write to")
 

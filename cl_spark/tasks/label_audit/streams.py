@@ -1,12 +1,10 @@
 """Streams that score new rows: the run and the checkpoint that each has from its first start on."""
 
-from pathlib import Path
-
 from pyspark.sql import Row
 
 from cl_spark.errors import ConfigurationError, OutputError
 from cl_spark.tables import columns as c
-from cl_spark.tables.location import escaped
+from cl_spark.tables.location import escaped, full_path
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, explain_unreadable
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED, STREAMS
@@ -79,8 +77,8 @@ def add_stream(tables: ResultTables, name: str, checkpoint: str, frozen_run: str
 
 
 def _normalize(checkpoint: str) -> str:
-    """Write the path of a directory in one way; URIs stay as they are."""
-    return checkpoint.rstrip("/") if ":" in checkpoint else str(Path(checkpoint).absolute())
+    """Write the path of a directory in one way."""
+    return full_path(checkpoint).rstrip("/")
 
 
 def _has_rows(tables: ResultTables, name: str) -> bool:
