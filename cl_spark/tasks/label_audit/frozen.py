@@ -57,12 +57,12 @@ class FrozenRun:
             10
         """
         config = AuditConfig.model_validate_json(run.record.parameters)
-        names = config.class_names or (config.pred_probs_col if len(config.pred_probs_col) > 1 else None)
+        names = config.roles.class_names
         found = {
             row[c.CLASS]: row[c.THRESHOLD]
             for row in run.table(CLASS_HEALTH.name).select(c.CLASS, c.THRESHOLD).collect()
         }
-        keys = names if names is not None and isinstance(next(iter(found)), str) else range(len(found))
+        keys = names if names and isinstance(next(iter(found)), str) else range(len(found))
         return FrozenRun(run, config, tuple(found[key] for key in keys))
 
     @contextmanager
@@ -86,7 +86,7 @@ class FrozenRun:
             "thresholds": self.thresholds,
         }
         with LabelAudit(df, **arguments) as audit:
-            check_counts(num_read, audit.num_examples, audit.statistics.num_rejected)
+            check_all_judged(num_read, audit.num_examples, audit.statistics.num_rejected)
             scores = audit.label_quality_scores(
                 method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs
             )
@@ -104,7 +104,7 @@ class FrozenRun:
         )
 
 
-def check_counts(num_read: int, scored: int, rejected: int) -> None:
+def check_all_judged(num_read: int, scored: int, rejected: int) -> None:
     """Check that every new row was either scored or rejected.
 
     Raises:

@@ -17,7 +17,7 @@ from cl_spark.tables.input_table import read_changes, read_source, read_stream
 from cl_spark.tables.location import escaped
 from cl_spark.tables.names import check_name
 from cl_spark.tables.results import ResultTables
-from cl_spark.tasks.label_audit.frozen import FrozenRun, check_counts
+from cl_spark.tasks.label_audit.frozen import FrozenRun, check_all_judged
 from cl_spark.tasks.label_audit.streams import add_stream, check_restart, find_stream
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
@@ -78,7 +78,7 @@ def score_new(
         scored, issues = rows.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
         rejected = tables.read_run(SCORED_REJECTED, batch).count()
         try:
-            check_counts(judged.num_read, scored, rejected)
+            check_all_judged(judged.num_read, scored, rejected)
         except SourceChangedError:
             for table in (SCORED, SCORED_REJECTED):
                 tables.write(table, tables.read_run(table, batch).limit(0), batch)
@@ -122,14 +122,13 @@ def score_stream(
     """
     check_name("name", name)
     tables = ResultTables.at(spark, location)
-    run = finished_run(tables, run_id, task=LABEL_AUDIT.name)
     if tables.format != "delta":
         raise OutputError(
             f"output: a stream writes each row once to Delta only, and {location!r} holds parquet"
         )
     stream = find_stream(tables, name)
-    if stream is not None:
-        run = finished_run(tables, stream[c.FROZEN_RUN], task=LABEL_AUDIT.name)
+    scores_with = run_id if stream is None else stream[c.FROZEN_RUN]
+    run = finished_run(tables, scores_with, task=LABEL_AUDIT.name)
     frozen = FrozenRun.of(run)
     source = read_stream(spark, predictions, files_per_batch, roles=frozen.config.roles)
     stream = stream or add_stream(tables, name, checkpoint, run.run_id)

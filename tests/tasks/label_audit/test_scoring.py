@@ -11,7 +11,7 @@ from cl_spark import ConfigurationError, InputError, LabelAudit, OutputError, re
 from cl_spark.errors import SourceChangedError
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.frozen import FrozenRun, check_counts
+from cl_spark.tasks.label_audit.frozen import FrozenRun, check_all_judged
 from cl_spark.tasks.label_audit.scoring import score_new, score_stream
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 from cl_spark.tasks.label_audit.task import run_audit
@@ -158,7 +158,7 @@ def test_rows_that_are_not_all_written_are_an_error_and_leave_no_batch(
         score_new(spark, location, f"{tmp_path}/in", batch="lossy")
     assert read_run(location, spark=spark).tables.read_run(SCORED, "lossy").isEmpty()
     with pytest.raises(SourceChangedError, match="5 rows at first, later 2 scored and 2 rejected"):
-        check_counts(5, 2, 2)
+        check_all_judged(5, 2, 2)
 
 
 @pytest.mark.slow
