@@ -58,7 +58,7 @@ def find_label_issues(
         check_ids=check_ids,
         spark=spark,
     )
-    issues = audit.find_label_issues(
+    return audit.find_label_issues(
         filter_by=filter_by,
         rank_by=rank_by,
         adjust_pred_probs=adjust_pred_probs,
@@ -67,7 +67,6 @@ def find_label_issues(
         min_examples_per_class=min_examples_per_class,
         num_issues=num_issues,
     )
-    return issues
 
 
 def label_quality_scores(
@@ -90,8 +89,7 @@ def label_quality_scores(
         ['id', 'given_label', 'predicted_label', 'label_quality']
     """
     audit = LabelAudit(df, **columns)
-    scores = audit.label_quality_scores(method=method, adjust_pred_probs=adjust_pred_probs)
-    return scores
+    return audit.label_quality_scores(method=method, adjust_pred_probs=adjust_pred_probs)
 
 
 def confident_thresholds(df: DataFrame | pd.DataFrame, **columns: Any) -> DataFrame:

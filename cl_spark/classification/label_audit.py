@@ -37,10 +37,10 @@ T = TypeVar("T")
 class LabelAudit:
     """The audit of one table of given labels and predicted probabilities.
 
-    The first question scans the data once and keeps some 40 bytes a row in Spark's cache, plus the arrays of
-    some suspects. Further questions are answered from there, except for the options that need every array:
-    scores by entropy or of adjusted probabilities. Use it as a context manager, or call `release`, to free
-    the cache; an audit that nothing refers to any more, its answers included, frees it by itself.
+    The first question scans the data once and keeps some 40 bytes a row in Spark's cache, plus the classes
+    that suspects list. Further questions are answered from there, except for the options that need every
+    array: scores by entropy or of adjusted probabilities. Use it as a context manager, or call `release`, to
+    free the cache; an audit that nothing refers to any more, its answers included, frees it by itself.
 
     Args:
         df: any Spark DataFrame, classic or Connect, or a pandas DataFrame; one row per example.

@@ -40,7 +40,7 @@ from cl_spark.tables.location import is_path
 from cl_spark.tables.overlap import check_apart
 from cl_spark.tables.results import ResultTables, new_attempt
 from cl_spark.tables.schema import BASELINES, REJECTED, RUNS, RunWarning, Table, runs_table
-from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary, find_source_change
+from cl_spark.tables.spark_errors import SOURCE_CHANGED, SPARK_ERRORS, error_summary, find_source_change
 from cl_spark.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def new_run_id(moment: datetime) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is settled before a run begins: everything that can be checked without a scan has been.
+    """Decisions taken before a run begins: everything that can be checked without a scan has been.
 
     Attributes:
         task: the kind of run.
@@ -431,6 +431,6 @@ def _write_report(plan: Plan, run: Run, *, remote_images: bool) -> tuple[str | N
 
 def _source_changed(seen: str) -> SourceChangedError:
     return SourceChangedError(
-        f"the input changed while it was read: {seen}; the run was not recorded. "
+        f"{SOURCE_CHANGED}: {seen}; the run was not recorded. "
         "Run it again when nobody writes, or read a Delta table, which keeps its versions"
     )

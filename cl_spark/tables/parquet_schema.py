@@ -68,15 +68,15 @@ def find_files_schema(
     is_sensitive = is_case_sensitive(spark)
     known = {} if inferred is None else {each.name: each for each in inferred.fields}
     kinds, unreadable = _collect_types(found, known, is_sensitive)
+    widened = {name: reduce(_widen, several) for name, several in kinds.items()}
     for name, several in kinds.items():
-        wide = reduce(_widen, several)
-        if wide is None or (len(several) > 1 and int(spark.version[0]) < 4):
+        if widened[name] is None or (len(several) > 1 and int(spark.version[0]) < 4):
             listed = " and ".join(str(kind) for kind in several)
             unreadable[name] = (
                 f"is {listed} in different files, which Spark cannot read together; rewrite them"
             )
     asked = [
-        pa.field(name, reduce(_widen, several))
+        pa.field(name, widened[name])
         for name, several in kinds.items()
         if name not in unreadable and (len(several) > 1 or name not in known)
     ]

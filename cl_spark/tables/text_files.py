@@ -22,7 +22,7 @@ _PROB_TYPES = {
 
 @dataclass(frozen=True)
 class Roles:
-    """What the columns of an input table are for, as far as reading it depends on that.
+    """Roles of the columns of an input table, as far as reading it depends on them.
 
     Attributes:
         ids: id columns.

@@ -142,7 +142,7 @@ class AuditConfig(RunConfig, AuditOptions):
 
     @property
     def roles(self) -> Roles:
-        """What the columns of the input are for."""
+        """Roles of the columns of the input."""
         probs = tuple(self.pred_probs_col)
         return Roles(
             ids=tuple(self.id_col),
