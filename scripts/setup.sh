@@ -18,10 +18,14 @@ case "$version" in
     ;;
 esac
 
-# What is installed is known by a hash of what it was made from.
-made_from=$(cat requirements.lock "$lock" pyproject.toml scripts/setup.sh scripts/install_delta_jars.py scripts/archive_classes.py | sha256sum | cut -d' ' -f1)
+# What is installed is known by a hash of what it was made from. What tests need holds what a run needs too:
+# the quickstart that a test runs must not put jars in the place of those that other tests read.
+made_from() {
+  cat requirements.lock "$1" pyproject.toml scripts/setup.sh scripts/install_delta_jars.py scripts/archive_classes.py | sha256sum | cut -d' ' -f1
+}
 stamp=.venv/made-from-$kind
-[ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ] && exit 0
+[ "$(cat .venv/made-from-dev 2>/dev/null)" = "$(made_from requirements-dev.lock)" ] && exit 0
+[ "$(cat "$stamp" 2>/dev/null)" = "$(made_from "$lock")" ] && exit 0
 
 python=
 for candidate in python3.12 python3.11 python3.10 python3 python; do
@@ -38,4 +42,4 @@ echo "Setting up .venv ($kind) with $("$python" --version): two minutes or three
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 .venv/bin/python scripts/install_delta_jars.py
 .venv/bin/python scripts/archive_classes.py
-echo "$made_from" > "$stamp"
+made_from "$lock" > "$stamp"
