@@ -13,7 +13,8 @@ os.environ.setdefault("TZ", "UTC")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 # Tests ask each query a few times: the second compiler of the JVM costs a fifth more than it saves.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+# Alone, the first is given so little room for its code that it stops compiling after half a minute.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,19 +1,13 @@
 """Persisting what several queries read: in Spark's cache, or in a directory that the user names."""
 
-import logging
-import shutil
 import uuid
-from pathlib import Path
 
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.tables.location import absolute, escaped, local_path
-from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
-
-logger = logging.getLogger(__name__)
+from cl_spark.tables.location import absolute, escaped, locate, remove_directory
 
 
 class Storage:
@@ -24,12 +18,13 @@ class Storage:
 
     Args:
         path: directory for what is persisted, as Parquet; None uses Spark's cache. `release` removes what was
-            written, see `remove_directory`.
+            written, see `cl_spark.tables.location.remove_directory`.
     """
 
     def __init__(self, path: str | None = None) -> None:
-        # a directory of its own, so that it can be removed as a whole
-        self._path = None if path is None else f"{absolute(path).rstrip('/')}/cl_spark_{uuid.uuid4().hex}"
+        self._path = path
+        # below it, so that it can be removed as a whole
+        self._directory = f"cl_spark_{uuid.uuid4().hex}"
         self._cached: list[DataFrame] = []
         self._written: list[DataFrame] = []
 
@@ -41,7 +36,7 @@ class Storage:
         """
         if self._path is not None:
             self._written.append(df)
-            target = f"{self._path}/{uuid.uuid4().hex}"
+            target = f"{self._full_path(df, self._path)}/{uuid.uuid4().hex}"
             df.write.parquet(target)
             return df.sparkSession.read.schema(df.schema).parquet(escaped(target))
         # Spark takes two plans that look alike for the same data, and would answer an audit of files that
@@ -60,26 +55,9 @@ class Storage:
         while self._cached:
             self._cached.pop().unpersist()
         if self._path is not None and self._written:
-            remove_directory(self._written[0].sparkSession, self._path)
+            df = self._written[0]
+            remove_directory(df.sparkSession, self._full_path(df, self._path))
             self._written.clear()
 
-
-def remove_directory(spark: SparkSession, path: str) -> None:
-    """Remove a directory of this machine, or empty one of another file system.
-
-    Spark has no public call that removes a directory, but it can replace what is there by an empty table. A
-    log line tells so, or that the files stay.
-
-    Args:
-        spark: the session.
-        path: the directory, with everything below it.
-    """
-    local = Path(local_path(path))
-    if local.exists():
-        shutil.rmtree(local, ignore_errors=True)
-        return
-    try:
-        spark.range(0).write.mode("overwrite").parquet(path)
-        logger.info("evidence_path: %s is empty now, and can be removed", path)
-    except SPARK_ERRORS as error:
-        logger.warning("evidence_path: remove %s yourself; Spark cannot: %s", path, error_summary(error))
+    def _full_path(self, df: DataFrame, path: str) -> str:
+        return f"{absolute(locate(df.sparkSession, path)).rstrip('/')}/{self._directory}"

@@ -1,15 +1,13 @@
 """The page of a report: one HTML file that holds all it needs and opens without a network."""
 
-import os
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cl_spark.errors import ConfigurationError, InputError, MissingDependencyError, OutputError, one_line
 from cl_spark.report.sections import Section
-from cl_spark.tables.location import find_existing, is_path, is_uri
+from cl_spark.tables.location import is_path, is_uri, is_writable, local_path, write_text
 from cl_spark.version import __version__
 
 
@@ -59,9 +57,7 @@ def check_page(path: str) -> None:
     Raises:
         ConfigurationError: it cannot.
     """
-    target = Path(path).absolute()
-    there = find_existing(target.parent)
-    if target.is_dir() or not there.is_dir() or not os.access(target if target.exists() else there, os.W_OK):
+    if not is_writable(_local_file(path), is_file=True):
         raise ConfigurationError(f"report: {path!r} is no file this user may write; name another one")
 
 
@@ -69,15 +65,26 @@ def write_page(path: str, html: str) -> str:
     """Write a page, and return its path.
 
     Raises:
+        ConfigurationError: the path is none of this machine.
         OutputError: the file cannot be written.
     """
-    target = Path(path)
+    target = _local_file(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(html, encoding="utf-8")
+        write_text(target, html)
     except OSError as error:
-        raise OutputError(f"report: cannot write {str(target)!r}: {error.strerror}") from error
-    return str(target)
+        raise OutputError(f"report: cannot write {target!r}: {error.strerror}") from error
+    return target
+
+
+def _local_file(path: str) -> str:
+    """Return the path of a file of this machine.
+
+    Raises:
+        ConfigurationError: it is one of another store.
+    """
+    if is_uri(local_path(path)):
+        raise ConfigurationError(f"report: {path!r} is no file of this machine; name one")
+    return local_path(path)
 
 
 def default_path(location: str, run_id: str) -> str:
@@ -86,11 +93,13 @@ def default_path(location: str, run_id: str) -> str:
     Raises:
         InputError: the results are in no directory of this machine.
     """
-    if not is_path(location) or is_uri(location):
+    path = local_path(location)
+    if not is_path(path) or is_uri(path):
         raise InputError(
-            f"report: {location!r} is no directory of this machine; name the file the report goes to"
+            f"report: {location!r} is no directory of this machine, where a report has its place; name a "
+            f"file of this machine, such as ./{run_id}.html"
         )
-    return f"{location.rstrip('/')}/reports/{run_id}.html"
+    return f"{path.rstrip('/')}/reports/{run_id}.html"
 
 
 def check_installed() -> None:

@@ -36,7 +36,7 @@ from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, RowCounts, Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run, finished_run, finished_runs
-from cl_spark.tables.location import is_path
+from cl_spark.tables.location import is_path, locate
 from cl_spark.tables.overlap import check_apart
 from cl_spark.tables.results import ResultTables, new_attempt
 from cl_spark.tables.schema import BASELINES, REJECTED, RUNS, RunWarning, Table, runs_table
@@ -122,7 +122,8 @@ class Plan:
         run_id: its name.
         started: when it began.
         attempt: the attempt at it; later attempts are greater.
-        is_named: whether a person named it, so that there may have been earlier attempts.
+        is_named: whether a person named it, so that there may be other attempts.
+        was_begun: whether an earlier attempt has left rows.
         gates: conditions that it has to pass.
         report_path: where the report goes; None if none was asked for.
         tables: where its tables go.
@@ -136,6 +137,7 @@ class Plan:
     gates: Sequence[Gate]
     report_path: str | None
     tables: ResultTables
+    was_begun: bool = False
 
     def settle(self, execution: Execution) -> "Plan":
         """Compare the input, once it is open, with what is at the output already.
@@ -150,7 +152,10 @@ class Plan:
         tables = replace(self.tables, source=execution.source)
         plan = replace(self, tables=tables)
         _check_types(plan, execution.types)
-        if not self.is_named or not tables.has(RUNS):
+        if not self.is_named:
+            return plan
+        plan = replace(plan, was_begun=tables.was_begun(self.run_id, _first_tables(self.task)))
+        if not tables.has(RUNS):
             return plan
         other = finished_runs(tables).where(F.col(c.RUN_ID) == self.run_id).first()
         if other is None:
@@ -184,21 +189,21 @@ def plan_run(spark: SparkSession, task: Task[ConfigT], config: ConfigT, moment: 
             # a schema may hold the input beside the results, unless one of them is called so
             names = [place] if is_path(place) else [f"{place}.{table.name}" for table in of_run]
             for name in names:
-                check_apart(key, source, other, name)
+                check_apart(key, locate(spark, source), other, locate(spark, name))
     tables = ResultTables(spark, str(config.output), config.format)
-    report_path = _plan_report(config, run_id)
+    report_path = _plan_report(config, tables, run_id)
     tables.check_writable()
     return Plan(
         task, run_id, moment, new_attempt(moment), config.run_id is not None, gates, report_path, tables
     )
 
 
-def _plan_report(config: RunConfig, run_id: str) -> str | None:
+def _plan_report(config: RunConfig, tables: ResultTables, run_id: str) -> str | None:
     """Decide where the report goes, and check what it needs. None if none was asked for."""
     if not config.report:
         return None
     check_installed()
-    path = config.report if isinstance(config.report, str) else default_path(str(config.output), run_id)
+    path = config.report if isinstance(config.report, str) else default_path(tables.path, run_id)
     check_page(path)
     return path
 
@@ -332,8 +337,15 @@ def _write_tables(execution: Execution, plan: Plan, steps: Steps) -> None:
             frames = dict(stage.tables)
             if is_first:
                 frames[REJECTED] = execution.rejected()
+                firsts = [table for table in _first_tables(plan.task) if table in frames]
+                frames = {table: frames[table] for table in firsts} | frames
             plan.tables.write_all(frames, plan.run_id, plan.attempt)
             is_first = False
+
+
+def _first_tables(task: Task[Any]) -> tuple[Table, Table]:
+    """Return the tables that every attempt writes first: where these have none of its rows, none has."""
+    return (task.issues, REJECTED)
 
 
 def _reconcile(execution: Execution, plan: Plan, counts: RowCounts) -> dict[str, Any]:
@@ -404,7 +416,7 @@ def _record(plan: Plan, record: Mapping[str, Any]) -> Run:
             "this one is not recorded"
         )
     tables.write(RUNS, rows.drop(c.RUN_ID, c.ATTEMPT), run_id, plan.attempt)
-    if plan.is_named:  # a new name has no earlier attempt
+    if plan.was_begun or later is not None:
         try:
             tables.remove_earlier(of_run, run_id, plan.attempt)
         except OutputError as error:  # no reader sees these rows, and the run stands

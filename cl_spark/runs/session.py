@@ -36,14 +36,18 @@ _LOCAL = {
     "spark.databricks.delta.snapshotPartitions": "2",
     # Python workers of this machine are spoken to without the network's delays (0.04 s a Spark task).
     "spark.python.unix.domain.socket.enabled": "true",
+    # A local Spark never looks again for tasks that wait for a place nearer to their data, as HDFS names one.
+    "spark.locality.wait": "0s",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
     "spark.log.level": "ERROR",
     "spark.sql.session.timeZone": "UTC",
 }
 _BRIEF = {
-    # The second compiler takes more of a minute than its code gives back.
-    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    # The second compiler takes more of a minute than its code gives back. Alone, the first is given so little
+    # room for its code that it stops compiling after half a minute.
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
+    "-XX:ReservedCodeCacheSize=240m",
 }
 
 

@@ -26,12 +26,14 @@ from cl_spark.tables.location import (
     is_path,
     is_query,
     is_uri,
+    locate,
     name_files,
     shorten,
     split_partitions,
 )
 from cl_spark.tables.spark_errors import (
     NO_DELTA,
+    NO_DELTA_TABLE,
     SPARK_ERRORS,
     error_condition,
     error_summary,
@@ -123,10 +125,11 @@ def read_source(
             df = spark.table(identifier(name))
             _ = df.schema  # on Spark Connect only this asks whether there is such a table
             return InputTable(df, name)
-        path, partitions = _split_partitions(spark, name)
+        whole = absolute(locate(spark, name))
+        path, partitions = _split_partitions(spark, whole)
         pinned = _pin(spark, name, delta_name(path), version, timestamp)
         if pinned is not None:
-            if has_pattern(absolute(name)[len(path) :]):
+            if has_pattern(whole[len(path) :]):
                 raise InputError(f"{key}: {name!r} is a pattern in the Delta table {path!r}: name the table")
             df = spark.read.format("delta").option("versionAsOf", pinned).load(path)
             return InputTable(_select_partitions(df, partitions), name, pinned, format="delta")
@@ -134,7 +137,7 @@ def read_source(
             raise MissingDependencyError(NO_DELTA)
         if input_format == "delta":
             raise InputError(f"{key}: {name!r} is no Delta table")
-        named = _name_files(spark, absolute(name))
+        named = _name_files(spark, whole)
         found = read_files(spark, named, base_path(path) if partitions else None, input_format, roles)
         _ = found.df.schema  # on Spark Connect only this looks at the files
         _check_readable(found, name, key, roles)
@@ -147,7 +150,7 @@ def read_sample(spark: SparkSession, name: str) -> InputTable:
     """Open a sample that ships with the package; from an archive it is unpacked until the process ends."""
     resource = files("cl_spark") / "sample" / f"{name}.parquet"
     return InputTable(
-        spark.read.parquet(escaped(str(_UNPACKED.enter_context(as_file(resource))))), f"sample {name}"
+        spark.read.parquet(escaped(f"file://{_UNPACKED.enter_context(as_file(resource))}")), f"sample {name}"
     )
 
 
@@ -161,7 +164,8 @@ def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str])
     """
     reader = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since)
     try:
-        changes = reader.load(absolute(name)) if is_path(name) else reader.table(identifier(name))
+        is_named = not is_path(name)
+        changes = reader.table(identifier(name)) if is_named else reader.load(absolute(locate(spark, name)))
         changes = changes.where("_change_type <> 'update_preimage'")
         is_there = F.col("_change_type") != "delete"
         # a merge may delete and insert in one version: the insert is the later of the two
@@ -197,7 +201,7 @@ def read_stream(
         reader = reader.option("maxFilesPerTrigger", files_per_batch)
     if not is_path(name):
         return reader.table(identifier(name))
-    path, partitions = _split_partitions(spark, name)
+    path, partitions = _split_partitions(spark, absolute(locate(spark, name)))
     if source.format == "delta":
         return _select_partitions(reader.format("delta").load(path), partitions)
     if source.format != "parquet":
@@ -222,11 +226,11 @@ def _pin(
     return pinned
 
 
-def _split_partitions(spark: SparkSession, name: str) -> tuple[str, Mapping[str, str]]:
+def _split_partitions(spark: SparkSession, whole: str) -> tuple[str, Mapping[str, str]]:
     """Split partition directories off a path, unless the last of them is a Delta table itself."""
-    path, partitions = split_partitions(absolute(name))
-    is_whole = bool(partitions) and not has_pattern(absolute(name)) and _is_delta(spark, absolute(name))
-    return (absolute(name), {}) if is_whole else (path, partitions)
+    path, partitions = split_partitions(whole)
+    is_table = bool(partitions) and not has_pattern(whole) and _is_delta(spark, whole)
+    return (whole, {}) if is_table else (path, partitions)
 
 
 def _select_partitions(df: DataFrame, partitions: Mapping[str, str]) -> DataFrame:
@@ -260,16 +264,6 @@ def _check_readable(found: InputFiles, name: str, key: str, roles: Roles) -> Non
             raise ColumnTypeError(f"{key}: column {spelled!r} of {name!r} {found.unreadable[spelled]}")
 
 
-_NO_DELTA_TABLE = (
-    "DELTA_TABLE_ONLY_OPERATION",
-    "DELTA_ONLY_OPERATION",
-    "DELTA_MISSING_DELTA_TABLE",
-    "DELTA_TABLE_NOT_FOUND",
-    "DELTA_PATH_DOES_NOT_EXIST",
-)
-"""Errors by which Delta says that a table is none of its own."""
-
-
 def _delta_version(spark: SparkSession, table: str, version: int | None, timestamp: str | None) -> int | None:
     """Find the version of a Delta table that is asked for, by default the latest; None where it is no Delta
     table.
@@ -283,7 +277,7 @@ def _delta_version(spark: SparkSession, table: str, version: int | None, timesta
             history = history.where(F.col("timestamp") <= F.try_to_timestamp(F.lit(timestamp)))
         latest: int | None = history.agg(F.max("version")).collect()[0][0]
     except AnalysisException as error:  # any other says nothing of what the table is
-        if error_condition(error).startswith("DELTA_") and error_condition(error) not in _NO_DELTA_TABLE:
+        if error_condition(error).startswith("DELTA_") and error_condition(error) not in NO_DELTA_TABLE:
             raise
         return None
     if timestamp is not None and latest is None:

@@ -1,11 +1,27 @@
-"""Locations of tables: a path or URI, or a name in the catalog; and their forms for Spark, SQL and Python."""
+"""Locations: a path or URI, or a name in the catalog; and their forms for Spark, SQL and Python.
 
+No other module asks the disk of this machine for what users name, nor writes to it: whatever lies in another
+store, only Spark reaches.
+"""
+
+import logging
+import os
 import re
+import shutil
+import uuid
 from pathlib import Path
-from urllib.parse import unquote
+from posixpath import normpath
+from urllib.parse import unquote, urlparse
+from weakref import WeakKeyDictionary
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.tables.columns import quoted
+from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, error_summary
+
+logger = logging.getLogger(__name__)
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]")
 _TABLE_NAME = re.compile(r"[^/\\:]+")
@@ -14,6 +30,15 @@ _QUERY = re.compile(r"[\s(]*(select\s|with\s.*\sas\s*\()", re.IGNORECASE | re.DO
 _PATTERN = re.compile(r"[\\\[\]{}*?]")
 _PARTITIONS = re.compile(r"((?:/[^/=]+=[^/]+)+)(?:/[^/=]*[.*][^/=]*)?/?$")
 """Partition directories at the end of a path, and perhaps files in them."""
+
+_STORE = re.compile(r"[^/]+:(//[^/]*)?")
+"""Scheme and host of a URI."""
+
+_FILE_SYSTEM = "fs.defaultFS"
+"""Hadoop's setting of the file system of bare paths, which a session may have changed for itself."""
+
+_WORKING_DIRECTORIES: WeakKeyDictionary[SparkSession, tuple[str | None, str | None]] = WeakKeyDictionary()
+"""By session: its own setting of the file system, and its working directory where that is a URI."""
 
 
 def exists(path: str) -> bool:
@@ -93,14 +118,123 @@ def full_path(path: str) -> str:
     return path if is_uri(path) else str(Path(path).absolute())
 
 
+def locate(spark: SparkSession, location: str) -> str:
+    """Say in full where Spark looks for a bare path, which is in its default file system.
+
+    Returns:
+        A URI; or the location as it is, if that is one already, a catalog name, or a path of this machine.
+    """
+    if is_uri(location) or not is_path(location):
+        return location
+    directory = _find_working_directory(spark)
+    if directory is None:
+        return location
+    store = _STORE.match(directory)
+    assert store is not None
+    return store[0] + normpath(f"{directory[store.end() :]}/{location}" if location[:1] != "/" else location)
+
+
+def _find_working_directory(spark: SparkSession) -> str | None:
+    """Find the URI of what relative paths are relative to; None where that is on this machine.
+
+    Spark says it when it is asked for a file that is not there.
+    """
+    setting = spark.conf.get(_FILE_SYSTEM, None)
+    known, directory = _WORKING_DIRECTORIES.get(spark, (None, None))
+    if spark in _WORKING_DIRECTORIES and known == setting:
+        return directory
+    name = f"cl_spark-{uuid.uuid4().hex}"
+    try:
+        _ = spark.read.text(name).schema
+    except AnalysisException as error:
+        found = (error.getMessageParameters() or {}).get("path", "")
+        directory = found.removesuffix(f"/{name}") if found.endswith(f"/{name}") else None
+    is_elsewhere = directory is not None and is_uri(directory) and is_uri(local_path(directory))
+    _WORKING_DIRECTORIES[spark] = setting, directory if is_elsewhere else None
+    return _WORKING_DIRECTORIES[spark][1]
+
+
 def local_path(path: str) -> str:
     """Take the scheme off a `file:` URI; other locations stay."""
     return re.sub("^file:(//)?(?=/)", "", path)
 
 
-def find_existing(path: Path) -> Path:
+def local_file(uri: str) -> str | None:
+    """Find the path of a file that Spark lists; None where it is not on this machine."""
+    parsed = urlparse(uri)
+    return unquote(parsed.path) if parsed.scheme in ("file", "") else None
+
+
+def real_path(path: str) -> str:
+    """Follow the links that lead to a path of this machine; other locations stay."""
+    local = local_path(path)
+    return path if ":" in local else os.path.realpath(local)
+
+
+def find_existing(path: str) -> str:
     """Find what is there on this machine of a path: itself, or the nearest directory above it."""
-    return next(each for each in (path, *path.parents) if exists(str(each)))
+    whole = Path(path)
+    return next(each for each in map(str, (whole, *whole.parents)) if exists(each))
+
+
+def is_writable(path: str, *, is_file: bool = False) -> bool:
+    """Tell, without writing, whether this user may make or replace a directory, or a file, on this
+    machine.
+    """
+    there = Path(find_existing(full_path(path)))
+    if is_file and there == Path(full_path(path)):
+        return there.is_file() and os.access(there, os.W_OK)
+    return there.is_dir() and os.access(there, os.W_OK)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a file of this machine, with the directories above it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+
+
+def check_reachable(spark: SparkSession, path: str, key: str) -> None:
+    """Check that Spark reaches the store of a URI.
+
+    Args:
+        spark: the session.
+        path: the URI, of something that need not be there.
+        key: the configuration key that names it.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    try:
+        _ = spark.read.text(f"{escaped(path)}/cl_spark-{uuid.uuid4().hex}").schema
+    except SPARK_ERRORS as error:
+        if error_condition(error) not in NOT_FOUND:
+            raise ConfigurationError(f"{key}: Spark cannot reach {path!r}: {error_summary(error)}") from error
+
+
+def remove_directory(spark: SparkSession, path: str) -> None:
+    """Remove a directory of this machine, or empty one of another file system.
+
+    Spark has no public call that removes a directory, but it can replace what is there by an empty table. A
+    log line tells so, or that the files stay.
+
+    Args:
+        spark: the session.
+        path: the directory, with everything below it.
+    """
+    local = Path(local_path(path))
+    if local.exists():
+        shutil.rmtree(local, ignore_errors=True)
+        return
+    try:
+        spark.range(0).write.mode("overwrite").parquet(path)
+        logger.info("%s is empty now, and can be removed", path)
+    except SPARK_ERRORS as error:
+        logger.warning("remove %s yourself; Spark cannot: %s", path, error_summary(error))
 
 
 def delta_name(path: str) -> str:
@@ -130,7 +264,7 @@ def name_files(path: str) -> str:
         >>> name_files("/tmp/*.parquet")
         '/tmp/*.parquet'
     """
-    there = "" if is_uri(path) else str(find_existing(Path(path)))
+    there = "" if is_uri(path) else find_existing(path)
     there = there if path.startswith(there) else ""
     return escaped(there) + path[len(there) :]
 
@@ -165,6 +299,13 @@ def holds_delta(path: str | None) -> bool:
     return path is not None and any(
         exists(f"{each}/_delta_log") for each in (path, split_partitions(path)[0])
     )
+
+
+def may_hold_delta(location: str | None) -> bool:
+    """Tell whether there may be a Delta table, as far as it can be told without Spark: unless it is known to
+    be something else.
+    """
+    return location is not None and (not exists(local_path(location)) or holds_delta(local_path(location)))
 
 
 def shorten(text: str, length: int = 60) -> str:

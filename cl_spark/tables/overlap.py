@@ -1,10 +1,9 @@
 """Whether two locations overlap, so that what is written to one is read with the other."""
 
-import os
 from fnmatch import fnmatchcase
 
 from cl_spark.errors import ConfigurationError
-from cl_spark.tables.location import identifier, is_path, local_path
+from cl_spark.tables.location import identifier, is_path, real_path
 
 
 def check_apart(key: str, source: str, other: str, place: str) -> None:
@@ -45,6 +44,4 @@ def overlap(source: str, place: str) -> bool:
 
 def _parts(path: str) -> list[str]:
     """Split a path into its parts; of this machine's the real ones, whatever links lead there."""
-    local = local_path(path)
-    whole = path if ":" in local else os.path.realpath(local)
-    return [part for part in whole.split("/") if part]
+    return [part for part in real_path(path).split("/") if part]

@@ -3,22 +3,28 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import attrgetter
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
 from pyspark.sql.types import StructField, StructType
 
 from cl_spark.tables.columns import is_case_sensitive
+from cl_spark.tables.location import local_file
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
 
 MAX_FILES = 10_000
 """Of more files the footers are not read."""
+
+ASKED_AT_ONCE = 8
+"""Files of another store whose columns Spark is asked for at the same time."""
 
 _WORDS = {
     "FLOAT16": "half precision; write it as float32",
@@ -46,7 +52,7 @@ class FilesSchema:
 def find_files_schema(
     spark: SparkSession, uris: Sequence[str], inferred: StructType | None
 ) -> FilesSchema | None:
-    """Find the schema of files of this machine that differ, or that hold a type Spark cannot read.
+    """Find the schema of files that differ, or on this machine also of those with a type Spark cannot read.
 
     Args:
         spark: the session.
@@ -54,19 +60,20 @@ def find_files_schema(
         inferred: the schema that Spark infers; None where it fails.
 
     Returns:
-        The schema; None where Spark's own is right, or the files cannot be read here.
+        The schema; None where Spark's own is right, or the files cannot be read.
     """
-    parsed = [urlparse(uri) for uri in uris]
-    if not parsed or len(parsed) > MAX_FILES or {uri.scheme for uri in parsed} - {"file", ""}:
+    if not uris or len(uris) > MAX_FILES:
         return None
-    try:
-        found = list({_read_columns(unquote(uri.path)): None for uri in parsed})
-    except (OSError, pa.ArrowException):
-        return None
-    if inferred is not None and len(found) == 1:
-        return None
-    is_sensitive = is_case_sensitive(spark)
+    paths = [path for path in map(local_file, uris) if path is not None]
+    is_here, is_sensitive = len(paths) == len(uris), is_case_sensitive(spark)
     known = {} if inferred is None else {each.name: each for each in inferred.fields}
+    try:
+        columns = map(_read_columns, paths) if is_here else _ask_columns(spark, uris, known)
+        found = list(dict.fromkeys(columns))
+    except (OSError, pa.ArrowException, *SPARK_ERRORS):
+        return None
+    if not found or (inferred is not None and is_here and len(found) == 1):
+        return None
     kinds, unreadable = _collect_types(found, known, is_sensitive)
     widened = {name: reduce(_widen, several) for name, several in kinds.items()}
     for name, several in kinds.items():
@@ -80,7 +87,8 @@ def find_files_schema(
         for name, several in kinds.items()
         if name not in unreadable and (len(several) > 1 or name not in known)
     ]
-    fields = known | {each.name: each for each in _infer(spark, asked, unreadable)}
+    of_files = _infer(spark, asked, unreadable) if is_here else map(_as_field, asked)
+    fields = known | {each.name: each for each in of_files}
     return FilesSchema(
         StructType([each for each in fields.values() if each.name not in unreadable]), unreadable
     )
@@ -94,6 +102,28 @@ def _read_columns(path: str) -> Columns:
         (each.name, pa.timestamp("us", "UTC") if each.name in int96 else each.type)
         for each in schema.to_arrow_schema()
     )
+
+
+def _ask_columns(spark: SparkSession, uris: Sequence[str], known: Mapping[str, StructField]) -> list[Columns]:
+    """Ask Spark for the columns of files of another store: of each where their types do not merge; of none
+    where they are as Spark inferred them.
+
+    Raises:
+        PySparkException: Spark cannot read one, or it has a column of a type that Arrow does not know.
+    """
+    try:
+        merged = spark.read.option("mergeSchema", True).parquet(*uris).schema
+        if all(each.name in known and known[each.name].dataType == each.dataType for each in merged):
+            return []
+        schemas = [merged]
+    except PySparkException:
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            schemas = list(pool.map(lambda uri: spark.read.parquet(uri).schema, uris))
+    return [tuple((each.name, to_arrow_type(each.dataType)) for each in schema.fields) for schema in schemas]
+
+
+def _as_field(column: pa.Field) -> StructField:
+    return StructField(column.name, from_arrow_type(column.type))
 
 
 def _collect_types(
@@ -145,7 +175,7 @@ def _infer(spark: SparkSession, columns: Sequence[pa.Field], unreadable: dict[st
         path = Path(directory, "columns.parquet")
         pq.write_table(pa.schema(columns).empty_table(), path)
         try:
-            return list(spark.read.parquet(path.as_uri()).schema.fields)
+            return list(spark.read.parquet(f"file://{path}").schema.fields)
         except SPARK_ERRORS as error:
             if len(columns) == 1:
                 unreadable[columns[0].name] = _explain_type(error_summary(error))

@@ -5,7 +5,6 @@ from contextlib import suppress
 from pyspark.errors import PySparkException
 
 from cl_spark.errors import ClSparkError, InputError, MissingDependencyError, SourceChangedError
-from cl_spark.tables.location import is_path
 
 SPARK_ERRORS: tuple[type[Exception], ...] = (PySparkException,)
 """Errors that reading and writing raise: those Spark explains, and Java errors it passes on."""
@@ -26,6 +25,15 @@ SOURCE_CHANGED = "the input changed while it was read"
 
 NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 
+NO_DELTA_TABLE = (
+    "DELTA_TABLE_ONLY_OPERATION",
+    "DELTA_ONLY_OPERATION",
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+)
+"""Errors by which Delta says that a table is none of its own."""
+
 
 def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
     """Explain a failed read to the user.
@@ -39,7 +47,8 @@ def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
     if condition == "DATA_SOURCE_NOT_FOUND" or "DeltaCatalog" in str(error):
         return MissingDependencyError(NO_DELTA)
     if condition in NOT_FOUND:
-        kind = "path" if is_path(name) else "catalog table (a path must hold a slash, as in ./predictions)"
+        is_path = condition == "PATH_NOT_FOUND"
+        kind = "path" if is_path else "catalog table (a path must hold a slash, as in ./predictions)"
         return InputError(f"{key}: there is no {kind} {name!r}")
     return InputError(f"{key}: cannot read {name!r}: {error_summary(error)}")
 

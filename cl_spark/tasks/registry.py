@@ -54,7 +54,7 @@ def write_report(
         >>> open(page, encoding="utf-8").readline().strip()
         '<!doctype html>'
     """
-    target = path or default_path(run.tables.location, run.run_id)
+    target = path or default_path(run.tables.path, run.run_id)
     return write_page(target, render_report(task_of(run), run, issues, remote_images=remote_images))
 
 

@@ -8,7 +8,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.evidence.storage import Storage, remove_directory
+from cl_spark.evidence.storage import Storage
 
 
 class Refusing:
@@ -56,22 +56,3 @@ def test_where_a_session_does_not_cache_the_frame_is_computed_again(error: Excep
     given: Any = frame
     assert storage.persist(given) is frame
     storage.release()
-
-
-def test_what_is_not_on_this_machine_is_emptied_and_told(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = f"{tmp_path}/evidence"
-    for name in ("a", "b"):
-        spark.range(3).write.parquet(f"{path}/{name}")
-    monkeypatch.setattr(Path, "exists", lambda _: False)  # stands for another file system
-    with caplog.at_level("INFO"):
-        remove_directory(spark, path)
-    assert f"{path} is empty now" in caplog.text
-    assert not [file for file in tmp_path.rglob("*") if file.name in ("a", "b")]
-    assert spark.read.parquet(path).isEmpty()
-
-
-def test_what_cannot_be_emptied_is_told(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
-    remove_directory(spark, "nowhere://host/evidence")
-    assert "remove nowhere://host/evidence yourself" in caplog.text

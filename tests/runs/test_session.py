@@ -175,7 +175,7 @@ def test_a_session_that_does_not_start_names_the_settings_of_the_user(builder: F
 @pytest.mark.parametrize(
     ("conf", "options"),
     [
-        ({}, "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"),
+        ({}, "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"),
         ({"spark.driver.extraJavaOptions": "-Xmx1g"}, "-Xmx1g"),
         ({"spark.master": "yarn"}, None),
     ],

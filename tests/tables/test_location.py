@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.tables.location import (
@@ -16,6 +17,11 @@ from cl_spark.tables.location import (
     is_path,
     is_query,
     is_uri,
+    is_writable,
+    local_file,
+    local_path,
+    may_hold_delta,
+    remove_directory,
     split_partitions,
 )
 
@@ -160,3 +166,64 @@ def test_a_partition_directory_belongs_to_a_delta_table(tmp_path: Path) -> None:
     assert not holds_delta(f"{tmp_path}/x")
     assert not holds_delta(None)
     assert not holds_delta("SELECT " + "a, " * 999)
+
+
+def test_what_is_not_on_this_machine_is_emptied_and_told(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"{tmp_path}/evidence"
+    for name in ("a", "b"):
+        spark.range(3).write.parquet(f"{path}/{name}")
+    monkeypatch.setattr(Path, "exists", lambda _: False)  # stands for another file system
+    with caplog.at_level("INFO"):
+        remove_directory(spark, path)
+    assert f"{path} is empty now" in caplog.text
+    assert not [file for file in tmp_path.rglob("*") if file.name in ("a", "b")]
+    assert spark.read.parquet(path).isEmpty()
+
+
+def test_what_cannot_be_emptied_is_told(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+    remove_directory(spark, "nowhere://host/evidence")
+    assert "remove nowhere://host/evidence yourself" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///a/b%20c", "/a/b c"),
+        ("file:/a", "/a"),
+        ("/a", "/a"),
+        ("hdfs://host/a", None),
+        ("s3a://b/a", None),
+    ],
+)
+def test_files_of_this_machine_have_a_path(uri: str, path: str | None) -> None:
+    assert local_file(uri) == path
+
+
+def test_the_scheme_of_this_machine_is_taken_off() -> None:
+    assert [local_path(path) for path in ("file:///a", "file:/a", "/a", "s3://b/a")] == [
+        "/a",
+        "/a",
+        "/a",
+        "s3://b/a",
+    ]
+
+
+def test_what_can_be_written_here_is_known_without_writing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert is_writable(f"{tmp_path}/new/directory")
+    assert is_writable(f"{tmp_path}/new/file", is_file=True)
+    assert is_writable(f"{tmp_path}/file", is_file=True)
+    assert not is_writable(f"{tmp_path}/file")
+    assert not is_writable(str(tmp_path), is_file=True)
+    assert not is_writable(f"{tmp_path}/file/below", is_file=True)
+
+
+def test_what_is_not_known_here_may_be_delta(tmp_path: Path) -> None:
+    (tmp_path / "delta" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "file.csv").touch()
+    for location in (f"{tmp_path}/delta", f"file://{tmp_path}/delta", "main.table", "hdfs://host/a", "/none"):
+        assert may_hold_delta(location)
+    for location in (f"{tmp_path}/file.csv", f"file://{tmp_path}/file.csv", None):
+        assert not may_hold_delta(location)

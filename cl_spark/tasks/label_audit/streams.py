@@ -4,7 +4,7 @@ from pyspark.sql import Row
 
 from cl_spark.errors import ConfigurationError, OutputError
 from cl_spark.tables import columns as c
-from cl_spark.tables.location import escaped, full_path
+from cl_spark.tables.location import escaped, full_path, locate
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, explain_unreadable
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED, STREAMS
@@ -30,7 +30,7 @@ def check_restart(tables: ResultTables, stream: Row, name: str, checkpoint: str,
     """
     anew = "to start anew, give another --name and --checkpoint"
     place, run = stream[c.CHECKPOINT], stream[c.FROZEN_RUN]
-    if place != _normalize(checkpoint):
+    if place != _normalize(tables, checkpoint):
         raise ConfigurationError(
             f"checkpoint: stream {name!r} has its progress in {place!r}, not in {checkpoint!r}; {anew}"
         )
@@ -65,7 +65,7 @@ def add_stream(tables: ResultTables, name: str, checkpoint: str, frozen_run: str
             f"checkpoint: {checkpoint!r} holds the progress of another stream than {name!r}; "
             "give each stream a checkpoint of its own"
         )
-    values = [(_normalize(checkpoint), frozen_run)]
+    values = [(_normalize(tables, checkpoint), frozen_run)]
     row = tables.spark.createDataFrame(values, f"{c.CHECKPOINT} string, {c.FROZEN_RUN} string")
     tables.append_once(STREAMS, row, name, f"cl_spark stream {name}", 0)
     stream = find_stream(tables, name)
@@ -76,9 +76,9 @@ def add_stream(tables: ResultTables, name: str, checkpoint: str, frozen_run: str
     return stream
 
 
-def _normalize(checkpoint: str) -> str:
+def _normalize(tables: ResultTables, checkpoint: str) -> str:
     """Write the path of a directory in one way."""
-    return full_path(checkpoint).rstrip("/")
+    return full_path(locate(tables.spark, checkpoint)).rstrip("/")
 
 
 def _has_rows(tables: ResultTables, name: str) -> bool:
