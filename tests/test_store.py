@@ -8,11 +8,20 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ConfigurationError, InputError, LabelAudit, read_run, run_audit, write_report
+from cl_spark import (
+    ColumnTypeError,
+    ConfigurationError,
+    InputError,
+    LabelAudit,
+    read_run,
+    run_audit,
+    write_report,
+)
 from cl_spark.runs.history import compare, set_baseline
 from cl_spark.tables.input_table import read_source
 from cl_spark.tables.location import locate
 from cl_spark.tables.results import ResultTables
+from cl_spark.tables.text_files import Roles
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.scoring import score_new, score_stream
 from cl_spark.tasks.label_audit.tables import SCORED
@@ -99,7 +108,7 @@ def test_runs_are_written_and_read(store: Store, source: str, kind: str, tmp_pat
     set_baseline(run.tables, "part", False)
     page = write_report(run, str(tmp_path / "report.html"))
     assert "first" in Path(page).read_text()
-    with pytest.raises(InputError, match=r"no directory of this machine.*name a file of this machine"):
+    with pytest.raises(InputError, match=r"where only Spark writes: name a file of this machine"):
         write_report(run)
 
     batch, scored, found, rejected = score_new(spark, output, f"{source}/day=1", run_id="first")
@@ -136,12 +145,25 @@ def test_a_delta_table_is_read_at_a_version(store: Store) -> None:
 
 
 def test_files_whose_types_differ_are_read(store: Store) -> None:
-    spark, path = store.spark, f"{store.home}/drifted"
-    for kind in ("int", "long"):
-        rows = predictions(spark, DATA.labels, DATA.probs, partitions=1)
-        rows.withColumn("label", F.col("label").cast(kind)).write.mode("append").parquet(path)
-    with LabelAudit(read_source(spark, path, "predictions").df, check_ids=False) as found:
+    spark, path = store.spark, f"{store.home}/dri%66t [1]"
+    rows = predictions(spark, DATA.labels, DATA.probs, partitions=1)
+    for day, kind in (("1 0", "int"), ("1:1", "long")):
+        ids = F.col("id") + (0 if kind == "int" else 1000)
+        part = rows.withColumns(
+            {"label": F.col("label").cast(kind), "id": ids, kind: F.lit(1), "day": F.lit(day)}
+        )
+        part.write.partitionBy("day").mode("append").parquet(path)
+    df = read_source(spark, path, "predictions").df
+    assert dict(df.dtypes)["label"] == "bigint"
+    assert {"int", "long", "day"} <= set(df.columns)
+    with LabelAudit(df) as found:
         assert found.find_label_issues().count() > 0
+        assert found.statistics.num_examples == 480
+    spark.createDataFrame([(1, "cat")], "id long, label string").write.mode("append").parquet(f"{path}/day=3")
+    with pytest.raises(
+        ColumnTypeError, match=r"column 'label' .* is .* in different files, which Spark cannot read"
+    ):
+        read_source(spark, path, "predictions", roles=Roles(label="label"))
 
 
 def test_names_with_characters_of_patterns_are_read(store: Store) -> None:
@@ -162,7 +184,7 @@ def test_the_output_may_not_lie_in_the_input(store: Store, source: str) -> None:
 def test_a_report_without_a_place_is_refused_before_the_run(store: Store, source: str) -> None:
     for report in (True, f"{store.files}/report.html"):
         config = AuditConfig(predictions=source, output=f"{store.home}/none", report=report)
-        with pytest.raises((ConfigurationError, InputError), match=r"report: .* file of this machine"):
+        with pytest.raises((ConfigurationError, InputError), match=r"report: .* name a file of this machine"):
             run_audit(store.spark, config)
 
 
@@ -196,7 +218,9 @@ def test_bare_paths_are_where_spark_looks_for_them(spark: SparkSession, cluster:
     assert locate(session, "/lake/in") == f"{cluster}/lake/in"
     assert locate(session, "./in") == f"{cluster}/user/root/in"
     assert locate(session, "../x/in") == f"{cluster}/user/x/in"
-    for same in ("main.table", "s3://b/in", "file:/in", f"{cluster}/in"):
+    assert locate(session, "hdfs:///lake/in") == f"{cluster}/lake/in"
+    assert locate(session, "hdfs:/lake/in") == f"{cluster}/lake/in"
+    for same in ("main.table", "s3://b/in", "file:/in", f"{cluster}/in", "/Volumes/in", "dbfs:/in"):
         assert locate(session, same) == same
     session.conf.unset("fs.defaultFS")
     assert locate(session, "/lake/in") == "/lake/in"

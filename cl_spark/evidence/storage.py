@@ -7,7 +7,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.tables.location import absolute, escaped, locate, remove_directory
+from cl_spark.tables.location import absolute, escaped, locate_path, remove_directory
 
 
 class Storage:
@@ -23,8 +23,7 @@ class Storage:
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path
-        # below it, so that it can be removed as a whole
-        self._directory = f"cl_spark_{uuid.uuid4().hex}"
+        self._directory: str | None = None
         self._cached: list[DataFrame] = []
         self._written: list[DataFrame] = []
 
@@ -36,7 +35,10 @@ class Storage:
         """
         if self._path is not None:
             self._written.append(df)
-            target = f"{self._full_path(df, self._path)}/{uuid.uuid4().hex}"
+            if self._directory is None:  # of its own, so that it can be removed as a whole
+                path = absolute(locate_path(df.sparkSession, self._path)).rstrip("/")
+                self._directory = f"{path}/cl_spark_{uuid.uuid4().hex}"
+            target = f"{self._directory}/{uuid.uuid4().hex}"
             df.write.parquet(target)
             return df.sparkSession.read.schema(df.schema).parquet(escaped(target))
         # Spark takes two plans that look alike for the same data, and would answer an audit of files that
@@ -54,10 +56,6 @@ class Storage:
         """Free the cache, and remove what was written."""
         while self._cached:
             self._cached.pop().unpersist()
-        if self._path is not None and self._written:
-            df = self._written[0]
-            remove_directory(df.sparkSession, self._full_path(df, self._path))
+        if self._directory is not None and self._written:
+            remove_directory(self._written[0].sparkSession, self._directory, "evidence_path")
             self._written.clear()
-
-    def _full_path(self, df: DataFrame, path: str) -> str:
-        return f"{absolute(locate(df.sparkSession, path)).rstrip('/')}/{self._directory}"

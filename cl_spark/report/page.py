@@ -83,7 +83,10 @@ def _local_file(path: str) -> str:
         ConfigurationError: it is one of another store.
     """
     if is_uri(local_path(path)):
-        raise ConfigurationError(f"report: {path!r} is no file of this machine; name one")
+        raise ConfigurationError(
+            f"report: {path!r} is in a store that only Spark reaches: name a file of this machine, such as "
+            "./report.html"
+        )
     return local_path(path)
 
 
@@ -96,8 +99,8 @@ def default_path(location: str, run_id: str) -> str:
     path = local_path(location)
     if not is_path(path) or is_uri(path):
         raise InputError(
-            f"report: {location!r} is no directory of this machine, where a report has its place; name a "
-            f"file of this machine, such as ./{run_id}.html"
+            f"report: the results are in {location!r}, where only Spark writes: name a file of this machine "
+            f"for the report, such as ./{run_id}.html"
         )
     return f"{path.rstrip('/')}/reports/{run_id}.html"
 

@@ -123,10 +123,10 @@ class Plan:
         started: when it began.
         attempt: the attempt at it; later attempts are greater.
         is_named: whether a person named it, so that there may be other attempts.
-        was_begun: whether an earlier attempt has left rows.
         gates: conditions that it has to pass.
         report_path: where the report goes; None if none was asked for.
         tables: where its tables go.
+        was_begun: whether earlier attempts may have left rows.
     """
 
     task: Task[Any]
@@ -154,14 +154,14 @@ class Plan:
         _check_types(plan, execution.types)
         if not self.is_named:
             return plan
-        plan = replace(plan, was_begun=tables.was_begun(self.run_id, _first_tables(self.task)))
+        plan = replace(plan, was_begun=tables.was_begun(self.run_id))
         if not tables.has(RUNS):
             return plan
         other = finished_runs(tables).where(F.col(c.RUN_ID) == self.run_id).first()
         if other is None:
             return plan
         _check_is_rerun(other, plan)
-        return replace(plan, attempt=new_attempt(self.started, other[c.ATTEMPT]))
+        return replace(plan, attempt=new_attempt(self.started, other[c.ATTEMPT]), was_begun=True)
 
     def read_written(self, table: Table) -> DataFrame:
         """Read the rows that this attempt has written to a table."""
@@ -189,7 +189,8 @@ def plan_run(spark: SparkSession, task: Task[ConfigT], config: ConfigT, moment: 
             # a schema may hold the input beside the results, unless one of them is called so
             names = [place] if is_path(place) else [f"{place}.{table.name}" for table in of_run]
             for name in names:
-                check_apart(key, locate(spark, source), other, locate(spark, name))
+                where = name if other == "report" else locate(spark, name)  # a file of this machine
+                check_apart(key, locate(spark, source), other, where)
     tables = ResultTables(spark, str(config.output), config.format)
     report_path = _plan_report(config, tables, run_id)
     tables.check_writable()
@@ -337,15 +338,8 @@ def _write_tables(execution: Execution, plan: Plan, steps: Steps) -> None:
             frames = dict(stage.tables)
             if is_first:
                 frames[REJECTED] = execution.rejected()
-                firsts = [table for table in _first_tables(plan.task) if table in frames]
-                frames = {table: frames[table] for table in firsts} | frames
             plan.tables.write_all(frames, plan.run_id, plan.attempt)
             is_first = False
-
-
-def _first_tables(task: Task[Any]) -> tuple[Table, Table]:
-    """Return the tables that every attempt writes first: where these have none of its rows, none has."""
-    return (task.issues, REJECTED)
 
 
 def _reconcile(execution: Execution, plan: Plan, counts: RowCounts) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 
 from cl_spark.tables.columns import find_columns, is_case_sensitive
-from cl_spark.tables.parquet_schema import find_files_schema
+from cl_spark.tables.location import local_file
+from cl_spark.tables.parquet_schema import find_files_schema, find_store_schema
 from cl_spark.tables.spark_errors import SPARK_ERRORS
 from cl_spark.tables.text_files import WHOLE, Roles, read_csv, read_json
 
@@ -97,7 +98,10 @@ def _read_parquet(
     # of a schema given, however small, Spark lists the files and opens none
     listed = _open(spark, base_path).schema("_ int").parquet(files)
     uris = listed.inputFiles()
-    found = find_files_schema(spark, uris, None if inferred is None else inferred.schema)
+    if inferred is not None and uris and None in map(local_file, uris):
+        found = find_store_schema(spark, _open(spark, base_path), files, uris, inferred.schema)
+    else:
+        found = find_files_schema(spark, uris, None if inferred is None else inferred.schema)
     if found is not None:
         df = _open(spark, base_path).schema(found.schema).parquet(files)
     else:

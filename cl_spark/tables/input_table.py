@@ -138,7 +138,8 @@ def read_source(
         if input_format == "delta":
             raise InputError(f"{key}: {name!r} is no Delta table")
         named = _name_files(spark, whole)
-        found = read_files(spark, named, base_path(path) if partitions else None, input_format, roles)
+        base = base_path(_name_files(spark, path)) if partitions else None
+        found = read_files(spark, named, base, input_format, roles)
         _ = found.df.schema  # on Spark Connect only this looks at the files
         _check_readable(found, name, key, roles)
         return InputTable(found.df, name, files=named, format=found.format)
@@ -206,7 +207,7 @@ def read_stream(
         return _select_partitions(reader.format("delta").load(path), partitions)
     if source.format != "parquet":
         raise InputError(f"predictions: a stream reads Delta tables and Parquet files, not {source.format}")
-    base = base_path(path) if partitions else None
+    base = base_path(_name_files(spark, path)) if partitions else None
     reader = reader if base is None else reader.option("basePath", base)
     return reader.schema(source.df.schema).parquet(str(source.files))
 

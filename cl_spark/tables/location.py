@@ -14,12 +14,17 @@ from posixpath import normpath
 from urllib.parse import unquote, urlparse
 from weakref import WeakKeyDictionary
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.tables.columns import quoted
-from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, error_summary
+from cl_spark.tables.spark_errors import (
+    NOT_FOUND,
+    SPARK_ERRORS,
+    error_condition,
+    error_summary,
+    find_missing_path,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +38,12 @@ _PARTITIONS = re.compile(r"((?:/[^/=]+=[^/]+)+)(?:/[^/=]*[.*][^/=]*)?/?$")
 
 _STORE = re.compile(r"[^/]+:(//[^/]*)?")
 """Scheme and host of a URI."""
+
+_NO_HOST = re.compile(r"[^/]+:(///|/(?!/))")
+"""Beginning of a URI that leaves its host to the default file system."""
+
+_MOUNTED = ("/Volumes/", "/Workspace/")
+"""Directories of Databricks that are paths for Spark and for Python, whatever the default file system is."""
 
 _FILE_SYSTEM = "fs.defaultFS"
 """Hadoop's setting of the file system of bare paths, which a session may have changed for itself."""
@@ -119,39 +130,49 @@ def full_path(path: str) -> str:
 
 
 def locate(spark: SparkSession, location: str) -> str:
-    """Say in full where Spark looks for a bare path, which is in its default file system.
+    """Say in full where Spark looks for a location; see `locate_path`. A catalog name stays as it is."""
+    return locate_path(spark, location) if is_path(location) else location
+
+
+def locate_path(spark: SparkSession, path: str) -> str:
+    """Say in full where Spark looks for a path: without a scheme it is in Spark's default file system.
 
     Returns:
-        A URI; or the location as it is, if that is one already, a catalog name, or a path of this machine.
+        A URI with its host, where that is the default file system and no other than this machine's; else the
+        path as it is.
     """
-    if is_uri(location) or not is_path(location):
-        return location
+    if path.startswith(_MOUNTED) or (is_uri(path) and not _NO_HOST.match(path)):
+        return path
     directory = _find_working_directory(spark)
     if directory is None:
-        return location
+        return path
     store = _STORE.match(directory)
-    assert store is not None
-    return store[0] + normpath(f"{directory[store.end() :]}/{location}" if location[:1] != "/" else location)
+    if store is None or (is_uri(path) and path.partition(":")[0] != directory.partition(":")[0]):
+        return path
+    below = _NO_HOST.sub("/", path) if is_uri(path) else path
+    return store[0] + normpath(below if below[:1] == "/" else f"{directory[store.end() :]}/{below}")
 
 
 def _find_working_directory(spark: SparkSession) -> str | None:
-    """Find the URI of what relative paths are relative to; None where that is on this machine.
+    """Find the URI of the directory that relative paths start from; None if it is here, or unknown.
 
-    Spark says it when it is asked for a file that is not there.
+    No public call tells it. But of a file that is not there, Spark's error names the full path.
     """
-    setting = spark.conf.get(_FILE_SYSTEM, None)
-    known, directory = _WORKING_DIRECTORIES.get(spark, (None, None))
-    if spark in _WORKING_DIRECTORIES and known == setting:
-        return directory
     name = f"cl_spark-{uuid.uuid4().hex}"
     try:
+        setting = spark.conf.get(_FILE_SYSTEM, None)
+        known = _WORKING_DIRECTORIES.get(spark)
+        if known is not None and known[0] == setting:
+            return known[1]
         _ = spark.read.text(name).schema
-    except AnalysisException as error:
-        found = (error.getMessageParameters() or {}).get("path", "")
-        directory = found.removesuffix(f"/{name}") if found.endswith(f"/{name}") else None
-    is_elsewhere = directory is not None and is_uri(directory) and is_uri(local_path(directory))
-    _WORKING_DIRECTORIES[spark] = setting, directory if is_elsewhere else None
-    return _WORKING_DIRECTORIES[spark][1]
+        return None
+    except SPARK_ERRORS as error:  # also of a store that refuses to look, or a session that tells no settings
+        found = find_missing_path(error)
+        if not found.endswith(f"/{name}"):
+            return None
+    directory = found.removesuffix(name) if is_uri(local_path(found)) else None
+    _WORKING_DIRECTORIES[spark] = setting, directory
+    return directory
 
 
 def local_path(path: str) -> str:
@@ -181,10 +202,10 @@ def is_writable(path: str, *, is_file: bool = False) -> bool:
     """Tell, without writing, whether this user may make or replace a directory, or a file, on this
     machine.
     """
-    there = Path(find_existing(full_path(path)))
-    if is_file and there == Path(full_path(path)):
-        return there.is_file() and os.access(there, os.W_OK)
-    return there.is_dir() and os.access(there, os.W_OK)
+    whole = Path(full_path(path))
+    there = Path(find_existing(str(whole)))
+    is_kind = there.is_file() if is_file and there == whole else there.is_dir()
+    return is_kind and os.access(there, os.W_OK)
 
 
 def write_text(path: str, text: str) -> None:
@@ -216,7 +237,7 @@ def check_reachable(spark: SparkSession, path: str, key: str) -> None:
             raise ConfigurationError(f"{key}: Spark cannot reach {path!r}: {error_summary(error)}") from error
 
 
-def remove_directory(spark: SparkSession, path: str) -> None:
+def remove_directory(spark: SparkSession, path: str, key: str) -> None:
     """Remove a directory of this machine, or empty one of another file system.
 
     Spark has no public call that removes a directory, but it can replace what is there by an empty table. A
@@ -225,16 +246,19 @@ def remove_directory(spark: SparkSession, path: str) -> None:
     Args:
         spark: the session.
         path: the directory, with everything below it.
+        key: the configuration key that named it, for the log.
     """
-    local = Path(local_path(path))
-    if local.exists():
+    local = local_path(path)
+    if exists(local):
         shutil.rmtree(local, ignore_errors=True)
+        if exists(local):
+            logger.warning("%s: remove %s yourself; this user may not", key, path)
         return
     try:
         spark.range(0).write.mode("overwrite").parquet(path)
-        logger.info("%s is empty now, and can be removed", path)
+        logger.info("%s: %s is empty now, and can be removed", key, path)
     except SPARK_ERRORS as error:
-        logger.warning("remove %s yourself; Spark cannot: %s", path, error_summary(error))
+        logger.warning("%s: remove %s yourself; Spark cannot: %s", key, path, error_summary(error))
 
 
 def delta_name(path: str) -> str:
@@ -296,16 +320,10 @@ def split_partitions(path: str) -> tuple[str, dict[str, str]]:
 
 def holds_delta(path: str | None) -> bool:
     """Tell whether a path is a Delta table on this machine, or a partition directory of one."""
-    return path is not None and any(
-        exists(f"{each}/_delta_log") for each in (path, split_partitions(path)[0])
+    local = None if path is None else local_path(path)
+    return local is not None and any(
+        exists(f"{each}/_delta_log") for each in (local, split_partitions(local)[0])
     )
-
-
-def may_hold_delta(location: str | None) -> bool:
-    """Tell whether there may be a Delta table, as far as it can be told without Spark: unless it is known to
-    be something else.
-    """
-    return location is not None and (not exists(local_path(location)) or holds_delta(local_path(location)))
 
 
 def shorten(text: str, length: int = 60) -> str:

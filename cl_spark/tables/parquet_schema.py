@@ -8,23 +8,26 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import attrgetter
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrameReader, SparkSession
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
 from pyspark.sql.types import StructField, StructType
 
 from cl_spark.tables.columns import is_case_sensitive
-from cl_spark.tables.location import local_file
+from cl_spark.tables.location import escaped, local_file
 from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
 
 MAX_FILES = 10_000
 """Of more files the footers are not read."""
 
+MAX_ASKED = 1_000
+"""Of more files in another store, Spark is not asked about each."""
+
 ASKED_AT_ONCE = 8
-"""Files of another store whose columns Spark is asked for at the same time."""
+"""Files in another store about which Spark is asked at the same time."""
 
 _WORDS = {
     "FLOAT16": "half precision; write it as float32",
@@ -52,7 +55,7 @@ class FilesSchema:
 def find_files_schema(
     spark: SparkSession, uris: Sequence[str], inferred: StructType | None
 ) -> FilesSchema | None:
-    """Find the schema of files that differ, or on this machine also of those with a type Spark cannot read.
+    """Find the schema of files of this machine that differ, or that hold a type Spark cannot read.
 
     Args:
         spark: the session.
@@ -60,38 +63,80 @@ def find_files_schema(
         inferred: the schema that Spark infers; None where it fails.
 
     Returns:
-        The schema; None where Spark's own is right, or the files cannot be read.
+        The schema; None where Spark's own is right, or the files cannot be read here.
     """
-    if not uris or len(uris) > MAX_FILES:
-        return None
     paths = [path for path in map(local_file, uris) if path is not None]
-    is_here, is_sensitive = len(paths) == len(uris), is_case_sensitive(spark)
-    known = {} if inferred is None else {each.name: each for each in inferred.fields}
+    if not paths or len(paths) < len(uris) or len(paths) > MAX_FILES:
+        return None
     try:
-        columns = map(_read_columns, paths) if is_here else _ask_columns(spark, uris, known)
-        found = list(dict.fromkeys(columns))
-    except (OSError, pa.ArrowException, *SPARK_ERRORS):
+        found = list({_read_columns(path): None for path in paths})
+    except (OSError, pa.ArrowException):
         return None
-    if not found or (inferred is not None and is_here and len(found) == 1):
+    if inferred is not None and len(found) == 1:
         return None
+    is_sensitive = is_case_sensitive(spark)
+    known = {} if inferred is None else {each.name: each for each in inferred.fields}
     kinds, unreadable = _collect_types(found, known, is_sensitive)
     widened = {name: reduce(_widen, several) for name, several in kinds.items()}
     for name, several in kinds.items():
         if widened[name] is None or (len(several) > 1 and int(spark.version[0]) < 4):
-            listed = " and ".join(str(kind) for kind in several)
-            unreadable[name] = (
-                f"is {listed} in different files, which Spark cannot read together; rewrite them"
-            )
+            unreadable[name] = _explain_drift(several)
     asked = [
         pa.field(name, widened[name])
         for name, several in kinds.items()
         if name not in unreadable and (len(several) > 1 or name not in known)
     ]
-    of_files = _infer(spark, asked, unreadable) if is_here else map(_as_field, asked)
-    fields = known | {each.name: each for each in of_files}
+    fields = known | {each.name: each for each in _infer(spark, asked, unreadable)}
     return FilesSchema(
         StructType([each for each in fields.values() if each.name not in unreadable]), unreadable
     )
+
+
+def find_store_schema(
+    spark: SparkSession, reader: DataFrameReader, files: str, uris: Sequence[str], inferred: StructType
+) -> FilesSchema | None:
+    """Find the schema of files in a store that only Spark reaches.
+
+    Spark merges the columns of all files. Where their types differ it does not, and is asked about each file.
+
+    Args:
+        spark: the session.
+        reader: one with the options that the files need.
+        files: path or pattern, as Spark's readers take it.
+        uris: each file.
+        inferred: the schema that Spark infers of one of them.
+
+    Returns:
+        The schema; None where the inferred one is right, or there are too many files to ask about each.
+    """
+    try:
+        merged = reader.option("mergeSchema", True).parquet(files).schema
+        return None if merged == inferred else FilesSchema(merged)
+    except SPARK_ERRORS:
+        if not 0 < len(uris) <= MAX_ASKED:
+            return None
+    paths = [escaped(unquote(uri)) for uri in uris]
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        schemas = list(pool.map(lambda path: spark.read.parquet(path).schema, paths))
+    fields, unreadable = {each.name: each for each in inferred}, {}
+    of_files = [each for schema in schemas for each in schema]
+    for name in dict.fromkeys(each.name for each in of_files):
+        same = {each.dataType.json(): each for each in of_files if each.name == name}
+        fields.setdefault(name, next(iter(same.values())))
+        if len(same) > 1:
+            several = [to_arrow_type(each.dataType) for each in same.values()]
+            widened = reduce(_widen, several)
+            if widened is None or int(spark.version[0]) < 4:
+                unreadable[name] = _explain_drift(several)
+            else:
+                fields[name] = StructField(name, from_arrow_type(widened))
+    readable = [each for each in fields.values() if each.name not in unreadable]
+    return FilesSchema(StructType(readable), unreadable)
+
+
+def _explain_drift(several: Sequence[pa.DataType]) -> str:
+    listed = " and ".join(str(kind) for kind in several)
+    return f"is {listed} in different files, which Spark cannot read together; rewrite them"
 
 
 def _read_columns(path: str) -> Columns:
@@ -102,28 +147,6 @@ def _read_columns(path: str) -> Columns:
         (each.name, pa.timestamp("us", "UTC") if each.name in int96 else each.type)
         for each in schema.to_arrow_schema()
     )
-
-
-def _ask_columns(spark: SparkSession, uris: Sequence[str], known: Mapping[str, StructField]) -> list[Columns]:
-    """Ask Spark for the columns of files of another store: of each where their types do not merge; of none
-    where they are as Spark inferred them.
-
-    Raises:
-        PySparkException: Spark cannot read one, or it has a column of a type that Arrow does not know.
-    """
-    try:
-        merged = spark.read.option("mergeSchema", True).parquet(*uris).schema
-        if all(each.name in known and known[each.name].dataType == each.dataType for each in merged):
-            return []
-        schemas = [merged]
-    except PySparkException:
-        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-            schemas = list(pool.map(lambda uri: spark.read.parquet(uri).schema, uris))
-    return [tuple((each.name, to_arrow_type(each.dataType)) for each in schema.fields) for schema in schemas]
-
-
-def _as_field(column: pa.Field) -> StructField:
-    return StructField(column.name, from_arrow_type(column.type))
 
 
 def _collect_types(

@@ -1,5 +1,6 @@
 """Errors of Spark and Java, turned into sentences for the user."""
 
+import re
 from contextlib import suppress
 
 from pyspark.errors import PySparkException
@@ -47,8 +48,12 @@ def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
     if condition == "DATA_SOURCE_NOT_FOUND" or "DeltaCatalog" in str(error):
         return MissingDependencyError(NO_DELTA)
     if condition in NOT_FOUND:
-        is_path = condition == "PATH_NOT_FOUND"
-        kind = "path" if is_path else "catalog table (a path must hold a slash, as in ./predictions)"
+        if condition != "PATH_NOT_FOUND":
+            kind = "catalog table (a path must hold a slash, as in ./predictions)"
+        elif set(name) & set("/\\:"):
+            kind = "path"
+        else:
+            return InputError(f"{key}: the files of {name!r} are not there: {error_summary(error)}")
         return InputError(f"{key}: there is no {kind} {name!r}")
     return InputError(f"{key}: cannot read {name!r}: {error_summary(error)}")
 
@@ -74,4 +79,16 @@ def error_summary(error: Exception) -> str:
 def error_condition(error: Exception) -> str:
     """Return the name Spark gives the kind of an error; empty where it has none."""
     getter = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
-    return (getter() if getter is not None else None) or ""
+    named = (getter() if getter is not None else None) or ""
+    if not named and isinstance(error, PySparkException):  # Connect in Spark 3.5 names it in the message
+        match = re.match(r"\W*\[([A-Z_.]+)\]", str(error))
+        named = match[1] if match else ""
+    return named
+
+
+def find_missing_path(error: Exception) -> str:
+    """Find the full path of what an error says is not there; empty where it is another error."""
+    if error_condition(error) != "PATH_NOT_FOUND":
+        return ""
+    match = re.search(r"does not exist: (.+?)\.?( SQLSTATE.*)?$", str(error).splitlines()[0])
+    return match[1] if match else ""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from cl_spark.errors import InputError
-from cl_spark.report.page import default_path, write_page
+from cl_spark.report.page import check_page, default_path, write_page
 from cl_spark.runs.history import PastRun, past_runs
 from cl_spark.runs.report import DEFAULT_ISSUES, render_report
 from cl_spark.runs.task import Task
@@ -45,6 +45,7 @@ def write_report(
         The path of the file.
 
     Raises:
+        ConfigurationError: the path is no file of this machine that can be written.
         InputError: the results are no directory of this machine, and no path is given.
         MissingDependencyError: the extra `report` is not installed.
         OutputError: the file cannot be written.
@@ -55,6 +56,7 @@ def write_report(
         '<!doctype html>'
     """
     target = path or default_path(run.tables.path, run.run_id)
+    check_page(target)
     return write_page(target, render_report(task_of(run), run, issues, remote_images=remote_images))
 
 

@@ -23,7 +23,7 @@ from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import finished_run
-from cl_spark.tables.location import may_hold_delta
+from cl_spark.tables.location import exists, holds_delta, local_path
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.times import zoned_column
 from cl_spark.tasks.label_audit import scoring
@@ -316,7 +316,8 @@ def _open_tables(
     location: str, spark_conf: dict[str, str] | None, source: str = ""
 ) -> "Iterator[ResultTables]":
     """Open the tables of finished runs in a session that knows Delta, unless all that is read is Parquet."""
-    delta = may_hold_delta(f"{location}/runs") or may_hold_delta(source)
+    runs = f"{location}/runs"
+    delta = not exists(local_path(runs)) or holds_delta(runs) or holds_delta(source)
     with command_session(spark_conf or {}, delta=delta, brief=not source) as spark:
         yield ResultTables.at(spark, location)
 

@@ -14,8 +14,9 @@ from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import RowCounts
 from cl_spark.tables.finished_run import finished_runs
 from cl_spark.tables.results import ResultTables, new_attempt
+from cl_spark.tables.schema import REJECTED
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES, TABLES
+from cl_spark.tasks.label_audit.tables import CLASS_HEALTH, ISSUES, LABEL_SCORES, TABLES
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, AuditExecution
 from tests import frames
 from tests.frames import audit
@@ -66,6 +67,9 @@ def test_a_zombie_never_mixes_with_its_retry(
     first.write()
     second = audit(spark, table, out, format=kind, run_id="x")
     expected = content(second.tables, "x")
+    for one in (ISSUES, REJECTED, CLASS_HEALTH):
+        rows = second.tables.read(one).select("attempt").distinct()
+        assert rows.count() <= 1, "rows of the first, which has not finished, are removed"
     with pytest.raises(RunError, match="started again while it ran"):
         first.record()
     assert content(second.tables, "x") == expected

@@ -20,7 +20,6 @@ from cl_spark.tables.location import (
     is_writable,
     local_file,
     local_path,
-    may_hold_delta,
     remove_directory,
     split_partitions,
 )
@@ -176,15 +175,15 @@ def test_what_is_not_on_this_machine_is_emptied_and_told(
         spark.range(3).write.parquet(f"{path}/{name}")
     monkeypatch.setattr(Path, "exists", lambda _: False)  # stands for another file system
     with caplog.at_level("INFO"):
-        remove_directory(spark, path)
-    assert f"{path} is empty now" in caplog.text
+        remove_directory(spark, path, "evidence_path")
+    assert f"evidence_path: {path} is empty now" in caplog.text
     assert not [file for file in tmp_path.rglob("*") if file.name in ("a", "b")]
     assert spark.read.parquet(path).isEmpty()
 
 
 def test_what_cannot_be_emptied_is_told(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
-    remove_directory(spark, "nowhere://host/evidence")
-    assert "remove nowhere://host/evidence yourself" in caplog.text
+    remove_directory(spark, "nowhere://host/evidence", "evidence_path")
+    assert "evidence_path: remove nowhere://host/evidence yourself" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -218,12 +217,3 @@ def test_what_can_be_written_here_is_known_without_writing(tmp_path: Path) -> No
     assert not is_writable(f"{tmp_path}/file")
     assert not is_writable(str(tmp_path), is_file=True)
     assert not is_writable(f"{tmp_path}/file/below", is_file=True)
-
-
-def test_what_is_not_known_here_may_be_delta(tmp_path: Path) -> None:
-    (tmp_path / "delta" / "_delta_log").mkdir(parents=True)
-    (tmp_path / "file.csv").touch()
-    for location in (f"{tmp_path}/delta", f"file://{tmp_path}/delta", "main.table", "hdfs://host/a", "/none"):
-        assert may_hold_delta(location)
-    for location in (f"{tmp_path}/file.csv", f"file://{tmp_path}/file.csv", None):
-        assert not may_hold_delta(location)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from cl_spark.runs.config import RunConfig
-from cl_spark.tables.location import may_hold_delta
+from cl_spark.tables.location import holds_delta
 from cl_spark.tables.text_files import Roles
 
 
@@ -172,8 +172,8 @@ class AuditConfig(RunConfig, AuditOptions):
 
     @property
     def needs_delta(self) -> bool:
-        """Tell whether results, `predictions` or `labels` are Delta tables, as far as that is known."""
-        return super().needs_delta or may_hold_delta(self.predictions) or may_hold_delta(self.labels)
+        """Tell whether results, or `predictions` or `labels` at a path of this machine, are Delta tables."""
+        return super().needs_delta or holds_delta(self.predictions) or holds_delta(self.labels)
 
     @property
     def is_brief(self) -> bool:

@@ -4,7 +4,7 @@ from pyspark.sql import Row
 
 from cl_spark.errors import ConfigurationError, OutputError
 from cl_spark.tables import columns as c
-from cl_spark.tables.location import escaped, full_path, locate
+from cl_spark.tables.location import escaped, full_path, locate_path
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, explain_unreadable
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED, STREAMS
@@ -29,10 +29,10 @@ def check_restart(tables: ResultTables, stream: Row, name: str, checkpoint: str,
         ConfigurationError: another checkpoint or run is asked for, or the checkpoint has lost the progress.
     """
     anew = "to start anew, give another --name and --checkpoint"
-    place, run = stream[c.CHECKPOINT], stream[c.FROZEN_RUN]
-    if place != _normalize(tables, checkpoint):
+    place, run, asked = stream[c.CHECKPOINT], stream[c.FROZEN_RUN], _normalize(tables, checkpoint)
+    if place != asked:
         raise ConfigurationError(
-            f"checkpoint: stream {name!r} has its progress in {place!r}, not in {checkpoint!r}; {anew}"
+            f"checkpoint: stream {name!r} has its progress in {place!r}, not in {asked!r}; {anew}"
         )
     if run_id not in (None, run):
         raise ConfigurationError(
@@ -78,7 +78,7 @@ def add_stream(tables: ResultTables, name: str, checkpoint: str, frozen_run: str
 
 def _normalize(tables: ResultTables, checkpoint: str) -> str:
     """Write the path of a directory in one way."""
-    return full_path(locate(tables.spark, checkpoint)).rstrip("/")
+    return full_path(locate_path(tables.spark, checkpoint)).rstrip("/")
 
 
 def _has_rows(tables: ResultTables, name: str) -> bool:

@@ -123,6 +123,6 @@ def test_runs_of_earlier_versions_have_reports(spark: SparkSession, tmp_path: Pa
 
 
 def test_where_a_report_goes_is_known_before_the_run(spark: SparkSession) -> None:
-    with pytest.raises(InputError, match="is no directory of this machine; name the file"):
+    with pytest.raises(InputError, match="where only Spark writes: name a file of this machine"):
         run_audit(spark, AuditConfig(sample="digits", output="spark_catalog.default", report=True))
     assert AuditConfig(sample="digits", output="./o", report="a.html").report == "a.html"
