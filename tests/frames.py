@@ -41,8 +41,9 @@ def predictions(
 def content(tables: ResultTables, run_id: str) -> dict[str, list[str]]:
     """All rows of a run by table, but for the times in `runs`."""
     volatile = ["started", "finished", "parameters"]
+    attempt = tables.recorded_attempt(run_id)
     return {
-        table.name: sorted(map(str, tables.read_run(table, run_id).drop(*volatile).collect()))
+        table.name: sorted(map(str, tables.read_run(table, run_id, attempt).drop(*volatile).collect()))
         for table in EVERY_TABLE
         if tables.has(table)
     }

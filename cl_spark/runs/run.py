@@ -77,7 +77,7 @@ def run_task(
             check_counts(execution, counts, config, steps)
         warnings = execution.warnings(steps)
         check_warnings(warnings, config)
-        _write_tables(execution, plan, steps)
+        _write_tables(execution, plan, counts, steps)
         with steps("recording the run"):
             record = _reconcile(execution, plan, counts)
             record |= {"started": started, "parameters": config.model_dump_json(), c.WARNINGS: warnings}
@@ -328,18 +328,19 @@ def check_warnings(warnings: Sequence[RunWarning], config: RunConfig) -> None:
         )
 
 
-def _write_tables(execution: Execution, plan: Plan, steps: Steps) -> None:
+def _write_tables(execution: Execution, plan: Plan, counts: RowCounts, steps: Steps) -> None:
     """Write the stages of an execution. Until the run is recorded, no reader sees any of it; the rows of an
     earlier attempt stay as they are.
     """
-    is_first = True
+    # a run without rejected rows only makes the table, if it is not there
+    has_rejected = counts.num_rejected > 0 or not plan.tables.has(REJECTED)
     for stage in execution.stages(steps, plan.read_written):
         with steps(stage.step):
             frames = dict(stage.tables)
-            if is_first:
+            if has_rejected:
                 frames[REJECTED] = execution.rejected()
             plan.tables.write_all(frames, plan.run_id, plan.attempt)
-            is_first = False
+            has_rejected = False
 
 
 def _reconcile(execution: Execution, plan: Plan, counts: RowCounts) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Driven:
         self.counts: RowCounts = self.execution.count_rows()
 
     def write(self) -> None:
-        _write_tables(self.execution, self.plan, Steps())
+        _write_tables(self.execution, self.plan, self.counts, Steps())
 
     def record(self) -> None:
         record = _reconcile(self.execution, self.plan, self.counts)

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,10 @@ from cl_spark import (
     SourceChangedError,
     read_run,
 )
+from cl_spark.runs.steps import Steps
 from cl_spark.tables.location import identifier
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.schema import REJECTED, Table
+from cl_spark.tables.schema import REJECTED, RunWarning, Table
 from cl_spark.tasks.label_audit.check import check
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
@@ -260,13 +262,13 @@ def test_a_view_is_told_to_be_unpinned_and_its_rows_are_counted_again(
         run = audit(spark, "unpinned", tmp_path / "out", run_id="first").run
     assert run.record.source_version == "not pinned, 200 rows"
     assert "unpinned keeps no versions" in caplog.text
-    rejected = AuditExecution.rejected
+    warnings = AuditExecution.warnings
 
-    def changing(self: AuditExecution) -> DataFrame:
+    def changing(self: AuditExecution, steps: Steps) -> Sequence[RunWarning]:
         df.where("id > 0").createOrReplaceTempView("unpinned")
-        return rejected(self)
+        return warnings(self, steps)
 
-    monkeypatch.setattr(AuditExecution, "rejected", changing)
+    monkeypatch.setattr(AuditExecution, "warnings", changing)
     with pytest.raises(SourceChangedError, match="pinned, 200 rows at first, later not pinned, 199 rows"):
         audit(spark, "unpinned", tmp_path / "out")
     assert read_run(str(tmp_path / "out"), spark=spark).run_id == "first"
