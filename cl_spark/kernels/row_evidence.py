@@ -21,15 +21,16 @@ class ListingPolicy:
         min_listed_prob: classes are listed from this probability up, or from half the highest probability if
             that is lower. Suspects list all classes from half their self-confidence up: those that beat the
             label, and more.
-        min_suspect_prob: but suspects list no class below this. A quota that takes more examples than the
-            listed classes tell takes classes of hardly any probability.
+        min_suspect_prob: but suspects list no class below this. By default they list these too: a quota that
+            takes more examples than the listed classes tell takes classes of hardly any probability, and
+            reading all rows again for them takes as long as the scan.
         max_listed: a row where more classes than this would be listed lists none; suspects list a sixteenth
             of all classes if that is more. A suspect that lists none keeps its array, and so do those with
             short arrays: a list of most classes is no smaller.
     """
 
     min_listed_prob: float = 0.2
-    min_suspect_prob: float = 1e-4
+    min_suspect_prob: float = 0.0
     max_listed: int = 64
 
     def keeps_array(self, max_prob: Floats, unlisted_max_prob: Floats, num_probs: Int32s | int) -> Bools:

@@ -1,5 +1,7 @@
 """The evidence of whole arrays: the numbers of each row, and a bound on every class that is not listed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,15 +115,15 @@ def test_suspects_keep_short_arrays_and_those_they_cannot_list() -> None:
     ]
 
 
-def test_suspects_list_no_class_of_hardly_any_probability() -> None:
-    row = np.full(1_100, 1e-5)
+def test_suspects_list_no_class_below_the_least_probability() -> None:
+    policy, row = ListingPolicy(min_suspect_prob=1e-4), np.full(1_100, 1e-5)
     row[[0, 1, 2]] = 1e-6, 0.3, 0.02
-    found = extract_dense(np.array([0], dtype=np.int32), row[None], ListingPolicy(), with_sums=False)
+    found = extract_dense(np.array([0], dtype=np.int32), row[None], policy, with_sums=False)
     assert found.listed.class_index.tolist() == [2]
     assert found.unlisted_max_prob.tolist() == [1e-4]
     row[3:70] = 1e-3  # more than max_listed, but no more than a sixteenth of all
     found = extract_dense(
-        np.array([0], dtype=np.int32), row[None], ListingPolicy(max_listed=60), with_sums=False
+        np.array([0], dtype=np.int32), row[None], replace(policy, max_listed=60), with_sums=False
     )
     assert len(found.listed.class_index) == 68
     agreeing = extract_dense(np.array([1], dtype=np.int32), row[None], ListingPolicy(), with_sums=False)
