@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,12 @@ Run = Callable[[str, dict[str, Any]], Measured]
 def audit(data: str, settings: dict[str, Any]) -> Measured:
     """Measure the whole audit, written out: first in a cold JVM, then warm."""
     with tempfile.TemporaryDirectory() as output, _session(settings) as spark:
+        return timed(partial(_audit_once, spark, data, output, settings.get("audit", {})), settings)
+
+
+def audit_plainly(data: str, settings: dict[str, Any]) -> Measured:
+    """Measure the same in a session as users build it, with nothing tuned but its heap."""
+    with tempfile.TemporaryDirectory() as output, _plain_session(settings) as spark:
         return timed(partial(_audit_once, spark, data, output, settings.get("audit", {})), settings)
 
 
@@ -81,8 +87,26 @@ def _iter_answers(name: str, audit: "LabelAudit") -> "Iterator[DataFrame]":
 def _session(settings: dict[str, Any]) -> "AbstractContextManager[SparkSession]":
     from cl_spark.runs.session import spark_session
 
-    conf = {"spark.master": "local[2]", "spark.driver.memory": "2g", **settings.get("spark_conf", {})}
-    return spark_session(conf, delta=False)
+    return spark_session(_conf(settings), delta=False)
+
+
+@contextmanager
+def _plain_session(settings: dict[str, Any]) -> "Iterator[SparkSession]":
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder
+    for key, value in _conf(settings).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _conf(settings: dict[str, Any]) -> dict[str, str]:
+    return {"spark.master": "local[2]", "spark.driver.memory": "2g", **settings.get("spark_conf", {})}
 
 
 def floor(data: str, settings: dict[str, Any]) -> Measured:
@@ -142,7 +166,10 @@ def resources() -> dict[str, float]:
     return found
 
 
+PLAIN = "cl_spark, plain session"
+
 CONTESTANTS: dict[str, Run] = {
+    PLAIN: audit_plainly,
     "cl_spark": audit,
     "floor": floor,
     **{name: partial(answers, name) for name in ANSWERS},

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cl_spark.bench.contestants import ANSWERS
+from cl_spark.bench.contestants import ANSWERS, PLAIN
 from cl_spark.bench.generated import Shape, generate
 from cl_spark.errors import ClSparkError, ConfigurationError
 
@@ -52,7 +52,7 @@ def contestants(shape: Shape, against: str | None, only: Sequence[str]) -> list[
         ConfigurationError: there is no contestant of a name.
     """
     module = [sys.executable, "-m", "cl_spark.bench.contestants"]
-    ours = ["cl_spark", *ANSWERS, *(() if shape.top else ("floor",))]
+    ours = [PLAIN, "cl_spark", *ANSWERS, *(() if shape.top else ("floor",))]
     known = [Contestant(name, [*module, name]) for name in ours]
     if against is not None and not shape.top:
         for name, size in (("cleanlab in memory", 16.0), ("cleanlab batched", None)):

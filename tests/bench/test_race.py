@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from cl_spark.bench.contestants import PLAIN
 from cl_spark.bench.generated import Shape, generate
 from cl_spark.bench.race import contestants
 from cl_spark.errors import ConfigurationError
@@ -37,7 +38,8 @@ def run(directory: Path, *arguments: str) -> dict[str, dict[str, float]]:
 @pytest.mark.slow
 def test_all_contestants_run_on_the_same_files(tmp_path: Path) -> None:
     results = run(tmp_path, "--rows", "1000", "--classes", "5")
-    assert set(results) == {"cl_spark", "floor", "cleanlab in memory", "cleanlab batched"}
+    assert set(results) == {PLAIN, "cl_spark", "floor", "cleanlab in memory", "cleanlab batched"}
+    assert results[PLAIN]["issues"] == results["cl_spark"]["issues"]
     assert results["cl_spark"]["issues"] == results["cleanlab in memory"]["issues"] > 0
     for name, result in results.items():
         assert result["cold"] > result["warm"] > 0, name
