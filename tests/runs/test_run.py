@@ -291,7 +291,10 @@ def test_issues_that_a_join_multiplies_are_no_run(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"output": "audits", "format": "delta"}, "output: there is no schema 'audits'.*as in ./audits"),
+        (
+            {"output": "no_such_audits", "format": "delta"},
+            "output: there is no schema 'no_such_audits'.*as in ./no_such_audits",
+        ),
         ({"output": "nosuch.schema", "format": "delta"}, "output: there is no schema 'nosuch.schema'"),
         ({"output": "{table}"}, "output: .* and predictions .* choose another output"),
         ({"output": "{table}/audits"}, "output: .* and predictions .* choose another output"),
