@@ -27,15 +27,13 @@ Measured = tuple[list[float], dict[str, Any]]
 Run = Callable[[str, dict[str, Any]], Measured]
 
 
-def audit(data: str, settings: dict[str, Any]) -> Measured:
-    """Measure the whole audit, written out: first in a cold JVM, then warm."""
-    with tempfile.TemporaryDirectory() as output, _session(settings) as spark:
-        return timed(partial(_audit_once, spark, data, output, settings.get("audit", {})), settings)
-
-
-def audit_plainly(data: str, settings: dict[str, Any]) -> Measured:
-    """Measure the same in a session as users build it, with nothing tuned but its heap."""
-    with tempfile.TemporaryDirectory() as output, _plain_session(settings) as spark:
+def audit(
+    session: "Callable[[dict[str, Any]], AbstractContextManager[SparkSession]]",
+    data: str,
+    settings: dict[str, Any],
+) -> Measured:
+    """Measure the whole audit in a session, written out: first in a cold JVM, then warm."""
+    with tempfile.TemporaryDirectory() as output, session(settings) as spark:
         return timed(partial(_audit_once, spark, data, output, settings.get("audit", {})), settings)
 
 
@@ -92,6 +90,7 @@ def _session(settings: dict[str, Any]) -> "AbstractContextManager[SparkSession]"
 
 @contextmanager
 def _plain_session(settings: dict[str, Any]) -> "Iterator[SparkSession]":
+    """Build a session as users do, with nothing tuned but its heap."""
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -169,8 +168,8 @@ def resources() -> dict[str, float]:
 PLAIN = "cl_spark, plain session"
 
 CONTESTANTS: dict[str, Run] = {
-    PLAIN: audit_plainly,
-    "cl_spark": audit,
+    PLAIN: partial(audit, _plain_session),
+    "cl_spark": partial(audit, _session),
     "floor": floor,
     **{name: partial(answers, name) for name in ANSWERS},
 }

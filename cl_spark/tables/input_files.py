@@ -98,7 +98,7 @@ def _read_parquet(
     # of a schema given, however small, Spark lists the files and opens none
     listed = _open(spark, base_path).schema("_ int").parquet(files)
     uris = listed.inputFiles()
-    if inferred is not None and uris and None in map(local_file, uris):
+    if inferred is not None and None in map(local_file, uris):
         found = find_store_schema(spark, _open(spark, base_path), files, uris, inferred.schema)
     else:
         found = find_files_schema(spark, uris, None if inferred is None else inferred.schema)

@@ -33,7 +33,6 @@ from cl_spark.tables.location import (
 )
 from cl_spark.tables.spark_errors import (
     NO_DELTA,
-    NO_DELTA_TABLE,
     SPARK_ERRORS,
     error_condition,
     error_summary,
@@ -265,6 +264,16 @@ def _check_readable(found: InputFiles, name: str, key: str, roles: Roles) -> Non
             raise ColumnTypeError(f"{key}: column {spelled!r} of {name!r} {found.unreadable[spelled]}")
 
 
+_NO_DELTA_TABLE = (
+    "DELTA_TABLE_ONLY_OPERATION",
+    "DELTA_ONLY_OPERATION",
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+)
+"""Errors by which Delta says that a table is none of its own."""
+
+
 def _delta_version(spark: SparkSession, table: str, version: int | None, timestamp: str | None) -> int | None:
     """Find the version of a Delta table that is asked for, by default the latest; None where it is no Delta
     table.
@@ -278,7 +287,7 @@ def _delta_version(spark: SparkSession, table: str, version: int | None, timesta
             history = history.where(F.col("timestamp") <= F.try_to_timestamp(F.lit(timestamp)))
         latest: int | None = history.agg(F.max("version")).collect()[0][0]
     except AnalysisException as error:  # any other says nothing of what the table is
-        if error_condition(error).startswith("DELTA_") and error_condition(error) not in NO_DELTA_TABLE:
+        if error_condition(error).startswith("DELTA_") and error_condition(error) not in _NO_DELTA_TABLE:
             raise
         return None
     if timestamp is not None and latest is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from urllib.parse import unquote
@@ -119,12 +120,13 @@ def find_store_schema(
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         schemas = list(pool.map(lambda path: spark.read.parquet(path).schema, paths))
     fields, unreadable = {each.name: each for each in inferred}, {}
-    of_files = [each for schema in schemas for each in schema]
-    for name in dict.fromkeys(each.name for each in of_files):
-        same = {each.dataType.json(): each for each in of_files if each.name == name}
-        fields.setdefault(name, next(iter(same.values())))
-        if len(same) > 1:
-            several = [to_arrow_type(each.dataType) for each in same.values()]
+    kinds: dict[str, dict[str, StructField]] = {}
+    for each in chain.from_iterable(schemas):
+        kinds.setdefault(each.name, {})[each.dataType.json()] = each
+    for name, by_type in kinds.items():
+        fields.setdefault(name, next(iter(by_type.values())))
+        if len(by_type) > 1:
+            several = [to_arrow_type(each.dataType) for each in by_type.values()]
             widened = reduce(_widen, several)
             if widened is None or int(spark.version[0]) < 4:
                 unreadable[name] = _explain_drift(several)

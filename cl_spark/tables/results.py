@@ -147,7 +147,7 @@ class ResultTables:
         """
         if not is_path(self.location):
             return True
-        pattern = f"{escaped(absolute(self.path).rstrip('/'))}/*/*={run_id}"
+        pattern = f"{escaped(self._path(''))}*/*={run_id}"
         try:
             _ = self.spark.read.format("binaryFile").load(pattern).schema
         except SPARK_ERRORS as error:

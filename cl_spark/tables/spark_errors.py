@@ -26,15 +26,6 @@ SOURCE_CHANGED = "the input changed while it was read"
 
 NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 
-NO_DELTA_TABLE = (
-    "DELTA_TABLE_ONLY_OPERATION",
-    "DELTA_ONLY_OPERATION",
-    "DELTA_MISSING_DELTA_TABLE",
-    "DELTA_TABLE_NOT_FOUND",
-    "DELTA_PATH_DOES_NOT_EXIST",
-)
-"""Errors by which Delta says that a table is none of its own."""
-
 
 def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
     """Explain a failed read to the user.
