@@ -269,7 +269,8 @@ def test_a_view_is_told_to_be_unpinned_and_its_rows_are_counted_again(
         return warnings(self, steps)
 
     monkeypatch.setattr(AuditExecution, "warnings", changing)
-    with pytest.raises(SourceChangedError, match="pinned, 200 rows at first, later not pinned, 199 rows"):
+    # A Connect server that analyses the view anew reads the evidence again: then that check tells first.
+    with pytest.raises(SourceChangedError, match=r"200 rows .*at first, (later|and) .*199"):
         audit(spark, "unpinned", tmp_path / "out")
     assert read_run(str(tmp_path / "out"), spark=spark).run_id == "first"
 
