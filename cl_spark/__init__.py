@@ -2,6 +2,8 @@
 on Spark.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from cl_spark.api import (
     confident_joint,
     confident_thresholds,
@@ -20,6 +22,7 @@ from cl_spark.errors import (
     ConfigurationError,
     DoubtfulInputError,
     EmptyTableError,
+    EstimatorError,
     GatesFailedError,
     InputError,
     MissingColumnError,
@@ -30,6 +33,7 @@ from cl_spark.errors import (
     SingleClassError,
     SourceChangedError,
 )
+from cl_spark.learning.cross_validation import CrossValidation, cross_val_pred_probs
 from cl_spark.runs.session import start_session
 from cl_spark.tables.finished_run import Run, read_run
 from cl_spark.tables.schema import RunWarning
@@ -38,14 +42,22 @@ from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from cl_spark.tasks.registry import write_report
 from cl_spark.version import __version__
 
+if TYPE_CHECKING:
+    from cl_spark.learning.clean_learning import CleanLearning
+    from cl_spark.learning.clean_learning_model import CleanLearningModel
+
 __all__ = [
     "AuditConfig",
     "AuditResult",
     "ClSparkError",
+    "CleanLearning",
+    "CleanLearningModel",
     "ColumnTypeError",
     "ConfigurationError",
+    "CrossValidation",
     "DoubtfulInputError",
     "EmptyTableError",
+    "EstimatorError",
     "GatesFailedError",
     "HealthSummary",
     "InputError",
@@ -63,6 +75,7 @@ __all__ = [
     "__version__",
     "confident_joint",
     "confident_thresholds",
+    "cross_val_pred_probs",
     "find_label_issues",
     "health_summary",
     "label_quality_scores",
@@ -73,3 +86,17 @@ __all__ = [
     "start_session",
     "write_report",
 ]
+
+_LATE = {
+    "CleanLearning": "cl_spark.learning.clean_learning",
+    "CleanLearningModel": "cl_spark.learning.clean_learning_model",
+}
+"""Names that are imported when they are asked for: they need Spark ML, which is slow to import."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        import importlib
+
+        return getattr(importlib.import_module(_LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -41,6 +41,10 @@ class SourceChangedError(InputError):
     """Raised where the input changed while it was read, so that its rows do not add up."""
 
 
+class EstimatorError(InputError):
+    """Raised where an estimator of the user's fails in training or in prediction, with its own message."""
+
+
 class OutputError(ClSparkError):
     """Raised where results cannot be written, or not to this place."""
 

@@ -10,9 +10,11 @@ from cl_spark.runs.report import DEFAULT_ISSUES, render_report
 from cl_spark.runs.task import Task
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.results import ResultTables
+from cl_spark.tasks.clean_learning.task import CLEAN_LEARNING
+from cl_spark.tasks.cross_validation.task import CROSS_VALIDATION
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
 
-TASKS: dict[str, Task[Any]] = {task.name: task for task in (LABEL_AUDIT,)}
+TASKS: dict[str, Task[Any]] = {task.name: task for task in (LABEL_AUDIT, CROSS_VALIDATION, CLEAN_LEARNING)}
 """Every task, by its name in `runs`. A new one is added here."""
 
 

@@ -1,5 +1,6 @@
 """The flags of commands: those of a task are the fields of its configuration."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, get_args
@@ -45,6 +46,8 @@ def field_option(name: str, field: FieldInfo) -> Decorator:
             callback=_to_true,
             help=text,
         )
+    if dict[str, Any] in kinds:
+        return click.option(flag, name, default=None, metavar="JSON", callback=_to_object, help=text)
     if any(str(kind).startswith("dict[") for kind in kinds):
         return click.option(
             flag, name, multiple=True, metavar="KEY=VALUE", callback=_to_settings, help=text + "; repeatable"
@@ -69,6 +72,18 @@ def _to_settings(
             # the value may be a password
             raise click.BadParameter("write KEY=VALUE, with an equals sign", param=parameter)
     return dict(value.split("=", 1) for value in values) or None
+
+
+def _to_object(_: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    try:
+        found = json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"is no JSON: {error}", param=parameter) from error
+    if not isinstance(found, dict):
+        raise click.BadParameter('write a JSON object, as in {"max_iter": 500}', param=parameter)
+    return found
 
 
 def _to_list(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:

@@ -10,8 +10,60 @@ from cl_spark.tables.location import holds_delta
 from cl_spark.tables.text_files import Roles
 
 
+class IssueOptions(BaseModel):
+    """The keys that say how issues are found, and what is written beside them."""
+
+    filter_by: str = Field(
+        "prune_by_noise_rate", description="Which examples are issues: the filter of `find_label_issues`"
+    )
+    rank_by: str = Field("self_confidence", description="Label quality score that ranks the issues")
+    adjust_pred_probs: bool = Field(
+        False, description="Rank by scores of probabilities adjusted by the thresholds"
+    )
+    frac_noise: float = Field(1.0, ge=0, le=1, description="Share of the estimated noise to prune")
+    num_to_remove_per_class: list[int] | None = Field(
+        None, description="How many of each given class to prune; K numbers"
+    )
+    min_examples_per_class: int = Field(
+        1, ge=0, description="Examples every class keeps; smaller classes are not pruned"
+    )
+    num_issues: int | str | None = Field(
+        None, description="How many issues the low_* filters take: a number or an estimation method"
+    )
+    review_columns: list[str] = Field(
+        [],
+        description="Columns of `predictions` copied to `issues` for the people who review them, such as an "
+        "image or a text",
+    )
+    label_scores: bool = Field(
+        False, description="Also write a score for every example (table `label_scores`)"
+    )
+    evidence_path: str | None = Field(
+        None,
+        description="Directory for what the scan keeps, where a session does not cache, as serverless ones "
+        "do not",
+    )
+
+
+class IssueConfig(RunConfig, IssueOptions):
+    """The configuration of a run that finds label issues, whatever its probabilities come from."""
+
+    @property
+    def filter_arguments(self) -> dict[str, Any]:
+        """The arguments of `LabelAudit.find_label_issues`."""
+        names = ("filter_by", "rank_by", "adjust_pred_probs", "frac_noise", "num_to_remove_per_class",
+                 "min_examples_per_class", "num_issues")  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Output, report, and the directory of evidence."""
+        evidence = {} if self.evidence_path is None else {"evidence_path": self.evidence_path}
+        return {**super().places, **evidence}
+
+
 class AuditOptions(BaseModel):
-    """The keys of a label audit alone: its input, and how issues are found."""
+    """The keys of a label audit alone: its input, and what it means."""
 
     predictions: str | None = Field(
         None,
@@ -59,38 +111,8 @@ class AuditOptions(BaseModel):
         description="Audit an older state of the Delta table `predictions`: the time, as in "
         "2026-01-31 02:00:00",
     )
-    filter_by: str = Field(
-        "prune_by_noise_rate", description="Which examples are issues: the filter of `find_label_issues`"
-    )
-    rank_by: str = Field("self_confidence", description="Label quality score that ranks the issues")
-    adjust_pred_probs: bool = Field(
-        False, description="Rank by scores of probabilities adjusted by the thresholds"
-    )
-    frac_noise: float = Field(1.0, ge=0, le=1, description="Share of the estimated noise to prune")
-    num_to_remove_per_class: list[int] | None = Field(
-        None, description="How many of each given class to prune; K numbers"
-    )
-    min_examples_per_class: int = Field(
-        1, ge=0, description="Examples every class keeps; smaller classes are not pruned"
-    )
-    num_issues: int | str | None = Field(
-        None, description="How many issues the low_* filters take: a number or an estimation method"
-    )
     slice_by: list[str] = Field(
         [], description="Columns for whose values health is told apart, such as source or annotator"
-    )
-    review_columns: list[str] = Field(
-        [],
-        description="Columns of `predictions` copied to `issues` for the people who review them, such as an "
-        "image or a text",
-    )
-    label_scores: bool = Field(
-        False, description="Also write a score for every example (table `label_scores`)"
-    )
-    evidence_path: str | None = Field(
-        None,
-        description="Directory for what the scan keeps, where a session does not cache, as serverless ones "
-        "do not",
     )
 
     @field_validator("class_names", mode="before")
@@ -111,7 +133,7 @@ class AuditOptions(BaseModel):
         return self
 
 
-class AuditConfig(RunConfig, AuditOptions):
+class AuditConfig(IssueConfig, AuditOptions):
     """The configuration of a label audit: what to audit, how, and where the results go.
 
     Every field is a YAML key, and a flag of the same name with dashes.
@@ -153,22 +175,9 @@ class AuditConfig(RunConfig, AuditOptions):
         )
 
     @property
-    def filter_arguments(self) -> dict[str, Any]:
-        """The arguments of `LabelAudit.find_label_issues`."""
-        names = ("filter_by", "rank_by", "adjust_pred_probs", "frac_noise", "num_to_remove_per_class",
-                 "min_examples_per_class", "num_issues")  # fmt: skip
-        return {name: getattr(self, name) for name in names}
-
-    @property
     def sources(self) -> Mapping[str, str]:
         """Predictions and labels."""
         return {key: value for key in ("predictions", "labels") if (value := getattr(self, key)) is not None}
-
-    @property
-    def places(self) -> Mapping[str, str]:
-        """Output, report, and the directory of evidence."""
-        evidence = {} if self.evidence_path is None else {"evidence_path": self.evidence_path}
-        return {**super().places, **evidence}
 
     @property
     def needs_delta(self) -> bool:

@@ -1,41 +1,35 @@
 """The label audit as a task of the run machinery: what it reads, computes, writes and shows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, cast
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.scores import add_by_id, add_issue_flag
-from cl_spark.errors import ConfigurationError, InputError, MissingColumnError, SourceChangedError
+from cl_spark.errors import InputError
 from cl_spark.evidence.validity import explain_rejection
 from cl_spark.report.sections import KeyNumber, Section
+from cl_spark.runs.config import ConfigT
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
-from cl_spark.runs.task import Execution, RowCounts, Stage, Task, View, Written
+from cl_spark.runs.task import RowCounts, Task, View
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
-from cl_spark.tables.schema import RunWarning
-from cl_spark.tables.spark_errors import SOURCE_CHANGED
 from cl_spark.tasks.label_audit import report
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.facts import Facts
+from cl_spark.tasks.label_audit.stages import AuditStages
 from cl_spark.tasks.label_audit.tables import (
     CLASS_HEALTH,
-    CONFIDENT_JOINT,
     ISSUES,
-    LABEL_SCORES,
     NUMBERS,
     OVERLAPPING_CLASSES,
-    SCORE_DISTRIBUTION,
     SLICE_HEALTH,
     TABLES,
 )
@@ -88,7 +82,7 @@ class AuditResult(RunResult):
         return self.run.issues
 
 
-class AuditExecution(Execution):
+class AuditExecution(AuditStages):
     """A label audit at work in one run.
 
     Args:
@@ -98,22 +92,25 @@ class AuditExecution(Execution):
     """
 
     def __init__(self, config: AuditConfig, predictions: InputTable, labels: InputTable | None) -> None:
-        self._config, self._inputs = config, (predictions, labels)
-        self.review = select_review_columns(predictions, config)
-        self.audit = make_audit(config, predictions.df, labels)
+        self._sample, self._inputs = config.sample, (predictions, labels)
+        super().__init__(config, predictions, config.slice_by)
+        self._audit = make_audit(config, predictions.df, labels)
         self.source = predictions.name if labels is None else f"{predictions.name} with labels {labels.name}"
         self.source_version = self.read_version()
-        label_type = "int" if self.audit.predictions.names is None else "string"
-        frames = [predictions.df.select(*map(c.quoted, config.id_col))]
-        frames += [] if self.review is None else [self.review]
-        fields = [field for frame in frames for field in frame.schema.fields]
-        of_input = {field.name: field.dataType.simpleString() for field in fields}
-        self.types = {**of_input, c.GIVEN_LABEL: label_type}
+        self.types = {
+            **self.types,
+            c.GIVEN_LABEL: "int" if self.audit.predictions.names is None else "string",
+        }
+
+    @property
+    def audit(self) -> LabelAudit:
+        """The audit."""
+        return self._audit
 
     def read_version(self) -> str | None:
         """Ask for the state of predictions and labels; the sample has none."""
         predictions, labels = self._inputs
-        if self._config.sample is not None:
+        if self._sample is not None:
             return None
         return predictions.state() if labels is None else f"{predictions.state()}, labels {labels.state()}"
 
@@ -123,100 +120,21 @@ class AuditExecution(Execution):
         self.num_read = (predictions.df if labels is None else self.audit.predictions.df).count()
         statistics = self.audit.statistics
         rejected = {
-            explain_rejection(code, self._config.id_col): rows
+            explain_rejection(code, self.config.id_col): rows
             for code, rows in sorted(statistics.rejected.items())
         }
         return RowCounts(self.audit.num_examples, rejected)
-
-    def warnings(self, steps: Steps) -> list[RunWarning]:
-        """Return doubts about the meaning of labels and probabilities."""
-        with steps("counting the confident joint"):
-            return self.audit.warnings()
 
     def rejected(self) -> DataFrame:
         """Return the rejected rows."""
         return self.audit.rejected()
 
-    def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
-        """Yield issues and health; then what is read from the written issues."""
-        health = self._health
-        with steps("choosing the issues"):
-            issues = self.audit.find_label_issues(**self._config.filter_arguments)
-        if self.review is not None:
-            issues = add_by_id(issues, self.review, self._config.id_col)
-        slices = {SLICE_HEALTH: self.audit.slice_health()} if self._config.slice_by else {}
-        yield Stage(
-            "writing the tables",
-            {
-                ISSUES: issues,
-                CLASS_HEALTH: health.class_health,
-                OVERLAPPING_CLASSES: health.overlapping_classes,
-                CONFIDENT_JOINT: self.audit.confident_joint_table(),
-                **slices,
-            },
-        )
-        found = written(ISSUES)
-        scores = {LABEL_SCORES: self._label_scores(found)} if self._config.label_scores else {}
-        yield Stage(
-            "writing the scores", {SCORE_DISTRIBUTION: self.audit.score_distribution(found), **scores}
-        )
-        if scores:
-            self._check_scores(written(LABEL_SCORES), found.count())
 
-    def numbers(self) -> Mapping[str, Any]:
-        """Return K, the off-diagonal issues, and the overall health that follows from them."""
-        return {
-            c.OVERALL_HEALTH: self._health.overall_health,
-            "num_classes": self.audit.num_classes,
-            c.OFF_DIAGONAL_ISSUES: self._health.num_issues,
-        }
+class AuditTask(Task[ConfigT]):
+    """A kind of run that writes the tables of a label audit, and shows them."""
 
-    def release(self) -> None:
-        """Free the evidence."""
-        self.audit.release()
-
-    @cached_property
-    def _health(self) -> HealthSummary:
-        return self.audit.health_summary()
-
-    def _label_scores(self, issues: DataFrame) -> DataFrame:
-        """Score every example; whether it is an issue is read from the written issues, by id."""
-        config = self._config
-        scores = self.audit.label_quality_scores(
-            method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs
-        )
-        return add_issue_flag(scores, issues, config.id_col)
-
-    def _check_scores(self, scores: DataFrame, num_issues: int) -> None:
-        """Check that every example and every issue has a score.
-
-        Raises:
-            SourceChangedError: some have not: they were no longer there when the scores read the input again.
-        """
-        examples, flagged = scores.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
-        if examples != self.audit.num_examples or flagged < num_issues:
-            raise SourceChangedError(
-                f"{SOURCE_CHANGED}: {self.audit.num_examples:,} examples and {num_issues:,} issues at first, "
-                f"later {examples:,} scores, {flagged:,} of issues; the run was not recorded"
-            )
-
-
-class LabelAuditTask(Task[AuditConfig]):
-    """The label audit: confident learning on a table of given labels and predicted probabilities."""
-
-    name = "label_audit"
-    command = "audit"
-    help = "Audit a table of labels and predicted probabilities, and write the tables of issues and health."
-    title = report.TITLE
-    config = AuditConfig
     issues = ISSUES
-    tables = TABLES
-    numbers = NUMBERS
     gated_tables: ClassVar = {CLASS_HEALTH: "classes"}
-
-    def open(self, spark: SparkSession, config: AuditConfig) -> AuditExecution:
-        """Open predictions and labels."""
-        return AuditExecution(config, *open_inputs(spark, config))
 
     def headline(self, run: Run) -> list[str]:
         """Return health and issues, each with what it counts: a filter may list more or fewer than the joint
@@ -261,7 +179,7 @@ class LabelAuditTask(Task[AuditConfig]):
                 },
             ),
         ]
-        if run.parameters["slice_by"]:
+        if run.parameters.get("slice_by"):
             slices = run.table(SLICE_HEALTH.name).orderBy(c.UPPER, c.SLICE_COLUMN, c.SLICE_VALUE)
             headings = {
                 c.SLICE_COLUMN: "column",
@@ -297,6 +215,22 @@ class LabelAuditTask(Task[AuditConfig]):
     def result(self, **values: Any) -> AuditResult:
         """Make an `AuditResult`."""
         return AuditResult(**values)
+
+
+class LabelAuditTask(AuditTask[AuditConfig]):
+    """The label audit: confident learning on a table of given labels and predicted probabilities."""
+
+    name = "label_audit"
+    command = "audit"
+    help = "Audit a table of labels and predicted probabilities, and write the tables of issues and health."
+    title = report.TITLE
+    config = AuditConfig
+    tables = TABLES
+    numbers = NUMBERS
+
+    def open(self, spark: SparkSession, config: AuditConfig) -> AuditExecution:
+        """Open predictions and labels."""
+        return AuditExecution(config, *open_inputs(spark, config))
 
 
 LABEL_AUDIT = LabelAuditTask()
@@ -347,30 +281,6 @@ def make_audit(config: AuditConfig, df: DataFrame, labels: InputTable | None) ->
         slice_by=config.slice_by,
         **config.input_arguments,
     )
-
-
-def select_review_columns(predictions: InputTable, config: AuditConfig) -> DataFrame | None:
-    """Select ids, and the columns of the input that go with the issues; None if none do.
-
-    Raises:
-        MissingColumnError: there is no such column.
-        ConfigurationError: the table of issues has a column of the name.
-    """
-    columns = predictions.df.columns
-    sensitive = c.is_case_sensitive(predictions.df.sparkSession)
-    taken = {name.casefold() for name in (*(column.name for column in ISSUES.columns), *config.id_col)}
-    for col in config.review_columns:
-        if col.casefold() in taken:
-            raise ConfigurationError(
-                f"review_columns: {col!r} is a column of the table of issues already; leave it out"
-            )
-        taken.add(col.casefold())
-        if not c.find_columns(col, columns, case_sensitive=sensitive):
-            raise MissingColumnError(
-                f"review_columns: there is no column {col!r}; the table has {', '.join(columns)}"
-            )
-    names = map(c.quoted, (*config.id_col, *config.review_columns))
-    return predictions.df.select(*names) if config.review_columns else None
 
 
 def issues_of_classes(

@@ -1,0 +1,1 @@
+"""Learning with noisy labels: out-of-sample probabilities, pruning and retraining, noise for experiments."""

@@ -1,0 +1,166 @@
+"""What is done about label issues before a model is trained: pruning, relabelling, reweighting."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from cl_spark.classification.label_audit import LabelAudit
+from cl_spark.classification.noise import NoiseRates
+from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.evidence.packing import ddl
+from cl_spark.evidence.workers import map_in_arrow
+from cl_spark.learning.training_data import WEIGHT, TrainingData
+from cl_spark.learning.weights import IMPORTANCE, ImportanceWeights, invert_noise
+from cl_spark.tables import columns as c
+from cl_spark.tables.columns import quoted
+
+How = Literal["prune", "reweight", "relabel"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Label issues of a table, and what they follow from.
+
+    Attributes:
+        issues: as `LabelAudit.find_label_issues` returns them.
+        audit: the audit; None where the caller brought the issues alone.
+        pred_probs: ids, label and pred_probs, where there are some.
+    """
+
+    issues: DataFrame
+    audit: LabelAudit | None = None
+    pred_probs: DataFrame | None = None
+
+    @cached_property
+    def noise_rates(self) -> NoiseRates | None:
+        """Noise rates of the classes, estimated by the audit."""
+        return None if self.audit is None else self.audit.noise_rates()
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Rows to train on.
+
+    Attributes:
+        rows: the rows.
+        weight: the column of their weights; None if they have none.
+        num_rows: how many there are.
+    """
+
+    rows: DataFrame
+    weight: str | None
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What is done about label issues before the last training.
+
+    Attributes:
+        data: the table.
+        found: its label issues.
+        takes_weights: the estimator takes weights.
+    """
+
+    data: TrainingData
+    found: Findings
+    takes_weights: bool
+
+    def apply(self, rows: DataFrame, how: How) -> Corrected:
+        """Correct rows as `TrainingData.select_examples` returns them.
+
+        Raises:
+            InputError: a class loses all its examples.
+        """
+        if how == "prune":
+            return self._prune(rows)
+        num_rows = self.data.profile.num_examples
+        if how == "relabel":
+            return Corrected(self._relabel(rows), self._own_weight, num_rows)
+        return Corrected(self._reweight(rows), WEIGHT, num_rows)
+
+    @property
+    def _own_weight(self) -> str | None:
+        return None if self.data.weight_col is None else WEIGHT
+
+    @property
+    def _issue_ids(self) -> list[Column]:
+        pairs = zip(self.data.id_columns, self.data.ids, strict=True)
+        return [F.col(quoted(col)).alias(name) for col, name in pairs]
+
+    def _prune(self, rows: DataFrame) -> Corrected:
+        kept = rows.join(self.found.issues.select(*self._issue_ids), self.data.ids, "left_anti")
+        counts = {row[c.LABEL]: row["count"] for row in kept.groupBy(c.LABEL).count().collect()}
+        before = self.data.profile.class_counts
+        lost = [index for index in before if counts.get(index, 0) == 0]
+        if lost:
+            raise InputError(
+                f"label_issues: all {before[lost[0]]:,} examples of class {self.data.class_name(lost[0])} "
+                "are issues, and nothing is left to learn it from: raise min_examples_per_class, or take "
+                "another filter_by"
+            )
+        shrunk = [index for index in before if counts[index] < before[index]]
+        rates = self.found.noise_rates
+        if not self.takes_weights or rates is None or not shrunk:
+            return Corrected(kept, self._own_weight, sum(counts.values()))
+        weights = {index: 1 / rate for index, rate in self._diagonal(rates).items() if index in shrunk}
+        table = rows.sparkSession.createDataFrame(list(weights.items()), f"{c.LABEL} int, _of_class double")
+        weighted = kept.join(F.broadcast(table), c.LABEL, "left")
+        weighted = self._multiply(weighted, F.coalesce(F.col("_of_class"), F.lit(1.0)))
+        return Corrected(weighted, WEIGHT, sum(counts.values()))
+
+    def _diagonal(self, rates: NoiseRates) -> dict[int, float]:
+        """Find p(given label = k | true label = k) of each class."""
+        same = rates.rates.where(F.col(c.GIVEN_LABEL) == F.col(c.TRUE_LABEL))
+        indices = None if self.data.names is None else {name: i for i, name in enumerate(self.data.names)}
+        return {
+            row[0] if indices is None else indices[row[0]]: row[1]
+            for row in same.select(c.GIVEN_LABEL, c.NOISE_RATE).collect()
+        }
+
+    def _multiply(self, rows: DataFrame, factor: Column) -> DataFrame:
+        own = F.lit(1.0) if self.data.weight_col is None else F.col(WEIGHT)
+        return rows.withColumn(WEIGHT, own * factor)
+
+    def _relabel(self, rows: DataFrame) -> DataFrame:
+        issues = self.found.issues
+        if c.SUGGESTED_LABEL not in issues.columns:
+            raise ConfigurationError(
+                f"label_issues: how='relabel' needs the column {c.SUGGESTED_LABEL!r}; there are "
+                f"{', '.join(issues.columns)}"
+            )
+        suggested = self._class_index(F.col(c.SUGGESTED_LABEL)).alias("_suggested")
+        joined = rows.join(issues.select(*self._issue_ids, suggested), self.data.ids, "left")
+        return joined.withColumn(c.LABEL, F.coalesce("_suggested", c.LABEL)).drop("_suggested")
+
+    def _class_index(self, label: Column) -> Column:
+        if self.data.names is None:
+            return label.cast("int")
+        return (F.array_position(F.array(*map(F.lit, self.data.names)), label) - 1).cast("int")
+
+    def _reweight(self, rows: DataFrame) -> DataFrame:
+        probs, rates = self.found.pred_probs, self.found.noise_rates
+        if probs is None or rates is None:
+            raise ConfigurationError("how: 'reweight' follows from probabilities, and only issues are known")
+        label = self._class_index(F.col("label")).alias(c.LABEL)
+        renamed = probs.select(*self._issue_ids, label, "pred_probs")
+        function = ImportanceWeights(invert_noise(self._matrix(rates)), tuple(self.data.ids), c.LABEL)
+        weights = map_in_arrow(renamed, function, ddl({**self.data.id_types, IMPORTANCE: "double"}))
+        weighted = self._multiply(rows.join(weights, self.data.ids), F.col(IMPORTANCE))
+        return weighted.drop(IMPORTANCE)
+
+    def _matrix(self, rates: NoiseRates) -> Any:
+        """Noise matrix p(given | true), (K, K); classes that no label carries are not confused."""
+        size = self.data.num_classes
+        matrix = np.zeros((size, size))
+        indices = None if self.data.names is None else {name: i for i, name in enumerate(self.data.names)}
+        for row in rates.rates.select(c.GIVEN_LABEL, c.TRUE_LABEL, c.NOISE_RATE).collect():
+            given, true = (row[0], row[1]) if indices is None else (indices[row[0]], indices[row[1]])
+            matrix[given, true] = row[2]
+        empty = np.flatnonzero(matrix.sum(axis=0) == 0)
+        matrix[empty, empty] = 1.0
+        return matrix

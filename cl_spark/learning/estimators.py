@@ -1,0 +1,218 @@
+"""Estimators of the user: what is asked of them, and how one is named in a configuration."""
+
+import copy
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cl_spark.errors import ConfigurationError
+
+
+def is_spark_estimator(estimator: Any) -> bool:
+    """Tell whether Spark trains an estimator itself: a classifier of `pyspark.ml`, or a pipeline that ends in
+    one.
+    """
+    if "pyspark.ml.base" not in sys.modules:  # slow to import, and then it is none
+        return False
+    from pyspark.ml.base import Estimator
+
+    return isinstance(estimator, Estimator)
+
+
+def check_estimator(estimator: Any) -> None:
+    """Check that an estimator can be trained, and predicts probabilities.
+
+    Raises:
+        ConfigurationError: it does not; says what to do.
+    """
+    name = type(estimator).__name__
+    if inspect.isclass(estimator):
+        raise ConfigurationError(
+            f"estimator: {estimator.__name__} is a class; pass an object of it, as in {estimator.__name__}()"
+        )
+    if is_spark_estimator(estimator):
+        last = find_classifier(estimator)
+        if not last.hasParam("probabilityCol"):
+            raise ConfigurationError(
+                f"estimator: {type(last).__name__} of Spark ML predicts no probabilities (it has no "
+                "probabilityCol); take one that does, such as LogisticRegression"
+            )
+        return
+    if not callable(getattr(estimator, "fit", None)):
+        raise ConfigurationError(
+            f"estimator: {name} has no method fit; pass a classifier of scikit-learn or of Spark ML, or an "
+            "object with fit(X, y) and predict_proba(X)"
+        )
+    if not callable(getattr(estimator, "predict_proba", None)):
+        raise ConfigurationError(
+            f"estimator: {name} has no method predict_proba; take a classifier that predicts probabilities, "
+            "or wrap it: sklearn.calibration.CalibratedClassifierCV gives any classifier some"
+        )
+
+
+def find_classifier(estimator: Any) -> Any:
+    """Find the classifier of a Spark ML estimator: the last stage of a pipeline, or what a search tunes.
+
+    Raises:
+        ConfigurationError: a pipeline does not end in an estimator.
+    """
+    if estimator.hasParam("stages"):
+        stages = estimator.getStages()
+        if not stages or not is_spark_estimator(stages[-1]):
+            raise ConfigurationError(
+                "estimator: the last stage of a Pipeline has to be the classifier, an estimator with a "
+                "probabilityCol"
+            )
+        return find_classifier(stages[-1])
+    if estimator.hasParam("estimatorParamMaps"):  # CrossValidator, TrainValidationSplit
+        return find_classifier(estimator.getEstimator())
+    return estimator
+
+
+def takes_missing(estimator: Any) -> bool:
+    """Tell whether an estimator says that it takes missing features: by scikit-learn's tag `allow_nan`; a
+    pipeline of Spark ML may, as its stages decide.
+    """
+    if is_spark_estimator(estimator):
+        return find_classifier(estimator) is not estimator
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return False
+    try:
+        return bool(estimator.__sklearn_tags__().input_tags.allow_nan)
+    except Exception:  # of a pipeline whose steps have none
+        return False
+
+
+def find_weight_argument(estimator: Any) -> str | None:
+    """Find the argument of ``fit`` that takes weights of examples: of a pipeline's last step, that step's;
+    None if there is none.
+    """
+    prefix, last = "", estimator
+    while isinstance(getattr(last, "steps", None), list) and last.steps:
+        name, last = last.steps[-1]
+        prefix += f"{name}__"
+    try:
+        arguments = inspect.signature(last.fit).parameters
+    except (TypeError, ValueError):  # a method that tells nothing
+        return None
+    return f"{prefix}sample_weight" if "sample_weight" in arguments else None
+
+
+def fresh_copy(estimator: Any, seed: int) -> Any:
+    """Copy an estimator, untrained. Where it has a ``random_state`` of None, at any depth, it gets a seed, so
+    that the same data gives the same model.
+    """
+    if not hasattr(estimator, "get_params"):
+        return copy.deepcopy(estimator)
+    try:
+        from sklearn.base import clone
+    except ModuleNotFoundError:
+        fresh = copy.deepcopy(estimator)
+    else:
+        fresh = clone(estimator)
+    unset = [
+        name
+        for name, value in fresh.get_params(deep=True).items()
+        if (name == "random_state" or name.endswith("__random_state")) and value is None
+    ]
+    if unset:
+        fresh.set_params(**dict.fromkeys(unset, seed))
+    return fresh
+
+
+def train(estimator: Any, features: Any, labels: Any, weights: Any, seed: int) -> Any:
+    """Train a fresh copy of an estimator.
+
+    Args:
+        estimator: the estimator, which stays as it is.
+        features: (n, D) array, (n,) texts or a DataFrame of n rows.
+        labels: (n,) class indices.
+        weights: (n,) weights; None if there are none.
+        seed: of the copy, and of numpy's global generator, which some estimators use.
+    """
+    np.random.seed(seed % 2**32)
+    argument = None if weights is None else find_weight_argument(estimator)
+    fresh = fresh_copy(estimator, seed % 2**32)
+    return fresh.fit(features, labels, **({} if argument is None else {argument: weights})) or fresh
+
+
+def predict_probs(model: Any, features: Any, num_classes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Predict the probabilities of all classes.
+
+    Args:
+        model: a trained estimator. Its ``classes_``, in any order, say which column is of which class;
+            without them, column k is of class k.
+        features: of n rows.
+        num_classes: K.
+
+    Returns:
+        (n, K) probabilities; 0 for a class the model has not seen.
+
+    Raises:
+        ValueError: the model returns another shape, or values that are no probabilities.
+    """
+    predicted = np.asarray(model.predict_proba(features), dtype=np.float64)
+    classes = np.asarray(getattr(model, "classes_", range(num_classes))).astype(np.int64)
+    if predicted.shape != (len(features), len(classes)):
+        raise ValueError(
+            f"predict_proba returned an array of shape {predicted.shape} for {len(features)} rows and "
+            f"{len(classes)} classes"
+        )
+    if not np.isfinite(predicted).all():
+        raise ValueError("predict_proba returned NaN or infinity")
+    probs = np.zeros((len(predicted), num_classes))
+    probs[:, classes] = predicted
+    return probs
+
+
+def load_estimator(path: str, params: Mapping[str, Any] | None = None) -> Any:
+    """Make an estimator from its import path. Nothing is evaluated: a path names a class, and parameters are
+    values.
+
+    Args:
+        path: where the class is imported from, as in "sklearn.linear_model.LogisticRegression".
+        params: its arguments. A value that is an object with the key "estimator" (a path) and, if need be,
+            "params" is made into an estimator too, at any depth: the steps of a pipeline, for instance.
+
+    Raises:
+        ConfigurationError: there is no such class, or it does not take the parameters.
+
+    Example:
+        >>> load_estimator("sklearn.linear_model.LogisticRegression", {"max_iter": 500})
+        LogisticRegression(max_iter=500)
+    """
+    module_name, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"estimator: cannot import {path!r}: {error}. Give the import path of a class, as in "
+            "sklearn.linear_model.LogisticRegression, that is installed here and on the workers"
+        ) from error
+    if not inspect.isclass(found):
+        raise ConfigurationError(f"estimator: {path!r} is a {type(found).__name__}, not a class")
+    arguments = {key: _load_nested(value) for key, value in (params or {}).items()}
+    try:
+        return found(**arguments)
+    except Exception as error:
+        raise ConfigurationError(
+            f"estimator_params: {path} does not take {dict(params or {})!r}: {error}"
+        ) from error
+
+
+def _load_nested(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_load_nested(item) for item in value]
+    if isinstance(value, Mapping):
+        if (
+            "estimator" in value
+            and set(value) <= {"estimator", "params"}
+            and isinstance(value["estimator"], str)
+        ):
+            return load_estimator(value["estimator"], value.get("params"))
+        return {key: _load_nested(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,176 @@
+"""Estimators of Spark ML: trained by all workers together, on a table as they expect it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from cl_spark.errors import ClSparkError, ConfigurationError, EstimatorError
+from cl_spark.evidence.partitions import partitions_for
+from cl_spark.learning.estimators import find_classifier
+from cl_spark.learning.folds import FOLDS, FoldPlan
+from cl_spark.learning.model_tasks import IS_ERROR, MESSAGE, TASK
+from cl_spark.learning.training_data import WEIGHT, TrainingData
+from cl_spark.tables import columns as c
+from cl_spark.tables.columns import quoted
+from cl_spark.tables.spark_errors import error_summary
+
+BYTES_PER_PARTITION = 64 * 2**20
+"""Size of a part of the training data: Spark ML passes over it many times."""
+
+
+@dataclass(frozen=True)
+class SparkTraining:
+    """An estimator of Spark ML on a table.
+
+    A classifier alone gets the features as an ML vector; a Pipeline gets the columns of the table. Either
+    gets the class index, as a double, in its labelCol.
+
+    Attributes:
+        data: the table.
+        estimator: the classifier, or the pipeline that ends in it.
+
+    Raises:
+        ConfigurationError: its columns and those of the table do not fit.
+    """
+
+    data: TrainingData
+    estimator: Any
+
+    def __post_init__(self) -> None:
+        label, there = self.label_col, self.data.df.columns
+        if label in there and label != self.data.label_col:
+            raise ConfigurationError(
+                f"estimator: its labelCol {label!r} is a column of the input, and label_col is "
+                f"{self.data.label_col!r}: set labelCol={self.data.label_col!r}"
+            )
+        stages = self.estimator.getStages() if self.estimator.hasParam("stages") else []
+        for stage in stages:
+            if stage.hasParam("outputCol") and stage.isDefined("outputCol") and stage.getOutputCol() == label:
+                raise ConfigurationError(
+                    f"estimator: a stage of the Pipeline makes the labelCol {label!r}; leave that stage "
+                    "out, as classes are turned into indices already, and set labelCol to another name"
+                )
+        if self.is_plain:
+            features = self.classifier.getOrDefault("featuresCol")
+            if features in there and [features] != list(self.data.features.cols):
+                raise ConfigurationError(
+                    f"estimator: its featuresCol {features!r} is a column of the input, and features_col is "
+                    f"{self.data.features_col!r}: set featuresCol to that, or to a name that is free"
+                )
+            self.data.features.select_numbers()
+        if self.data.weight_col is not None and not self.takes_weights:
+            raise ConfigurationError(
+                f"weight_col: {type(self.classifier).__name__} has no weightCol: leave weight_col out, or "
+                "take another estimator"
+            )
+
+    @property
+    def classifier(self) -> Any:
+        """The classifier itself."""
+        return find_classifier(self.estimator)
+
+    @property
+    def is_plain(self) -> bool:
+        """True if it is a classifier alone, without stages that read the columns of the table."""
+        return self.classifier is self.estimator or not self.estimator.hasParam("stages")
+
+    @property
+    def label_col(self) -> str:
+        """The column in which it expects the class index."""
+        return str(self.classifier.getOrDefault("labelCol"))
+
+    @property
+    def takes_weights(self) -> bool:
+        """Tell whether it takes weights of examples."""
+        return bool(self.classifier.hasParam("weightCol"))
+
+    def prepare(self, df: DataFrame) -> DataFrame:
+        """Give a table the features as the estimator expects them; all other columns stay."""
+        if not self.is_plain:
+            return df
+        name = self.classifier.getOrDefault("featuresCol")
+        if self.data.features.kind == "vector" and name in df.columns:
+            return df
+        from pyspark.ml.functions import array_to_vector  # slow to import
+
+        numbers = self.data.features.select_numbers().cast("array<double>")
+        return df.withColumn(name, array_to_vector(numbers))
+
+    def select_examples(self) -> DataFrame:
+        """Select the rows that can be used: ids, class index, weight, and what the estimator reads; by the
+        hash of their ids in partitions, so that a model does not depend on where they were kept.
+        """
+        data, label = self.data, self.label_col
+        cols = list(data.features.cols) if self.is_plain else data.df.columns
+        kept = [F.col(quoted(col)) for col in dict.fromkeys(cols) if col != label]
+        index = data.select_label().cast("double").alias(label)
+        return self.prepare(data.select_examples(*kept, index))
+
+    def arrange(self, rows: DataFrame) -> DataFrame:
+        """Put rows into partitions by the hash of their ids, sorted by these, and keep them."""
+        profile = self.data.profile
+        parts = max(partitions_for(profile.num_examples), profile.num_bytes // BYTES_PER_PARTITION)
+        arranged = rows.repartition(parts, *self.data.ids).sortWithinPartitions(*self.data.ids)
+        return self.data.storage.persist(arranged)
+
+    def fit(self, rows: DataFrame, weight: str | None = None) -> Any:
+        """Train a copy of the estimator.
+
+        Args:
+            rows: as `select_examples` returns them.
+            weight: column of weights, if there are some.
+
+        Raises:
+            EstimatorError: training failed.
+        """
+        extra = {} if weight is None else {self.classifier.getParam("weightCol"): weight}
+        try:
+            return self.estimator.copy(extra).fit(rows)
+        except ClSparkError:
+            raise
+        except Exception as error:
+            raise EstimatorError(
+                f"estimator: {type(self.classifier).__name__} of Spark ML could not be trained: "
+                f"{error_summary(error)}"
+            ) from error
+
+    def select_probs(self) -> Column:
+        """Select predicted probabilities of all K classes from what the model adds to a table."""
+        from pyspark.ml.functions import vector_to_array  # slow to import
+
+        probs = vector_to_array(F.col(quoted(self.classifier.getOrDefault("probabilityCol"))))
+        unseen = F.greatest(F.lit(self.data.num_classes) - F.size(probs), F.lit(0))
+        return F.concat(probs, F.array_repeat(F.lit(0.0), unseen))
+
+
+@dataclass(frozen=True)
+class SparkFolds(SparkTraining):
+    """Cross-validation of an estimator of Spark ML."""
+
+    def predict(self, plan: FoldPlan) -> DataFrame:
+        """Train a model for each fold of each round, and predict the rows of that fold."""
+        rows = self.arrange(plan.add_folds(self.select_examples()))
+        weight = None if self.data.weight_col is None else WEIGHT
+        parts = []
+        for task in range(plan.folds * plan.repeats):
+            is_test = F.get(FOLDS, F.lit(task // plan.folds)) == task % plan.folds
+            model = self.fit(rows.where(~is_test).drop(FOLDS), weight)
+            predicted = model.transform(rows.where(is_test))
+            parts.append(predicted.select(*self.data.ids, c.LABEL, *_prediction(task, self.select_probs())))
+        predictions: DataFrame = reduce(DataFrame.unionAll, parts)
+        return predictions
+
+
+def _prediction(task: int, probs: Column) -> list[Column]:
+    """Select the columns of a prediction after the class index."""
+    values: Mapping[str, Column] = {
+        TASK: F.lit(task),
+        "pred_probs": probs,
+        MESSAGE: F.lit(None).cast("string"),
+        IS_ERROR: F.lit(False),
+    }
+    return [value.alias(name) for name, value in values.items()]

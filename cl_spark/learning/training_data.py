@@ -1,0 +1,422 @@
+"""Training data: an input table of ids, labels and features, and which of its rows can be used."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    FractionalType,
+    MapType,
+    NumericType,
+    StringType,
+    StructType,
+)
+
+from cl_spark.errors import (
+    ColumnTypeError,
+    ConfigurationError,
+    EmptyTableError,
+    InputError,
+    MissingColumnError,
+    SingleClassError,
+)
+from cl_spark.evidence.ids import find_repeated_ids
+from cl_spark.evidence.partitions import partitions_for
+from cl_spark.evidence.predictions import RESULT_COLUMNS
+from cl_spark.evidence.storage import Storage
+from cl_spark.learning.features import Features
+from cl_spark.tables import columns as c
+from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+from cl_spark.tables.ids import lacks_id
+
+logger = logging.getLogger(__name__)
+
+FEATURES, GROUP, WEIGHT, LENGTH = "_features", "_group", "_weight", "_length"
+"""Columns of selected rows, beside the ids and the class index `c.LABEL`."""
+
+MAX_CLASSES = 100_000
+"""Most classes: a label column of more holds something else, such as an id."""
+
+MANY_ROWS = 5_000_000
+"""From so many rows on, repeated ids are looked for by their hashes."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Counts of the rows of training data.
+
+    Attributes:
+        num_read: rows of the table.
+        class_counts: examples of each class, by its index; classes without any are left out.
+        num_features: features of an example, where they are an array or a vector; else 0.
+        rejected: rows that cannot be used, by reason.
+        num_bytes: size of the features of all examples.
+    """
+
+    num_read: int
+    class_counts: Mapping[int, int]
+    num_features: int
+    rejected: Mapping[str, int]
+    num_bytes: int
+
+    @property
+    def num_examples(self) -> int:
+        """Rows that can be used."""
+        return sum(self.class_counts.values())
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """An input table of ids, given labels and features.
+
+    It is checked against the schema when made, and read when asked.
+
+    Attributes:
+        df: the table.
+        id_col: id column, or the columns of a composite key.
+        label_col: given label: class index (whole number of any type, or boolean) or class name (string).
+        features_col: features: a column of arrays of numbers, of ML vectors or of texts; or a list of columns
+            of numbers, booleans or texts.
+        group_col: column of groups; rows of one group stay together.
+        weight_col: column of weights of the examples.
+        class_names: names of the classes, in the order of their indices; default, where labels are names: all
+            that there are, in alphabetical order.
+        takes_missing: missing features (null, NaN) can be used.
+        storage: persists what is read several times.
+
+    Raises:
+        ConfigurationError: the arguments contradict each other.
+        MissingColumnError: a column is not in the table.
+        ColumnTypeError: a column is of a type that cannot be used.
+    """
+
+    df: DataFrame
+    id_col: str | Sequence[str]
+    label_col: str
+    features_col: str | Sequence[str]
+    group_col: str | None = None
+    weight_col: str | None = None
+    class_names: Sequence[str] | None = None
+    takes_missing: bool = False
+    storage: Storage = field(default_factory=Storage)
+    _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_types", {part.name: part.dataType for part in self.df.schema.fields})
+        if isinstance(self.class_names, str):
+            raise ConfigurationError(
+                f"class_names must be a list of names, not the text {self.class_names!r}"
+            )
+        self._check_columns()
+        self._check_types()
+        repeated = [name for name, times in Counter(self.class_names or ()).items() if times > 1]
+        if repeated:
+            raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
+
+    # Checks -------------------------------------------------------------------------------------------------
+
+    def _check_columns(self) -> None:
+        features = [self.features_col] if isinstance(self.features_col, str) else list(self.features_col)
+        if not self.id_columns or not features:
+            raise ConfigurationError("id_col and features_col name at least one column each")
+        optional = {"group_col": self.group_col, "weight_col": self.weight_col}
+        wanted = {"id_col": self.id_columns, "label_col": [self.label_col], "features_col": features}
+        wanted |= {key: [col] for key, col in optional.items() if col is not None}
+        is_sensitive = is_case_sensitive(self.df.sparkSession)
+        there = dict(self._types)
+        for key, cols in wanted.items():
+            for col in cols:
+                found = find_columns(col, self.df.columns, case_sensitive=is_sensitive)
+                if not found:
+                    raise MissingColumnError(
+                        f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, there))}"
+                    )
+                if len(found) > 1:
+                    raise ConfigurationError(
+                        f"{key}: {col!r} may be any of {', '.join(map(repr, found))}: rename all but one"
+                    )
+                self._types[col] = there[found[0]]
+        for col in self.id_columns:
+            if col.casefold() in RESULT_COLUMNS | {"label", "fold", "pred_probs"}:
+                raise ConfigurationError(
+                    f"id_col: {col!r} is the name of a column of the results: rename it in the input"
+                )
+        if self.label_col in features:
+            raise ConfigurationError(
+                f"features_col: {self.label_col!r} is the label: a model would learn to repeat it"
+            )
+
+    def _check_types(self) -> None:
+        for key, cols in (("id_col", self.id_columns), ("group_col", [self.group_col])):
+            for col in filter(None, cols):
+                kind = self._types[col]
+                if isinstance(kind, ArrayType | MapType | StructType) or kind.typeName() == "variant":
+                    raise ColumnTypeError(
+                        f"{key}: column {col!r} is {kind.simpleString()}, which has no order; use a plain "
+                        "column"
+                    )
+        kind = self._types[self.label_col]
+        if not isinstance(kind, NumericType | BooleanType | StringType):
+            raise ColumnTypeError(
+                f"label_col: column {self.label_col!r} is {kind.simpleString()}; labels are class indices "
+                "(numbers or booleans) or class names (string): cast it"
+            )
+        if self.weight_col is not None and not isinstance(self._types[self.weight_col], NumericType):
+            raise ColumnTypeError(
+                f"weight_col: column {self.weight_col!r} is {self._types[self.weight_col].simpleString()}; "
+                "weights are numbers"
+            )
+        _ = self.features
+
+    # Meaning of the columns ---------------------------------------------------------------------------------
+
+    @property
+    def id_columns(self) -> list[str]:
+        """Id columns of the input, in the order of the key."""
+        return [self.id_col] if isinstance(self.id_col, str) else list(self.id_col)
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the id columns within selected rows."""
+        return [f"_id_{i}" for i in range(len(self.id_columns))]
+
+    @property
+    def id_types(self) -> dict[str, str]:
+        """Id columns within selected rows, and their types."""
+        kinds = (self._types[col].simpleString() for col in self.id_columns)
+        return dict(zip(self.ids, kinds, strict=True))
+
+    @cached_property
+    def features(self) -> Features:
+        """The columns of the features."""
+        cols = [self.features_col] if isinstance(self.features_col, str) else self.features_col
+        return Features.find(self.features_col, [self._types[col] for col in cols])
+
+    @property
+    def labels_are_names(self) -> bool:
+        """True if the label column holds class names, False if it holds indices."""
+        return isinstance(self._types[self.label_col], StringType)
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """Names of the classes; None where labels are indices and nobody named them. Reads the labels where
+        they are names and nobody listed these.
+
+        Raises:
+            ConfigurationError: there are too many.
+        """
+        if self.class_names is not None or not self.labels_are_names:
+            return None if self.class_names is None else list(self.class_names)
+        label = F.col(quoted(self.label_col))
+        found = self.df.select(label.alias("name")).where(label.isNotNull()).distinct().limit(MAX_CLASSES + 1)
+        names = sorted(row.name for row in found.collect())
+        if len(names) > MAX_CLASSES:
+            raise ConfigurationError(
+                f"label_col: column {self.label_col!r} has more than {MAX_CLASSES:,} different names: is it "
+                "the label? Pass class_names, if it is"
+            )
+        return names
+
+    @cached_property
+    def num_classes(self) -> int:
+        """K: how many classes are named, or the greatest index + 1."""
+        return max(self.profile.class_counts) + 1 if self.names is None else len(self.names)
+
+    def class_name(self, index: int) -> str:
+        """Name a class in a message."""
+        return str(index) if self.names is None else repr(self.names[index])
+
+    def show_label(self, index: Column) -> Column:
+        """Select a class index as the label column of the input would hold it."""
+        kind = self._types[self.label_col]
+        if not self.labels_are_names:
+            return index.cast(kind)
+        names = F.from_json(F.lit(json.dumps(self.names)), "array<string>")  # one literal, whatever K is
+        return F.get(names, index.cast("int"))
+
+    def restore_ids(self) -> list[Column]:
+        """Select the id columns under their own names."""
+        return [F.col(name).alias(col) for name, col in zip(self.ids, self.id_columns, strict=True)]
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def select_label(self) -> Column:
+        """Select the class index as int: null of a missing label, -1 of one that is no class."""
+        column, kind = F.col(quoted(self.label_col)), self._types[self.label_col]
+        if self.labels_are_names:
+            indices = {name: i for i, name in enumerate(self.names or ())}
+            found = F.try_element_at(F.from_json(F.lit(json.dumps(indices)), "map<string,int>"), column)
+            return F.when(column.isNotNull(), F.coalesce(found, F.lit(-1)))
+        if isinstance(kind, BooleanType):
+            return column.cast("int")
+        is_missing = column.isNull()
+        if isinstance(kind, FractionalType):
+            is_missing = is_missing | F.isnan(column.cast("double"))
+        greatest = MAX_CLASSES - 1 if self.names is None else len(self.names) - 1
+        is_index = (column % 1 == 0) & column.between(0, greatest)
+        return F.when(~is_missing, F.when(is_index, column.cast("int")).otherwise(F.lit(-1)))
+
+    def _reason(self, ids_are_repeated: Column) -> Column:
+        """Reason why a row cannot be used by itself, null where it can."""
+        label = self.select_label()
+        unknown = "unknown class name" if self.labels_are_names else "label outside 0..K-1"
+        reasons = [
+            (ids_are_repeated, "id of several rows"),
+            (lacks_id(self.df, self.id_columns), "null id"),
+            (label.isNull(), "null label"),
+            (label < 0, unknown),
+        ]
+        if self.group_col is not None:
+            reasons.append((F.col(quoted(self.group_col)).isNull(), "null group"))
+        if self.weight_col is not None:
+            weight = F.col(quoted(self.weight_col)).cast("double")
+            is_weight = F.coalesce((weight >= 0) & (weight < float("inf")), F.lit(False))
+            reasons.append((~is_weight, "weight that is null, NaN, infinite or negative"))
+        missing = "infinity in features" if self.takes_missing else "null, NaN or infinity in features"
+        reasons += [
+            (self.features.is_null(), "null or empty features"),
+            (self.features.is_unusable(takes_missing=self.takes_missing), missing),
+        ]
+        return F.coalesce(*[F.when(condition, reason) for condition, reason in reasons])
+
+    @cached_property
+    def _repeated_ids(self) -> DataFrame | None:
+        """Ids of several rows, under the names of `ids`; None if there are none."""
+        renamed = zip(self.id_columns, self.ids, strict=True)
+        rows = self.df.select(*[F.col(quoted(col)).alias(name) for col, name in renamed])
+        count = rows.count()
+        return find_repeated_ids(
+            rows,
+            self.ids,
+            self.storage.persist,
+            num_partitions=partitions_for(count),
+            few=count < MANY_ROWS,
+        )
+
+    def _marked(self) -> tuple[DataFrame, Column]:
+        """Mark rows whose id is repeated: the table, and a condition on it."""
+        if self._repeated_ids is None:
+            return self.df, F.lit(False)
+        keys = {name: f"_repeated{name}" for name in self.ids}
+        repeated = self._repeated_ids.select(*[F.col(name).alias(key) for name, key in keys.items()])
+        pairs = zip(self.id_columns, keys.values(), strict=True)
+        condition = [F.col(quoted(col)) == F.col(key) for col, key in pairs]
+        marked = self.df.join(repeated.withColumn(c.REPEATED, F.lit(True)), condition, "left")
+        return marked.drop(*keys.values()), F.coalesce(F.col(c.REPEATED), F.lit(False))
+
+    @cached_property
+    def profile(self) -> Profile:
+        """Counts of the rows, by two scans: of the ids, and of everything else.
+
+        Raises:
+            EmptyTableError: there are no rows, or none can be used.
+            SingleClassError: all labels are of one class.
+        """
+        df, is_repeated = self._marked()
+        counts = (
+            df.select(
+                self._reason(is_repeated).alias(c.REASON),
+                self.select_label().alias(c.LABEL),
+                self.features.length().alias(LENGTH),
+                self.features.num_bytes().alias("bytes"),
+            )
+            .groupBy(c.REASON, F.when(F.col(c.REASON).isNull(), F.col(c.LABEL)).alias(c.LABEL), LENGTH)
+            .agg(F.count(F.lit(1)).alias("rows"), F.sum("bytes").alias("bytes"))
+            .collect()
+        )
+        num_read = sum(row.rows for row in counts)
+        if not num_read:
+            raise EmptyTableError("the input has no rows: there is nothing to learn from")
+        lengths: Counter[int] = Counter()
+        for row in counts:
+            if row[c.REASON] is None:
+                lengths[row[LENGTH]] += row.rows
+        num_features = min(lengths, key=lambda length: (-lengths[length], length)) if lengths else 0
+        classes: Counter[int] = Counter()
+        rejected: Counter[str] = Counter()
+        num_bytes = 0
+        for row in counts:
+            if row[c.REASON] is not None:
+                rejected[row[c.REASON]] += row.rows
+            elif row[LENGTH] != num_features:
+                rejected[_other_length(num_features)] += row.rows
+            else:
+                classes[row[c.LABEL]] += row.rows
+                num_bytes += row.bytes
+        profile = Profile(
+            num_read, dict(sorted(classes.items())), num_features, dict(sorted(rejected.items())), num_bytes
+        )
+        seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in profile.rejected.items())
+        if not classes:
+            raise EmptyTableError(f"none of the {num_read:,} rows can be used: {seen}")
+        if rejected:
+            logger.warning("%s of %s rows cannot be used: %s", f"{rejected.total():,}", f"{num_read:,}", seen)
+        if len(classes) == 1:
+            index, rows = next(iter(classes.items()))
+            raise SingleClassError(
+                f"label_col: all {rows:,} examples carry the label {self.class_name(index)}: a classifier "
+                "needs at least two classes"
+            )
+        return profile
+
+    def select_examples(self, *more: Column) -> DataFrame:
+        """Select the rows that can be used: ids, class index, features, and group and weight where there are
+        some.
+
+        Args:
+            more: further columns of the input.
+        """
+        df, is_repeated = self._marked()
+        is_usable = self._reason(is_repeated).isNull() & (self.features.length() == self.profile.num_features)
+        renamed = zip(self.id_columns, self.ids, strict=True)
+        group, weight = self.group_col, self.weight_col
+        return df.where(is_usable).select(
+            *[F.col(quoted(col)).alias(name) for col, name in renamed],
+            self.select_label().alias(c.LABEL),
+            *([] if group is None else [F.col(quoted(group)).alias(GROUP)]),
+            *([] if weight is None else [F.col(quoted(weight)).cast("double").alias(WEIGHT)]),
+            *more,
+        )
+
+    def rejected(self) -> DataFrame:
+        """Read the rows that cannot be used: the id columns, reason, and the row as JSON."""
+        df, is_repeated = self._marked()
+        length = self.features.length()
+        is_of_length = length == self.profile.num_features
+        reason = F.coalesce(
+            self._reason(is_repeated), F.when(~is_of_length, _other_length(self.profile.num_features))
+        )
+        ids = map(quoted, self.id_columns)
+        row = F.to_json(F.struct(*map(quoted, self.df.columns)))
+        return df.select(*ids, reason.alias(c.REASON), row.alias(c.ROW)).where(F.col(c.REASON).isNotNull())
+
+    def check_folds(self, folds: int) -> None:
+        """Check that each class can be in every training part.
+
+        Raises:
+            InputError: there are fewer examples than folds, or a class has one example only.
+        """
+        profile = self.profile
+        if profile.num_examples < folds:
+            raise InputError(
+                f"folds: there are {profile.num_examples:,} examples for {folds} folds: take fewer folds"
+            )
+        single = [index for index, rows in profile.class_counts.items() if rows == 1]
+        if single:
+            raise InputError(
+                f"label_col: class {self.class_name(single[0])} has 1 example"
+                + (f", and {len(single) - 1:,} more classes have 1" if len(single) > 1 else "")
+                + ": a model that never saw it cannot predict its class. Add examples, or leave the class out"
+            )
+
+
+def _other_length(num_features: int) -> str:
+    return f"features of another number than {num_features:,}"

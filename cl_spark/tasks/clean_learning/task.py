@@ -1,0 +1,107 @@
+"""Learning with noisy labels as a task of the run machinery."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from pyspark.sql import SparkSession
+
+from cl_spark.learning.correction import Findings
+from cl_spark.runs.run import run_task
+from cl_spark.runs.steps import Steps
+from cl_spark.runs.task import Stage, Written
+from cl_spark.tables.finished_run import Run
+from cl_spark.tables.input_table import InputTable
+from cl_spark.tables.location import absolute, locate_path
+from cl_spark.tables.schema import Column
+from cl_spark.tasks.clean_learning.config import CleanLearningConfig
+from cl_spark.tasks.cross_validation.tables import NUMBERS, PRED_PROBS
+from cl_spark.tasks.cross_validation.task import CrossValidationExecution, TrainingTask, open_data
+from cl_spark.tasks.label_audit.tables import ISSUES
+from cl_spark.tasks.label_audit.task import AuditResult
+
+_ACTIONS = {"prune": "left out", "reweight": "weighed, like all examples", "relabel": "relabelled"}
+
+
+class CleanLearningExecution(CrossValidationExecution):
+    """Learning with noisy labels at work in one run.
+
+    Args:
+        config: what to train on, and how.
+        data: the input.
+    """
+
+    def __init__(self, config: CleanLearningConfig, data: InputTable) -> None:
+        from cl_spark.learning.clean_learning import CleanLearning  # needs Spark ML, which is slow to import
+
+        super().__init__(config, data)
+        self._learning = CleanLearning(self.validation.estimator, how=config.how, **config.training_arguments)
+        self._learning.check(self.validation.data)
+        self._model_path = config.model_path
+        self._output = str(config.output)
+        self._num_trained = 0
+
+    def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
+        """Yield the tables; then train the model, and save it."""
+        yield from super().stages(steps, written)
+        with steps("training on the clean labels"):
+            found = Findings(written(ISSUES), self.audit, written(PRED_PROBS))
+            model, self._num_trained = self._learning.train(self.validation, found)
+        with steps("saving the model"):
+            spark = self.validation.data.df.sparkSession
+            path = self._model_path or f"{self._output.rstrip('/')}/models/{steps.run_id}"
+            self._model_path = absolute(locate_path(spark, path))
+            model.write().overwrite().save(self._model_path)
+
+    def numbers(self) -> Mapping[str, Any]:
+        """Return the numbers of the cross-validation, and where the model is."""
+        return {**super().numbers(), "num_trained": self._num_trained, "model_path": self._model_path}
+
+
+class CleanLearningTask(TrainingTask[CleanLearningConfig]):
+    """Learning with noisy labels: find the label issues of a table, and train a model without them."""
+
+    name = "clean_learning"
+    command = "clean-learning"
+    help = (
+        "Find the wrong labels of a table of features and labels by cross-validation, train a classifier "
+        "without them, and save it."
+    )
+    title = "Learning with noisy labels"
+    config = CleanLearningConfig
+    numbers = (
+        *NUMBERS,
+        Column("num_trained", "long", "Examples that the saved model was trained on"),
+        Column("model_path", "string", "Directory of the saved model, for `CleanLearningModel.load`"),
+    )
+
+    def open(self, spark: SparkSession, config: CleanLearningConfig) -> CleanLearningExecution:
+        """Open the table."""
+        return CleanLearningExecution(config, open_data(spark, config))
+
+    def headline(self, run: Run) -> list[str]:
+        """Return the lines of a cross-validation, and what the model was trained on."""
+        record, how = run.record, run.parameters["how"]
+        return [
+            *super().headline(run),
+            f"model trained on {record.num_trained:,} examples (issues are {_ACTIONS[how]}): "
+            f"{record.model_path}",
+        ]
+
+
+CLEAN_LEARNING = CleanLearningTask()
+
+
+def run_clean_learning(
+    spark: SparkSession, config: CleanLearningConfig, steps: Steps | None = None
+) -> AuditResult:
+    """Find the label issues of a table, train a classifier without them, and write both.
+
+    Args:
+        spark: the session.
+        config: what to train on, how, and where the results go.
+        steps: told of each step as it begins.
+
+    Raises:
+        ClSparkError: the configuration, the input or the output cannot be used, or the estimator failed.
+    """
+    return cast(AuditResult, run_task(spark, CLEAN_LEARNING, config, steps))

@@ -1,0 +1,1 @@
+"""Methods that learn with noisy labels, compared on one small network and on data of scikit-learn."""

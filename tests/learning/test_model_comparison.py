@@ -1,0 +1,582 @@
+"""Models compared by given and by corrected labels."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from scipy.stats import binomtest
+
+from cl_spark.errors import (
+    ColumnTypeError,
+    ConfigurationError,
+    EmptyTableError,
+    InputError,
+    MissingColumnError,
+)
+from cl_spark.learning import hits
+from cl_spark.learning.example_ids import ExampleIds
+from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
+from cl_spark.learning.model_predictions import list_tables, select_predictions
+from cl_spark.learning.reviewed_labels import HASH, read_labels
+from cl_spark.tables import columns as c
+
+pytestmark = pytest.mark.matrix
+
+TABLES = ("accuracy", "class_accuracy", "rank_changes", "prevalence_accuracy", "flip_prevalences")
+MODELS = ("good", "honest", "memory")
+N, K = 300, 4
+
+
+def one_hot(predicted: Any, classes: int = K) -> list[list[float]]:
+    """Probabilities that put a class first."""
+    return (np.eye(classes)[np.asarray(predicted)] * 0.8 + 0.2 / classes).tolist()
+
+
+@pytest.fixture(scope="module")
+def probs() -> dict[str, np.ndarray]:
+    """Rounded, so that many probabilities are equal."""
+    rng = np.random.default_rng(5)
+    return {model: rng.dirichlet(np.full(K, 0.7), N).round(1) for model in MODELS}
+
+
+@pytest.fixture(scope="module")
+def given() -> np.ndarray:
+    return np.random.default_rng(6).integers(0, K, N)
+
+
+@pytest.fixture(scope="module")
+def corrected(given: np.ndarray) -> np.ndarray:
+    """Of 90 reviewed examples 60 have another label, 10 have no right label (-1)."""
+    labels = given.copy()
+    labels[:60] = (given[:60] + 1 + np.arange(60) % (K - 1)) % K
+    labels[60:70] = -1
+    return labels
+
+
+@pytest.fixture(scope="module")
+def predictions(spark: SparkSession, probs: dict[str, np.ndarray]) -> DataFrame:
+    frame = pd.concat(
+        pd.DataFrame({"id": range(N), "model": model, "pred_probs": values.tolist()})
+        for model, values in probs.items()
+    ).sample(frac=1, random_state=0)
+    return (
+        spark.createDataFrame(frame, "id long, model string, pred_probs array<double>").repartition(3).cache()
+    )
+
+
+@pytest.fixture(scope="module")
+def labels(given: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"id": range(N), "label": given})
+
+
+@pytest.fixture(scope="module")
+def corrected_labels(corrected: np.ndarray) -> pd.DataFrame:
+    """A null comes as NaN here, as in most tables of pandas."""
+    reviewed = corrected[:90].astype(float)
+    return pd.DataFrame({"id": range(90), "corrected_label": np.where(reviewed < 0, np.nan, reviewed)})
+
+
+@pytest.fixture(scope="module")
+def comparison(
+    predictions: DataFrame, labels: pd.DataFrame, corrected_labels: pd.DataFrame
+) -> ModelComparison:
+    return benchmark_models(predictions, labels, corrected_labels, top_k=(2, 1))
+
+
+def find_positions(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes come before the label; of equal probabilities, the lower class does."""
+    order = np.argsort(-probs, axis=1, kind="stable")
+    return np.argmax(order == labels[:, None], axis=1)
+
+
+def expected_correct(probs: np.ndarray, labels: np.ndarray, chosen: np.ndarray, k: int) -> tuple[int, int]:
+    return int(chosen.sum()), int((find_positions(probs, labels)[chosen] < k).sum())
+
+
+def content(comparison: ModelComparison) -> dict[str, list[str]]:
+    return {name: [str(row) for row in getattr(comparison, name).collect()] for name in TABLES}
+
+
+# Accuracy ---------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_is_that_of_numpy_for_each_model_label_kind_subset_and_k(
+    comparison: ModelComparison, probs: dict[str, np.ndarray], given: np.ndarray, corrected: np.ndarray
+) -> None:
+    rows = comparison.accuracy.collect()
+    assert len(rows) == 3 * 2 * 2 * 2
+    has_right = corrected >= 0
+    subsets = {"all": has_right, "corrected": has_right & (corrected != given)}
+    by_kind = {"given": given, "corrected": corrected}
+    for row in rows:
+        expected = expected_correct(probs[row.model], by_kind[row.label_kind], subsets[row.subset], row.top_k)
+        assert (row.examples, row.correct) == expected
+        assert row.accuracy == row.correct / row.examples
+        interval = binomtest(row.correct, row.examples).proportion_ci(method="wilson")
+        assert (row.lower, row.upper) == pytest.approx((interval.low, interval.high), abs=1e-12)
+
+
+def test_the_examples_are_counted_by_what_the_review_said(comparison: ModelComparison) -> None:
+    assert comparison.models == MODELS
+    assert (comparison.num_classes, comparison.num_examples, comparison.num_reviewed) == (K, N, 90)
+    assert (comparison.num_corrected, comparison.num_without_right_label) == (60, 10)
+    assert comparison.noise_prevalence == 60 / 290
+    assert "without a right label" in comparison._repr_html_()
+
+
+def test_models_are_ranked_by_hits_and_ties_go_to_the_lower_name(comparison: ModelComparison) -> None:
+    for _, group in comparison.accuracy.toPandas().groupby(["label_kind", "subset", "top_k"]):
+        by_hits = group.sort_values(["correct", "model"], ascending=[False, True])
+        assert by_hits["rank"].tolist() == [1, 2, 3]
+    frame = pd.DataFrame({"id": [1, 2], "pred_probs": one_hot([0, 1])})
+    tied = benchmark_models(
+        {"b": frame, "a": frame},
+        pd.DataFrame({"id": [1, 2], "label": [0, 1]}),
+        pd.DataFrame({"id": [1], "corrected_label": [2]}),
+        top_k=[1],
+    )
+    assert {(row.model, row.rank) for row in tied.accuracy.collect()} == {("a", 1), ("b", 2)}
+    assert tied.flip_prevalences.where("flip_prevalence IS NOT NULL").isEmpty()
+
+
+def test_class_accuracy_counts_each_example_for_the_class_of_its_label(
+    comparison: ModelComparison, probs: dict[str, np.ndarray], given: np.ndarray, corrected: np.ndarray
+) -> None:
+    rows = comparison.class_accuracy.collect()
+    assert len(rows) == 2 * 3 * K
+    for row in rows:
+        by_kind = given if row.label_kind == "given" else corrected
+        chosen = (corrected >= 0) & (by_kind == row["class"])
+        assert (row.examples, row.correct) == expected_correct(probs[row.model], by_kind, chosen, 1)
+
+
+def test_rank_changes_put_both_ranks_side_by_side(comparison: ModelComparison) -> None:
+    accuracy = comparison.accuracy.toPandas().set_index(["label_kind", "subset", "top_k", "model"])["rank"]
+    rows = comparison.rank_changes.collect()
+    assert len(rows) == 2 * 2 * 3
+    for row in rows:
+        assert row.rank_given == accuracy["given", row.subset, row.top_k, row.model]
+        assert row.rank_corrected == accuracy["corrected", row.subset, row.top_k, row.model]
+        assert row.change == row.rank_given - row.rank_corrected
+
+
+@pytest.mark.parametrize("num_top", [1, 3, 7, hits.MAX_ROUNDS + 1])
+def test_top_classes_are_in_the_order_of_a_stable_sort(spark: SparkSession, num_top: int) -> None:
+    rng = np.random.default_rng(num_top)
+    tied = [rng.random((20, 12)).round(1), np.eye(12)[:2], np.zeros((1, 12))]
+    values = np.vstack([*tied, -rng.random((2, 12))])
+    for element in ("float", "double"):
+        schema = f"row int, {c.PROBS} array<{element}>"
+        frame = spark.createDataFrame([(i, row.tolist()) for i, row in enumerate(values)], schema)
+        found = {row.row: row._top for row in hits.add_top_classes(frame, num_top).collect()}
+        order = np.argsort(-values.astype(np.float32), axis=1, kind="stable")[:, :num_top]
+        assert found == dict(enumerate(order.tolist()))
+
+
+# Noise prevalence -------------------------------------------------------------------------------------------
+
+
+def benchmark_pair(on_corrected: dict[str, list[int]], prevalences: list[float] | None) -> ModelComparison:
+    """Models "a", which is right on 80 unchanged examples, and "b", which is wrong there.
+
+    Another 20 examples have the given label 0 and the corrected label 1; what models predict there is told.
+    """
+    unchanged = {"a": [2] * 80, "b": [3] * 80}
+    frames = {
+        model: pd.DataFrame({"id": range(100), "pred_probs": one_hot(predicted + unchanged[model])})
+        for model, predicted in on_corrected.items()
+    }
+    return benchmark_models(
+        frames,
+        pd.DataFrame({"id": range(100), "label": [0] * 20 + [2] * 80}),
+        pd.DataFrame({"id": range(20), "corrected_label": [1] * 20}),
+        top_k=[1],
+        prevalences=prevalences,
+    )
+
+
+def test_a_pair_flips_where_corrected_examples_outweigh_the_others() -> None:
+    """By given labels "a" is always first. By corrected labels it has u hits of u + 20, and "b" has 20."""
+    made = benchmark_pair({"a": [0] * 20, "b": [1] * 20}, [0.2, 0.4, 0.5, 0.6, 1.0])
+    table = made.prevalence_accuracy.where("model = 'a'").orderBy("prevalence").toPandas()
+    assert table.examples.tolist() == [100, 50, 40, 33, 20]
+    assert table.prevalence.tolist() == [0.2, 0.4, 0.5, 20 / 33, 1.0]
+    assert table.correct_given.tolist() == [100, 50, 40, 33, 20]
+    assert table.correct_corrected.tolist() == [80, 30, 20, 13, 0]
+    assert table.rank_given.tolist() == [1] * 5
+    assert table.rank_corrected.tolist() == [1, 1, 1, 2, 2]
+    flips = made.flip_prevalences.collect()
+    assert [tuple(row) for row in flips] == [(1, "a", "b", 20 / 33, 1.0)]
+
+
+def test_a_pair_may_agree_again_at_higher_prevalences() -> None:
+    """By corrected labels "b" passes "a" where fewer than 15 others are left, by given ones below 5."""
+    on_corrected = {"a": [2] * 20, "b": [0] * 5 + [1] * 15}
+    made = benchmark_pair(on_corrected, [0.2, 0.5, 20 / 34, 2 / 3, 1.0])
+    assert [tuple(row) for row in made.flip_prevalences.collect()] == [(1, "a", "b", 20 / 34, 2 / 3)]
+    never = benchmark_pair(on_corrected, [0.2, 0.5, 1.0])
+    assert [tuple(row) for row in never.flip_prevalences.collect()] == [(1, "a", "b", None, None)]
+
+
+def test_examples_are_removed_in_the_order_of_their_hashes(
+    comparison: ModelComparison,
+    probs: dict[str, np.ndarray],
+    labels: pd.DataFrame,
+    corrected_labels: pd.DataFrame,
+    given: np.ndarray,
+    corrected: np.ndarray,
+    spark: SparkSession,
+) -> None:
+    both = read_labels(
+        spark.createDataFrame(labels),
+        spark.createDataFrame(corrected_labels),
+        ExampleIds.of("id"),
+        "label",
+        "corrected_label",
+        None,
+        0,
+    )
+    hashes = both.rows.select("_id_0", HASH).toPandas().sort_values("_id_0")[HASH].to_numpy(dtype=np.int64)
+    # as Python has whole numbers of any size, the bucket can be computed as it is defined
+    buckets = np.array([int(value) * hits.NUM_BUCKETS >> 64 for value in hashes.view(np.uint64)])
+    rows = comparison.prevalence_accuracy.collect()
+    assert len({row.prevalence for row in rows}) == 20
+    assert min(row.prevalence for row in rows) == comparison.noise_prevalence
+    is_corrected, is_unchanged = (corrected >= 0) & (corrected != given), corrected == given
+    for row in rows:
+        num_kept = row.examples - 60
+        in_order = np.sort(buckets[is_unchanged])
+        chosen = is_corrected | (is_unchanged & (buckets <= (in_order[num_kept - 1] if num_kept else -1)))
+        assert row.prevalence == 60 / row.examples
+        for kind, by_kind in (("given", given), ("corrected", corrected)):
+            expected = expected_correct(probs[row.model], by_kind, chosen, row.top_k)
+            assert (row.examples, row[f"correct_{kind}"]) == expected
+            assert row[f"accuracy_{kind}"] == expected[1] / expected[0]
+
+
+def test_another_seed_removes_other_examples(
+    predictions: DataFrame, labels: pd.DataFrame, corrected_labels: pd.DataFrame, comparison: ModelComparison
+) -> None:
+    other = benchmark_models(predictions, labels, corrected_labels, top_k=(1, 2), seed=1)
+    assert content(other)["prevalence_accuracy"] != content(comparison)["prevalence_accuracy"]
+    assert content(other)["accuracy"] == content(comparison)["accuracy"]
+
+
+def test_without_corrections_there_is_one_prevalence_and_no_accuracy_on_corrected_examples() -> None:
+    frame = pd.DataFrame({"id": [1, 2], "pred_probs": one_hot([0, 1])})
+    labels = pd.DataFrame({"id": [1, 2], "label": [0, 1]})
+    unchanged = pd.DataFrame({"id": [1], "corrected_label": [0]})
+    made = benchmark_models({"a": frame}, labels, unchanged, top_k=[1])
+    assert made.noise_prevalence == 0
+    row = made.accuracy.where("subset = 'corrected' AND label_kind = 'given'").collect()[0]
+    assert (row.examples, row.correct, row.accuracy, row.lower, row.upper, row["rank"]) == (0, 0, *[None] * 4)
+    assert [tuple(row)[:3] for row in made.prevalence_accuracy.collect()] == [(1, 0.0, 2)]
+    assert made.flip_prevalences.isEmpty()
+    with pytest.raises(ConfigurationError, match="No corrected label differs"):
+        benchmark_models({"a": frame}, labels, unchanged, prevalences=[0.5])
+
+
+# Input ------------------------------------------------------------------------------------------------------
+
+
+def test_results_do_not_depend_on_partitions_nor_on_how_predictions_come(
+    predictions: DataFrame,
+    labels: pd.DataFrame,
+    corrected_labels: pd.DataFrame,
+    comparison: ModelComparison,
+    spark: SparkSession,
+) -> None:
+    ordered = predictions.orderBy(F.desc("id")).coalesce(1)
+    narrow = ordered.withColumn("id", F.col("id").cast("int"))
+    floats = {
+        model: narrow.where(F.col("model") == model).withColumn("label", F.lit(7))
+        for model in reversed(MODELS)
+    }
+    spread = spark.createDataFrame(labels.sample(frac=1, random_state=1)).repartition(5)
+    assert content(benchmark_models(floats, spread, corrected_labels, top_k=(1, 2))) == content(comparison)
+
+
+def test_labels_may_be_names_or_numbers_of_any_type(
+    predictions: DataFrame,
+    labels: pd.DataFrame,
+    corrected_labels: pd.DataFrame,
+    comparison: ModelComparison,
+    spark: SparkSession,
+) -> None:
+    names = ["cat", "dog", "a.b", "3"]
+    named = labels.assign(label=[names[i] for i in labels.label])
+    exact = [None if np.isnan(value) else Decimal(int(value)) for value in corrected_labels.corrected_label]
+    decimals = spark.createDataFrame(
+        list(zip(corrected_labels.id, exact, strict=True)), "id long, corrected_label decimal(10, 2)"
+    )
+    made = benchmark_models(predictions, named, decimals, class_names=names, top_k=(1, 2))
+    expected = comparison.class_accuracy.toPandas()
+    expected["class"] = [names[i] for i in expected["class"]]
+    pd.testing.assert_frame_equal(made.class_accuracy.toPandas(), expected)
+    assert content(made)["accuracy"] == content(comparison)["accuracy"]
+    with pytest.raises(ConfigurationError, match="pass class_names in the order of the probabilities"):
+        benchmark_models(predictions, named, decimals)
+
+
+def test_columns_may_have_any_names_and_keys_several_columns() -> None:
+    frame = pd.DataFrame({"day.x": ["m", "m", "t"], "no`": [1, 2, 1], "p r": one_hot([0, 1, 2])})
+    keys = frame[["day.x", "no`"]]
+    made = benchmark_models(
+        pd.concat([frame.assign(**{"the model": "a"}), frame.assign(**{"the model": "b"})]),
+        keys.assign(**{"the label": [0, 1, 1]}),
+        keys[2:].assign(fixed=[2]),
+        id_col=["day.x", "no`"],
+        model_col="the model",
+        pred_probs_col="p r",
+        label_col="the label",
+        corrected_col="fixed",
+        top_k=[1],
+    )
+    assert [row.correct for row in made.accuracy.where("model = 'b' AND subset = 'all'").collect()] == [2, 3]
+
+
+def test_arrays_are_not_shuffled_even_if_labels_are_too_many_to_broadcast(
+    predictions: DataFrame,
+    labels: pd.DataFrame,
+    corrected_labels: pd.DataFrame,
+    spark: SparkSession,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ids = ExampleIds.of("id")
+    both = read_labels(
+        *map(spark.createDataFrame, (labels, corrected_labels)), ids, "label", "corrected_label", None, 0
+    )
+    many = replace(both, rows=both.rows.hint("merge"))
+    selected = select_predictions(list_tables(predictions), ids, "model", "pred_probs")
+    hits._count(selected, many, (1, 5)).explain("formatted")
+    plan = capsys.readouterr().out
+    exchanges = [
+        part for part in plan.split("\n\n") if "Exchange\nInput" in part and "hashpartitioning" in part
+    ]
+    assert "SortMergeJoin" in plan
+    assert len(exchanges) == 3  # of predictions, of labels, and of counts
+    assert not [part for part in exchanges if "pred_probs" in part]
+
+
+# Errors -----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_lacks_examples_or_has_some_twice_is_named(
+    predictions: DataFrame, labels: pd.DataFrame, corrected_labels: pd.DataFrame
+) -> None:
+    is_memory = F.col("model") == "memory"
+    changed = F.when(is_memory & F.col("id").isin(7, 11), 9).otherwise(F.col("id"))
+    swapped = predictions.withColumn("id", changed)
+    with pytest.raises(InputError) as caught:
+        benchmark_models(swapped, labels, corrected_labels)
+    message = str(caught.value)
+    assert f"model 'memory' lacks 2 of {N} examples (such as id 7)" in message
+    assert "model 'memory' has several rows of 1 examples (such as id 9)" in message
+    assert "good" not in message
+    by_model = {
+        "none": predictions.where("false"),
+        "memory": predictions.where(is_memory & (F.col("id") < 100)),
+    }
+    with pytest.raises(InputError) as caught:
+        benchmark_models(by_model, labels, corrected_labels)
+    assert "model 'memory' lacks 200 of 300 examples (such as id 100)" in str(caught.value)
+    assert "model 'none' lacks 300 of 300 examples (such as id 0)" in str(caught.value)
+
+
+def test_predictions_that_cannot_be_used_are_counted_by_model_and_reason(spark: SparkSession) -> None:
+    good, nan, inf = [0.6, 0.4], float("nan"), float("inf")
+    rows = [
+        ("a", 1, good),
+        ("a", 2, [0.5, nan]),
+        ("a", 3, [-inf, 0.0]),
+        ("a", 4, [0.5, None]),
+        ("a", 5, [0.1, 0.2, 0.7]),
+        ("a", 6, None),
+        ("a", 7, []),
+        ("a", 99, good),
+        ("a", None, good),
+        (None, 1, good),
+        *[("b", i, good) for i in range(1, 8)],
+    ]
+    predictions = spark.createDataFrame(rows, "model string, id long, pred_probs array<double>")
+    labels = pd.DataFrame({"id": range(1, 8), "label": [0, 1] * 3 + [0]})
+    corrected = pd.DataFrame({"id": [1], "corrected_label": [1]})
+    with pytest.raises(InputError) as caught:
+        benchmark_models(predictions, labels, corrected)
+    message = str(caught.value)
+    for text in (
+        "model None, null model: 1 (such as id 1)",
+        "model 'a', null id: 1;",
+        "model 'a', null or empty pred_probs: 2 (such as id 6)",
+        "model 'a', null inside pred_probs: 1 (such as id 4)",
+        "model 'a', NaN or infinity in pred_probs: 2 (such as id 2)",
+        "model 'a', pred_probs of another length than K = 2, such as 3: 1 (such as id 5)",
+        "model 'a', prediction without a label: 1 (such as id 99)",
+    ):
+        assert text in message
+    assert "'b'" not in message
+
+
+def test_labels_that_cannot_be_used_are_counted_by_table_and_reason(spark: SparkSession) -> None:
+    frame = pd.DataFrame({"id": range(1, 8), "pred_probs": one_hot([0] * 7)})
+    labels = spark.createDataFrame(
+        [
+            (1, 0.0),
+            (2, float("nan")),
+            (3, None),
+            (4, 1.5),
+            (5, -1.0),
+            (6, 0.0),
+            (6, 1.0),
+            (None, 0.0),
+            (7, 1.0),
+        ],
+        "id long, label double",
+    )
+    corrected = spark.createDataFrame(
+        [(1, 1), (1, 2), (7, -3), (8, 0), (None, 0)], "id long, corrected_label int"
+    )
+    with pytest.raises(InputError) as caught:
+        benchmark_models({"a": frame}, labels, corrected)
+    for text in (
+        "labels, null label: 2 (such as id 2)",
+        "labels, label outside 0..K-1: 2 (such as id 4)",
+        "labels, id of several rows: 2 (such as id 6)",
+        "labels, null id: 1;",
+        "corrected_labels, id of several rows: 2 (such as id 1)",
+        "corrected_labels, label outside 0..K-1: 1 (such as id 7)",
+        "corrected_labels, corrected label of an example that labels does not hold: 1 (such as id 8)",
+        "corrected_labels, null id: 1",
+    ):
+        assert text in str(caught.value)
+
+
+def test_labels_beyond_the_classes_of_the_probabilities_are_refused(
+    predictions: DataFrame, labels: pd.DataFrame, corrected_labels: pd.DataFrame
+) -> None:
+    beyond = corrected_labels.assign(corrected_label=corrected_labels.corrected_label.replace(0, 9))
+    with pytest.raises(InputError, match=r"such as id \d+.*outside 0..K-1, up to 9; pred_probs hold K = 4"):
+        benchmark_models(predictions, labels, beyond)
+    with pytest.raises(InputError, match=r"corrected_labels, label outside 0..K-1"):
+        benchmark_models(predictions, labels, beyond, class_names=list("abcd"))
+    named = labels.assign(label=[f"class {i}" for i in labels.label])
+    with pytest.raises(InputError, match=r"labels, unknown class name: \d+ \(such as id"):
+        benchmark_models(predictions, named, corrected_labels, class_names=["class 0", "class 1", "x", "y"])
+
+
+def test_tables_without_examples_are_refused(
+    predictions: DataFrame, labels: pd.DataFrame, corrected_labels: pd.DataFrame, spark: SparkSession
+) -> None:
+    no_labels = [spark.createDataFrame([], f"id long, {col} int") for col in ("label", "corrected_label")]
+    with pytest.raises(EmptyTableError, match="predictions has no rows"):
+        benchmark_models(predictions.where("false"), labels, corrected_labels)
+    with pytest.raises(EmptyTableError, match="labels has no rows"):
+        benchmark_models(predictions, *no_labels)
+    none_right = labels.rename(columns={"label": "corrected_label"}).assign(corrected_label=np.nan)
+    with pytest.raises(EmptyTableError, match="all 300 examples have a null corrected label"):
+        benchmark_models(predictions, labels, none_right)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"top_k": ()}, ConfigurationError, "top_k must list whole numbers"),
+        ({"top_k": (0, 1)}, ConfigurationError, "top_k must list whole numbers"),
+        ({"top_k": "15"}, ConfigurationError, "top_k must list whole numbers"),
+        ({"seed": 0.5}, ConfigurationError, "seed must be a whole number"),
+        ({"class_names": "abcd"}, ConfigurationError, "must be a list of names"),
+        ({"class_names": ["a", "a"]}, ConfigurationError, "holds 'a' more than once"),
+        ({"class_names": ["a"]}, ConfigurationError, "at least 2 names"),
+        ({"prevalences": []}, ConfigurationError, "prevalences holds no value"),
+        ({"prevalences": [0.1, 1]}, ConfigurationError, r"0\.1 cannot be reached.* prevalence of 0\.206897"),
+        ({"prevalences": ["1"]}, ConfigurationError, "must be numbers, got '1'"),
+        ({"prevalences": [1.5]}, ConfigurationError, "1.5 cannot be reached"),
+        ({"id_col": []}, ConfigurationError, "id_col must be the id column"),
+        ({"id_col": "key"}, MissingColumnError, "id_col: no column 'key' in labels"),
+        ({"label_col": "y"}, MissingColumnError, "label_col: no column 'y' in labels; it has 'id', 'label'"),
+        ({"corrected_col": "y"}, MissingColumnError, "no column 'y' in corrected_labels"),
+        ({"model_col": "m"}, MissingColumnError, "no column 'm' in predictions"),
+        ({"model_col": "id"}, ColumnTypeError, "names of models are strings"),
+        ({"pred_probs_col": "model"}, ColumnTypeError, "must be array<float> or array<double>"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(
+    predictions: DataFrame,
+    labels: pd.DataFrame,
+    corrected_labels: pd.DataFrame,
+    options: dict[str, Any],
+    error: type[Exception],
+    text: str,
+) -> None:
+    with pytest.raises(error, match=text):
+        benchmark_models(predictions, labels, corrected_labels, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        (lambda table: {}, ConfigurationError, "maps no model to a table"),
+        (lambda table: {1: table}, ConfigurationError, "got 1 as a name"),
+        (lambda table: {"a": [1]}, ConfigurationError, r"predictions\['a'\] must be a DataFrame"),
+        (
+            lambda table: table.withColumn("id", F.col("id").cast("string")),
+            ColumnTypeError,
+            "bigint in labels and string in predictions, which do not compare",
+        ),
+    ],
+)
+def test_predictions_of_the_wrong_kind_are_refused(
+    predictions: DataFrame,
+    labels: pd.DataFrame,
+    corrected_labels: pd.DataFrame,
+    change: Callable[[DataFrame], Any],
+    error: type[Exception],
+    text: str,
+) -> None:
+    with pytest.raises(error, match=text):
+        benchmark_models(change(predictions), labels, corrected_labels)
+
+
+# Real data --------------------------------------------------------------------------------------------------
+
+
+def test_a_real_model_overtakes_one_that_copies_the_given_labels_of_cifar10(shared_data: Path) -> None:
+    """Three of five reviewers for the other class correct a label; without three for either, none is right.
+
+    The copy is right by corrected labels on all examples but the corrected ones, at every prevalence.
+    """
+    home = shared_data / "label-errors"
+    table, votes = (pd.read_parquet(home / f"cifar10_{name}.parquet") for name in ("test", "votes"))
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    counts = pd.DataFrame([dict(row) for row in votes.votes]).fillna(0)
+    right = votes.suggested_label.where(counts.guessed >= 3, votes.given_label.where(counts.given >= 3))
+    copy = pd.DataFrame({"id": table.id, "pred_probs": one_hot(table.label, 10)})
+    made = benchmark_models(
+        {"real": table[["id", "pred_probs"]], "copy": copy},
+        table[["id", "label"]],
+        pd.DataFrame({"id": votes.id, "corrected_label": right}),
+        class_names=names,
+        top_k=[1],
+    )
+    assert made.num_reviewed == 275
+    assert made.num_corrected == (counts.guessed >= 3).sum() > 0
+    assert made.num_without_right_label == right.isna().sum() > 0
+    curve = made.prevalence_accuracy.toPandas()
+    copied = curve[curve.model == "copy"]
+    assert (copied.accuracy_given == 1).all()
+    assert np.allclose(copied.accuracy_corrected, 1 - copied.prevalence)
+    real = curve[curve.model == "real"].set_index("prevalence").accuracy_corrected
+    flip = made.flip_prevalences.collect()[0].flip_prevalence
+    assert made.noise_prevalence < flip < 1
+    assert (real > 1 - real.index).tolist() == (real.index >= flip).tolist()
+    first = made.accuracy.where("model = 'real' AND label_kind = 'given' AND subset = 'all'").collect()[0]
+    is_kept = ~table.id.isin(votes.id[right.isna()])
+    predicted = np.vstack(table.pred_probs).argmax(axis=1)
+    assert first.correct == (predicted == table.label)[is_kept].sum()
