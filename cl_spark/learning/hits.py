@@ -79,8 +79,8 @@ def count_hits(
     Each prediction is reduced to its top classes before labels are joined to it. So Spark never shuffles
     arrays of probabilities, whether it broadcasts the labels or not.
 
-    That every model has one prediction of each example is seen without a shuffle of them either: the models'
-    matched rows are as many as the examples, and the 64-bit hashes of their ids have the same sums. Where one
+    That every model has one prediction of each example is seen without a shuffle of them either: each
+    model has as many rows with a label as there are examples, and the 64-bit hashes of ids have the same sums. Where one
     example is missing and another is there twice, the sums differ, but for a chance of about 1 in 2⁶⁴.
 
     Args:
@@ -94,7 +94,7 @@ def count_hits(
         EmptyTableError: there are no predictions.
         SingleClassError: there is one class only.
     """
-    counts = _count(predictions, labels, sorted({1, *top_k})).toPandas()
+    counts = count_by_kind(predictions, labels, sorted({1, *top_k})).toPandas()
     once = counts[counts[KIND].isin(ONCE)]
     if once.empty:
         raise EmptyTableError("predictions has no rows: there is no model to compare")
@@ -123,7 +123,7 @@ def _find_uneven_models(
     return sorted(uneven | {*predictions.models} - {*sums.index})
 
 
-def _count(predictions: ModelPredictions, labels: ReviewedLabels, top_k: Sequence[int]) -> DataFrame:
+def count_by_kind(predictions: ModelPredictions, labels: ReviewedLabels, top_k: Sequence[int]) -> DataFrame:
     """Count examples and hits by model, kind, value and length of the array; and rows with a label, and their
     hashes.
     """

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, StringType
 
-from cl_spark.errors import ColumnTypeError, ConfigurationError, InputError
+from cl_spark.errors import ColumnTypeError, ConfigurationError, InputError, SourceChangedError
 from cl_spark.evidence.validity import RejectionReason, explain_rejection
 from cl_spark.learning.example_ids import ExampleIds, check_columns, find_types, show_id
 from cl_spark.learning.reviewed_labels import GIVEN, ReviewedLabels
@@ -58,6 +58,11 @@ class ModelPredictions:
         texts = self._find_uneven(labels, models) if models else []
         if rows_are_faulty:
             texts += self._find_faulty(labels, num_classes)
+        if not texts:
+            return SourceChangedError(
+                "predictions or labels changed while they were read: what was counted first is not there any "
+                "more. Compare tables that stay as they are, or persist them before"
+            )
         more = f"; and {len(texts) - MAX_TEXTS:,} more" if len(texts) > MAX_TEXTS else ""
         return InputError(
             f"predictions: {'; '.join(texts[:MAX_TEXTS])}{more}. Every model needs one usable prediction of "

@@ -66,7 +66,7 @@ def test_pruning_leaves_the_issues_out_and_weighs_what_is_left(noisy: DataFrame)
     same = {row.given_label: row.noise_rate for row in model.noise_rates.rates.collect()
             if row.given_label == row.true_label}  # fmt: skip
     np.testing.assert_allclose(weights, [1 / same[label] for label in labels])
-    assert accuracy(model, noisy) > 0.9
+    assert accuracy(model, noisy) > 0.8
     assert model.confident_thresholds.count() == 3
 
 

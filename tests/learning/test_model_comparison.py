@@ -355,7 +355,7 @@ def test_arrays_are_not_shuffled_even_if_labels_are_too_many_to_broadcast(
     )
     many = replace(both, rows=both.rows.hint("merge"))
     selected = select_predictions(list_tables(predictions), ids, "model", "pred_probs")
-    hits._count(selected, many, (1, 5)).explain("formatted")
+    hits.count_by_kind(selected, many, (1, 5)).explain("formatted")
     plan = capsys.readouterr().out
     exchanges = [
         part for part in plan.split("\n\n") if "Exchange\nInput" in part and "hashpartitioning" in part
@@ -424,6 +424,17 @@ def test_predictions_that_cannot_be_used_are_counted_by_model_and_reason(spark: 
     assert "'b'" not in message
 
 
+def test_tables_that_change_while_they_are_read_are_noticed(
+    predictions: DataFrame, labels: pd.DataFrame, corrected_labels: pd.DataFrame, spark: SparkSession
+) -> None:
+    ids = ExampleIds.of("id")
+    tables = map(spark.createDataFrame, (labels, corrected_labels))
+    both = read_labels(*tables, ids, "label", "corrected_label", None, 0)
+    selected = select_predictions(list_tables(predictions), ids, "model", "pred_probs")
+    with pytest.raises(SourceChangedError, match="predictions or labels changed while they were read"):
+        hits.count_hits(selected, replace(both, num_examples=N + 1), (1,), K)
+
+
 def test_labels_that_cannot_be_used_are_counted_by_table_and_reason(spark: SparkSession) -> None:
     frame = pd.DataFrame({"id": range(1, 8), "pred_probs": one_hot([0] * 7)})
     labels = spark.createDataFrame(
@@ -482,6 +493,10 @@ def test_tables_without_examples_are_refused(
     none_right = labels.rename(columns={"label": "corrected_label"}).assign(corrected_label=np.nan)
     with pytest.raises(EmptyTableError, match="all 300 examples have a null corrected label"):
         benchmark_models(predictions, labels, none_right)
+    one_class = pd.DataFrame({"id": range(2), "pred_probs": [[1.0]] * 2})
+    zeros = [pd.DataFrame({"id": range(2), col: 0}) for col in ("label", "corrected_label")]
+    with pytest.raises(SingleClassError, match="at least 2"):
+        benchmark_models({"a": one_class}, *zeros)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,6 @@ class CrossValidationExecution(AuditStages):
     """
 
     def __init__(self, config: CrossValidationConfig, data: InputTable) -> None:
-        super().__init__(config, data)
         self._data = data
         self.validation = CrossValidation(
             data.df,
@@ -45,6 +44,7 @@ class CrossValidationExecution(AuditStages):
             evidence_path=config.evidence_path,
             **config.training_arguments,
         )
+        super().__init__(config, data)
         self.source, self.source_version = data.name, data.state()
         by_name = self.validation.data.labels_are_names or config.class_names is not None
         self.types = {**self.types, c.GIVEN_LABEL: "string" if by_name else "int"}

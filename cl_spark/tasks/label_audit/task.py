@@ -93,8 +93,8 @@ class AuditExecution(AuditStages):
 
     def __init__(self, config: AuditConfig, predictions: InputTable, labels: InputTable | None) -> None:
         self._sample, self._inputs = config.sample, (predictions, labels)
-        super().__init__(config, predictions, config.slice_by)
         self._audit = make_audit(config, predictions.df, labels)
+        super().__init__(config, predictions, config.slice_by)
         self.source = predictions.name if labels is None else f"{predictions.name} with labels {labels.name}"
         self.source_version = self.read_version()
         self.types = {
