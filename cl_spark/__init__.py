@@ -34,9 +34,16 @@ from cl_spark.errors import (
     SourceChangedError,
 )
 from cl_spark.learning.cross_validation import CrossValidation, cross_val_pred_probs
+from cl_spark.learning.flip_labels import flip_labels
+from cl_spark.learning.joint_estimate import JointEstimate, estimate_joint
+from cl_spark.learning.noise_matrix import noise_matrix, noise_matrix_from_trace
 from cl_spark.runs.session import start_session
 from cl_spark.tables.finished_run import Run, read_run
 from cl_spark.tables.schema import RunWarning
+from cl_spark.tasks.clean_learning.config import CleanLearningConfig
+from cl_spark.tasks.clean_learning.task import run_clean_learning
+from cl_spark.tasks.cross_validation.config import CrossValidationConfig
+from cl_spark.tasks.cross_validation.task import run_cross_validation
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from cl_spark.tasks.registry import write_report
@@ -51,16 +58,19 @@ __all__ = [
     "AuditResult",
     "ClSparkError",
     "CleanLearning",
+    "CleanLearningConfig",
     "CleanLearningModel",
     "ColumnTypeError",
     "ConfigurationError",
     "CrossValidation",
+    "CrossValidationConfig",
     "DoubtfulInputError",
     "EmptyTableError",
     "EstimatorError",
     "GatesFailedError",
     "HealthSummary",
     "InputError",
+    "JointEstimate",
     "LabelAudit",
     "MissingColumnError",
     "MissingDependencyError",
@@ -76,13 +86,19 @@ __all__ = [
     "confident_joint",
     "confident_thresholds",
     "cross_val_pred_probs",
+    "estimate_joint",
     "find_label_issues",
+    "flip_labels",
     "health_summary",
     "label_quality_scores",
+    "noise_matrix",
+    "noise_matrix_from_trace",
     "noise_rates",
     "num_label_issues",
     "read_run",
     "run_audit",
+    "run_clean_learning",
+    "run_cross_validation",
     "start_session",
     "write_report",
 ]

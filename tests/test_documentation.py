@@ -25,6 +25,7 @@ from cl_spark.tasks.label_audit.task import run_audit
 from cl_spark.terminal.command_line import exit_code
 from scripts.document import PAGES
 from scripts.make_notebooks import NOTEBOOKS, notebook
+from tests.learning.frames import blobs, training_frame
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -285,6 +286,8 @@ def test_examples_of_the_library_run(spark: SparkSession, name: str, results: st
         "results": results,
         "read_run": cl_spark.read_run,
         "AuditConfig": AuditConfig,
+        "CleanLearning": cl_spark.CleanLearning,
+        "training": training_frame(spark, *blobs()),
     }
     result = doctest.testmod(importlib.import_module(name), extraglobs=scope)
     assert result.attempted > 0

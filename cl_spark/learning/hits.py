@@ -79,9 +79,10 @@ def count_hits(
     Each prediction is reduced to its top classes before labels are joined to it. So Spark never shuffles
     arrays of probabilities, whether it broadcasts the labels or not.
 
-    That every model has one prediction of each example is seen without a shuffle of them either: each
-    model has as many rows with a label as there are examples, and the 64-bit hashes of ids have the same sums. Where one
-    example is missing and another is there twice, the sums differ, but for a chance of about 1 in 2⁶⁴.
+    That every model has one prediction of each example is seen without a shuffle of them either: each model
+    has as many rows with a label as there are examples, and the 64-bit hashes of their ids have the same sum.
+    Where one example is missing and another is there twice, the sums differ, but for a chance of about 1 in
+    2⁶⁴.
 
     Args:
         predictions: the predictions.
