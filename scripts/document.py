@@ -11,6 +11,10 @@ from typing import Any
 import click
 
 from cl_spark.tables.schema import BASELINES, REJECTED, runs_table
+from cl_spark.tasks.clean_learning.config import CleanLearningConfig
+from cl_spark.tasks.clean_learning.task import CLEAN_LEARNING
+from cl_spark.tasks.cross_validation.config import CrossValidationConfig
+from cl_spark.tasks.cross_validation.tables import FOLD_ACCURACY, PRED_PROBS
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, STREAMS, TABLES
 from cl_spark.terminal.command_line import cli
@@ -18,7 +22,17 @@ from cl_spark.terminal.command_line import cli
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 
-RESULT_TABLES = (*TABLES, REJECTED, runs_table(NUMBERS), BASELINES, SCORED, SCORED_REJECTED, STREAMS)
+RESULT_TABLES = (
+    *TABLES,
+    PRED_PROBS,
+    FOLD_ACCURACY,
+    REJECTED,
+    runs_table([*NUMBERS, *(column for column in CLEAN_LEARNING.numbers if column not in NUMBERS)]),
+    BASELINES,
+    SCORED,
+    SCORED_REJECTED,
+    STREAMS,
+)
 
 TABLES_INTRODUCTION = """\
 # Tables
@@ -32,10 +46,17 @@ input or `class_names` has names. [SQL recipes](../howto/sql.md) shows queries.
 CONFIGURATION_INTRODUCTION = """\
 # Configuration
 
-These are the keys of the YAML file that `cl-spark audit --config` reads, and the fields of `AuditConfig` in
+These are the keys of the YAML file that a command reads with `--config`, and the fields of a configuration in
 Python. Each is also a flag of the command line: `id_col` is `--id-col`. Unknown keys are errors.
-`cl-spark validate` takes the same keys and only checks.
 """
+CONFIGURATIONS = {
+    "An audit": (
+        "`cl-spark audit`, `AuditConfig`. `cl-spark validate` takes the same keys and only checks.",
+        AuditConfig,
+    ),
+    "A cross-validation": ("`cl-spark cross-validate`, `CrossValidationConfig`.", CrossValidationConfig),
+    "Learning with noisy labels": ("`cl-spark clean-learning`, `CleanLearningConfig`.", CleanLearningConfig),
+}
 COMMANDS_INTRODUCTION = """\
 # Command line
 
@@ -76,14 +97,19 @@ def render_tables() -> str:
 
 
 def render_configuration() -> str:
-    """Return the page of configuration keys, from the schema of `AuditConfig`."""
-    schema = AuditConfig.model_json_schema()["properties"]
-    lines = [CONFIGURATION_INTRODUCTION, "| key | type | default | meaning |\n|---|---|---|---|"]
-    for name, field in AuditConfig.model_fields.items():
-        default = _show_default(field.get_default(call_default_factory=True))
-        meaning = _escape(str(field.description))
-        lines.append(f"| `{name}` | {_name_type(schema[name])} | {default} | {meaning} |")
-    return "\n".join(lines) + "\n"
+    """Return the page of configuration keys, from the schemas of the configurations."""
+    lines = [CONFIGURATION_INTRODUCTION]
+    for title, (about, config) in CONFIGURATIONS.items():
+        schema = config.model_json_schema()["properties"]
+        lines.append(f"## {title}\n\n{about}\n\n| key | type | default | meaning |\n|---|---|---|---|")
+        for name, field in config.model_fields.items():
+            default = (
+                "" if field.is_required() else _show_default(field.get_default(call_default_factory=True))
+            )
+            meaning = _escape(str(field.description))
+            lines.append(f"| `{name}` | {_name_type(schema[name])} | {default} | {meaning} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def render_commands() -> str:

@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 import cl_spark
+from cl_spark.runs.config import RunConfig
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import run_audit
 from cl_spark.terminal.command_line import exit_code
@@ -99,6 +100,12 @@ class Shell:
             self.ran.append(line)
 
 
+COMMANDS = {
+    "audit_labels.py": "audit",
+    "score_stream.py": "score-stream",
+    "cross_validate.py": "cross-validate",
+    "clean_learning.py": "clean-learning",
+}
 SUBMITTED = {"audit_labels.py"}
 """Jobs that were really submitted (this one by another test); further times their command runs here."""
 
@@ -108,7 +115,7 @@ def submit(words: list[str]) -> int:
     job = next(Path(word).name for word in words if word.startswith("jobs/"))
     arguments = [*words, *(["--until-read"] if job == "score_stream.py" else [])]
     if job in SUBMITTED:
-        command = {"audit_labels.py": "audit", "score_stream.py": "score-stream"}[job]
+        command = COMMANDS[job]
         return exit_code([command, *arguments[arguments.index(f"jobs/{job}") + 1 :]])
     SUBMITTED.add(job)
     done = subprocess.run([BIN / "spark-submit", *arguments], capture_output=True, text=True, check=False)
@@ -252,10 +259,13 @@ def test_what_is_generated_is_up_to_date(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == PAGES[path](), "run scripts/document.py"
 
 
-def test_the_example_configuration_explains_every_key() -> None:
-    text = (ROOT / "conf" / "audit.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "config"), [("audit", AuditConfig), ("clean_learning", cl_spark.CleanLearningConfig)]
+)
+def test_the_example_configuration_explains_every_key(name: str, config: type[RunConfig]) -> None:
+    text = (ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8")
     explained = set(re.findall(r"^#? ?([a-z_]+):", text, re.MULTILINE))
-    assert explained == set(AuditConfig.model_fields)
+    assert explained == set(config.model_fields)
     assert yaml.safe_load(text).keys() <= explained
 
 

@@ -235,6 +235,8 @@ def _find_kinds(annotation: Any) -> set[type]:
 def _describe_fault(fault: Any, config: type[RunConfig]) -> str:
     key = ".".join(map(str, fault["loc"]))
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return f"{key}: needed; {config.model_fields[key].description}"
     if fault["type"] == "extra_forbidden":
         return f"{key}: unknown key; the keys are {', '.join(config.model_fields)}"
     if key.startswith("spark_conf"):  # its values may be passwords

@@ -28,7 +28,7 @@ def _add_config_options(config: type[RunConfig], command: Callable[..., Any]) ->
 def field_option(name: str, field: FieldInfo) -> Decorator:
     """Make the flag of one field: where it is not given, the file's value or the default stands."""
     flag, text = f"--{name.replace('_', '-')}", str(field.description)
-    default = field.get_default(call_default_factory=True)
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
     if default not in (None, {}, [], False):
         shown = ",".join(default) if isinstance(default, list) else default
         text += f"  [default: {shown}]"
