@@ -18,6 +18,7 @@ from cl_spark.learning.correction import Correction, Findings, How
 from cl_spark.learning.cross_validation import CrossValidation
 from cl_spark.learning.estimators import check_estimator, find_weight_argument, is_spark_estimator
 from cl_spark.learning.final_model import fit_in_task
+from cl_spark.learning.incv import NoisyCrossValidation
 from cl_spark.learning.persistence import DirectoryReader, DirectoryWriter, load_object, save_object
 from cl_spark.learning.spark_training import SparkTraining
 from cl_spark.learning.training_data import FEATURES, TrainingData
@@ -27,6 +28,7 @@ from cl_spark.tables.pandas_frames import to_spark
 
 logger = logging.getLogger(__name__)
 
+METHODS = ("confident_learning", "incv")
 HOW: tuple[How, ...] = ("prune", "reweight", "relabel")
 PRUNING_FILTERS = ("prune_by_noise_rate", "prune_by_class", "both")
 
@@ -43,6 +45,9 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         folds: number of parts of the cross-validation that predicts each example out of sample. Default 5.
         repeats: rounds of it that are averaged. Default 1.
         seed: changes the folds, and seeds the models.
+        method: how label issues are found: "confident_learning" (default), or "incv", iterative noisy
+            cross-validation, which trains eight models and has no filters: `filter_by` and what belongs to it
+            do not go with it.
         how: what is done about the label issues. "prune" (default): they are left out, and the remaining
             examples of a class that lost some weigh 1 / p(given label = k | true label = k), where the
             estimator takes weights. "reweight": nothing is left out; each example weighs p(true label = given
@@ -77,6 +82,9 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
     folds: Param[Any] = Param(Params._dummy(), "folds", "number of parts of the cross-validation")
     repeats: Param[Any] = Param(Params._dummy(), "repeats", "rounds of cross-validation that are averaged")
     seed: Param[Any] = Param(Params._dummy(), "seed", "changes the folds, and seeds the models")
+    method: Param[Any] = Param(
+        Params._dummy(), "method", "how label issues are found: confident_learning or incv"
+    )
     how: Param[Any] = Param(
         Params._dummy(), "how", "what is done about label issues: prune, reweight or relabel"
     )
@@ -102,6 +110,7 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         folds: int = 5,
         repeats: int = 1,
         seed: int = 0,
+        method: str = "confident_learning",
         how: How = "prune",
         filter_by: str = "prune_by_noise_rate",
         rank_by: str = "self_confidence",
@@ -134,6 +143,15 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         return self.getOrDefault(name)
 
     def _check(self) -> None:
+        if self.value("method") not in METHODS:
+            raise ConfigurationError(
+                f"method must be one of {', '.join(METHODS)}, got {self.value('method')!r}"
+            )
+        if self.value("method") == "incv" and self.value("how") == "reweight":
+            raise ConfigurationError(
+                "how: 'reweight' follows from noise rates, which method='incv' does not estimate: use "
+                "how='prune'"
+            )
         if self.value("how") not in HOW:
             raise ConfigurationError(f"how must be one of {', '.join(HOW)}, got {self.value('how')!r}")
 
@@ -203,6 +221,12 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
 
     def _find(self, validation: CrossValidation, pred_probs: DataFrame | None) -> Findings:
         """Find the label issues, by cross-validation or from given probabilities."""
+        if self.value("method") == "incv":
+            if pred_probs is not None:
+                raise ConfigurationError(
+                    "pred_probs: method='incv' trains its own models; leave pred_probs out"
+                )
+            return Findings(NoisyCrossValidation(validation).find_label_issues())
         if pred_probs is None:
             probs, audit = validation.pred_probs(), validation.audit()
         else:

@@ -133,20 +133,20 @@ class Correction:
                 f"label_issues: how='relabel' needs the column {c.SUGGESTED_LABEL!r}; there are "
                 f"{', '.join(issues.columns)}"
             )
-        suggested = self._class_index(F.col(c.SUGGESTED_LABEL)).alias("_suggested")
+        suggested = self.data.class_index(issues, c.SUGGESTED_LABEL)
+        unknown = issues.where(suggested.isNull() | ~suggested.between(0, self.data.num_classes - 1))
+        found = unknown.select(c.SUGGESTED_LABEL).first()
+        if found is not None:
+            raise InputError(f"label_issues: the {c.SUGGESTED_LABEL} {found[0]!r} is no class")
+        suggested = suggested.alias("_suggested")
         joined = rows.join(issues.select(*self._issue_ids, suggested), self.data.ids, "left")
         return joined.withColumn(c.LABEL, F.coalesce("_suggested", c.LABEL)).drop("_suggested")
-
-    def _class_index(self, label: Column) -> Column:
-        if self.data.names is None:
-            return label.cast("int")
-        return (F.array_position(F.array(*map(F.lit, self.data.names)), label) - 1).cast("int")
 
     def _reweight(self, rows: DataFrame) -> DataFrame:
         probs, rates = self.found.pred_probs, self.found.noise_rates
         if probs is None or rates is None:
             raise ConfigurationError("how: 'reweight' follows from probabilities, and only issues are known")
-        label = self._class_index(F.col("label")).alias(c.LABEL)
+        label = self.data.class_index(probs, "label").alias(c.LABEL)
         renamed = probs.select(*self._issue_ids, label, "pred_probs")
         function = ImportanceWeights(invert_noise(self._matrix(rates)), tuple(self.data.ids), c.LABEL)
         weights = map_in_arrow(renamed, function, ddl({**self.data.id_types, IMPORTANCE: "double"}))

@@ -231,22 +231,8 @@ class CrossValidation:
         else:
             found = self._predict_in_tasks(plan)
         kept = self._storage.persist(found)
-        told = kept.where(F.col(MESSAGE).isNotNull())
+        self._warnings = raise_failures(kept, self.estimator, self.folds * self.repeats)
         counted = kept.where(F.col(MESSAGE).isNull()).groupBy().count().first()
-        messages = told.groupBy(IS_ERROR, MESSAGE).agg(F.count(F.lit(1)).alias("models")).orderBy(MESSAGE)
-        self._warnings: list[RunWarning] = []
-        for row in messages.collect():
-            seen = f"{type(self.estimator).__name__}: {row[MESSAGE]}"
-            if row[IS_ERROR]:
-                raise EstimatorError(f"estimator: {seen}")
-            models = self.folds * self.repeats
-            self._warnings.append(
-                RunWarning(
-                    "estimator", f"{seen} ({row.models} of {models} models; their probabilities may be poor)"
-                )
-            )
-        for warning in self._warnings:
-            logger.warning("%s", warning.message)
         expected, predicted = self.profile.num_examples * self.repeats, counted[0] if counted else 0
         if predicted != expected:
             raise SourceChangedError(
@@ -271,6 +257,30 @@ class CrossValidation:
             self.estimator, tuple(self.data.ids), self.num_classes, self.data.features.decoder, self.seed
         )
         return map_in_arrow(dealt, model, ddl({**self.data.id_types, **PREDICTION_TYPES}))
+
+
+def raise_failures(kept: DataFrame, estimator: Any, num_models: int) -> list[RunWarning]:
+    """Raise what an estimator failed with; return and log what it warned of.
+
+    Args:
+        kept: predictions of models, with messages.
+        estimator: the estimator.
+        num_models: how many models there are.
+
+    Raises:
+        EstimatorError: it failed.
+    """
+    told = kept.where(F.col(MESSAGE).isNotNull())
+    messages = told.groupBy(IS_ERROR, MESSAGE).agg(F.count(F.lit(1)).alias("models")).orderBy(MESSAGE)
+    warnings = []
+    for row in messages.collect():
+        seen = f"{type(estimator).__name__}: {row[MESSAGE]}"
+        if row[IS_ERROR]:
+            raise EstimatorError(f"estimator: {seen}")
+        of_models = f"{row.models} of {num_models} models; their probabilities may be poor"
+        warnings.append(RunWarning("estimator", f"{seen} ({of_models})"))
+        logger.warning("%s", warnings[-1].message)
+    return warnings
 
 
 PREDICTION_TYPES = {

@@ -236,11 +236,27 @@ class TrainingData:
 
     def show_label(self, index: Column) -> Column:
         """Select a class index as the label column of the input would hold it."""
-        kind = self._types[self.label_col]
-        if not self.labels_are_names:
-            return index.cast(kind)
+        return self.show_class(index) if self.labels_are_names else index.cast(self._types[self.label_col])
+
+    def show_class(self, index: Column) -> Column:
+        """Select a class index as results show it: as the class's name where classes have names."""
+        if self.names is None:
+            return index.cast("int")
         names = F.from_json(F.lit(json.dumps(self.names)), "array<string>")  # one literal, whatever K is
         return F.get(names, index.cast("int"))
+
+    def class_index(self, frame: DataFrame, col: str) -> Column:
+        """Select the class index of a column of names or of indices; null where it is no name of a class."""
+        column = F.col(quoted(col))
+        if not isinstance(frame.select(column).schema[0].dataType, StringType):
+            return column.cast("int")
+        return F.try_element_at(self._indices, column)
+
+    @property
+    def _indices(self) -> Column:
+        """Class indices by name, as one literal, whatever K is."""
+        indices = {name: i for i, name in enumerate(self.names or ())}
+        return F.from_json(F.lit(json.dumps(indices)), "map<string,int>")
 
     def restore_ids(self) -> list[Column]:
         """Select the id columns under their own names."""
@@ -252,8 +268,7 @@ class TrainingData:
         """Select the class index as int: null of a missing label, -1 of one that is no class."""
         column, kind = F.col(quoted(self.label_col)), self._types[self.label_col]
         if self.labels_are_names:
-            indices = {name: i for i, name in enumerate(self.names or ())}
-            found = F.try_element_at(F.from_json(F.lit(json.dumps(indices)), "map<string,int>"), column)
+            found = F.try_element_at(self._indices, column)
             return F.when(column.isNotNull(), F.coalesce(found, F.lit(-1)))
         if isinstance(kind, BooleanType):
             return column.cast("int")

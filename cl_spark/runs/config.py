@@ -201,7 +201,7 @@ def _keep_spelling(
     misread: dict[str, str] = {}
     for (key, value), name in zip(loaded.items(), _names_of_keys(loaded, written), strict=True):
         values[name], text = value, written.get(name)
-        if isinstance(value, dict) and isinstance(text, dict):
+        if isinstance(value, dict) and isinstance(text, dict) and _holds_text(config, name):
             # settings, which are text too; what YAML takes for true or false is meant so
             values[name] = value | {key: text[key] for key in text if not isinstance(value.get(key), bool)}
         elif text is not None and value is not None and _takes_text_only(config, name):
@@ -217,6 +217,11 @@ def _names_of_keys(loaded: Mapping[Any, Any], written: Mapping[str, Any]) -> lis
     """Name the keys of a file as they are written; YAML reads the key `on` as true."""
     # where keys are merged (<<), one of the two has more of them
     return list(written) if len(loaded) == len(written) else [str(key) for key in loaded]
+
+
+def _holds_text(config: type[RunConfig], key: str) -> bool:
+    """Tell whether a field takes keys with texts, whatever YAML makes of these."""
+    return key in config.model_fields and config.model_fields[key].annotation == dict[str, str]
 
 
 def _takes_text_only(config: type[RunConfig], key: str) -> bool:

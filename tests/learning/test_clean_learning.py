@@ -195,3 +195,17 @@ def test_what_cannot_work_is_told(noisy: DataFrame) -> None:
         CleanLearning(bad).fit(noisy)
     with pytest.raises(EstimatorError, match="LogisticRegression of Spark ML could not be trained"):
         CleanLearning(SparkLogisticRegression(family="binomial")).fit(noisy)
+
+
+def test_names_given_to_indices_and_suggestions_that_are_no_class(noisy: DataFrame) -> None:
+    names = ["cat", "dog", "eel"]
+    by_index = CleanLearning(Recorder(), how="relabel").fit(noisy)
+    named = CleanLearning(Recorder(), how="relabel", class_names=names).fit(noisy)
+    assert named.model.seen[1].tolist() == by_index.model.seen[1].tolist()
+    assert {row.suggested_label for row in named.label_issues.collect()} <= set(names)
+    weighed = CleanLearning(Recorder(), how="reweight", class_names=names).fit(noisy)
+    expected = CleanLearning(Recorder(), how="reweight").fit(noisy).model.seen[2]
+    np.testing.assert_allclose(weighed.model.seen[2], expected)
+    odd = noisy.limit(1).select("id", F.lit("cow").alias("suggested_label"))
+    with pytest.raises(InputError, match="suggested_label 'cow' is no class"):
+        CleanLearning(GaussianNB(), how="relabel", class_names=names).fit(noisy, label_issues=odd)

@@ -17,6 +17,7 @@ from cl_spark import (
     run_cross_validation,
 )
 from cl_spark.learning.estimators import load_estimator
+from cl_spark.runs.config import load_config
 from cl_spark.tables.schema import REJECTED
 from cl_spark.tasks.cross_validation.tables import TABLES
 from cl_spark.terminal.command_line import exit_code
@@ -115,6 +116,14 @@ def test_a_pipeline_is_an_object_of_import_paths() -> None:
     assert pipeline.named_steps["classify"].C == 0.5
     with pytest.raises(ConfigurationError, match="is a function, not a class"):
         load_estimator("sklearn.pipeline.make_pipeline")
+
+
+def test_parameters_of_an_estimator_are_what_yaml_makes_of_them(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "data: ./d\noutput: ./o\nestimator: a.B\nestimator_params: {n: 500, deep: [x, {y: 0.5}]}\n"
+    )
+    config = load_config(CrossValidationConfig, str(tmp_path / "c.yaml"), {})
+    assert config.estimator_params == {"n": 500, "deep": ["x", {"y": 0.5}]}
 
 
 def test_nothing_is_written_where_the_estimator_fails(spark: SparkSession, data: str, tmp_path: Path) -> None:
