@@ -36,6 +36,7 @@ from cl_spark.errors import (
 from cl_spark.learning.cross_validation import CrossValidation, cross_val_pred_probs
 from cl_spark.learning.flip_labels import flip_labels
 from cl_spark.learning.joint_estimate import JointEstimate, estimate_joint
+from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
 from cl_spark.learning.noise_matrix import noise_matrix, noise_matrix_from_trace
 from cl_spark.runs.session import start_session
 from cl_spark.tables.finished_run import Run, read_run
@@ -46,6 +47,8 @@ from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.task import run_cross_validation
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
+from cl_spark.tasks.model_comparison.config import ModelComparisonConfig
+from cl_spark.tasks.model_comparison.task import run_model_comparison
 from cl_spark.tasks.registry import write_report
 from cl_spark.version import __version__
 
@@ -74,6 +77,8 @@ __all__ = [
     "LabelAudit",
     "MissingColumnError",
     "MissingDependencyError",
+    "ModelComparison",
+    "ModelComparisonConfig",
     "NoiseRates",
     "OutputError",
     "RejectedRowsError",
@@ -83,6 +88,7 @@ __all__ = [
     "SingleClassError",
     "SourceChangedError",
     "__version__",
+    "benchmark_models",
     "confident_joint",
     "confident_thresholds",
     "cross_val_pred_probs",
@@ -99,6 +105,7 @@ __all__ = [
     "run_audit",
     "run_clean_learning",
     "run_cross_validation",
+    "run_model_comparison",
     "start_session",
     "write_report",
 ]

@@ -17,6 +17,8 @@ from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.tables import FOLD_ACCURACY, PRED_PROBS
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, STREAMS, TABLES
+from cl_spark.tasks.model_comparison import tables as model_comparison
+from cl_spark.tasks.model_comparison.config import ModelComparisonConfig
 from cl_spark.terminal.command_line import cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,8 +28,9 @@ RESULT_TABLES = (
     *TABLES,
     PRED_PROBS,
     FOLD_ACCURACY,
+    *model_comparison.TABLES,
     REJECTED,
-    runs_table([*NUMBERS, *(column for column in CLEAN_LEARNING.numbers if column not in NUMBERS)]),
+    runs_table(dict.fromkeys((*NUMBERS, *CLEAN_LEARNING.numbers, *model_comparison.NUMBERS))),
     BASELINES,
     SCORED,
     SCORED_REJECTED,
@@ -56,6 +59,10 @@ CONFIGURATIONS = {
     ),
     "A cross-validation": ("`cl-spark cross-validate`, `CrossValidationConfig`.", CrossValidationConfig),
     "Learning with noisy labels": ("`cl-spark clean-learning`, `CleanLearningConfig`.", CleanLearningConfig),
+    "A comparison of models": (
+        "`cl-spark benchmark-models`, `ModelComparisonConfig`.",
+        ModelComparisonConfig,
+    ),
 }
 COMMANDS_INTRODUCTION = """\
 # Command line

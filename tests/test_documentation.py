@@ -105,6 +105,7 @@ COMMANDS = {
     "score_stream.py": "score-stream",
     "cross_validate.py": "cross-validate",
     "clean_learning.py": "clean-learning",
+    "benchmark_models.py": "benchmark-models",
 }
 SUBMITTED = {"audit_labels.py"}
 """Jobs that were really submitted (this one by another test); further times their command runs here."""
@@ -260,7 +261,12 @@ def test_what_is_generated_is_up_to_date(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "config"), [("audit", AuditConfig), ("clean_learning", cl_spark.CleanLearningConfig)]
+    ("name", "config"),
+    [
+        ("audit", AuditConfig),
+        ("clean_learning", cl_spark.CleanLearningConfig),
+        ("benchmark_models", cl_spark.ModelComparisonConfig),
+    ],
 )
 def test_the_example_configuration_explains_every_key(name: str, config: type[RunConfig]) -> None:
     text = (ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8")

@@ -13,8 +13,11 @@ from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.clean_learning.task import CLEAN_LEARNING
 from cl_spark.tasks.cross_validation.task import CROSS_VALIDATION
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
+from cl_spark.tasks.model_comparison.task import MODEL_COMPARISON
 
-TASKS: dict[str, Task[Any]] = {task.name: task for task in (LABEL_AUDIT, CROSS_VALIDATION, CLEAN_LEARNING)}
+TASKS: dict[str, Task[Any]] = {
+    task.name: task for task in (LABEL_AUDIT, CROSS_VALIDATION, CLEAN_LEARNING, MODEL_COMPARISON)
+}
 """Every task, by its name in `runs`. A new one is added here."""
 
 

@@ -11,17 +11,15 @@
 
 # COMMAND ----------
 
-from functools import reduce
 from importlib.resources import files
 
 import pandas as pd
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.functions import array_to_vector
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from sklearn.datasets import load_digits
 
-from cl_spark import LabelAudit, start_session
+from cl_spark import CleanLearning, CrossValidation, start_session
 
 spark = start_session()
 
@@ -54,46 +52,25 @@ print(
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Out-of-sample probabilities
+# MAGIC ## Out-of-sample probabilities, and an audit
 # MAGIC
 # MAGIC A model that has seen the label of an example tends to believe it. Therefore each fifth of the data is predicted by a model
-# MAGIC that was trained on the other four. The fold is a function of the id, so it is the same in every run.
+# MAGIC that was trained on the other four. `CrossValidation` does this with any classifier of Spark ML, or one that works like
+# MAGIC scikit-learn's, and audits the labels by what the models predict.
 
 # COMMAND ----------
 
-FOLDS = 5
-logistic = LogisticRegression(featuresCol="pixels", labelCol="label", maxIter=40, regParam=0.01)
-
-
-def predict_out_of_sample(examples: DataFrame) -> DataFrame:
-    """Predict each example with a model that has not seen it."""
-    fold = F.pmod(F.hash("id"), F.lit(FOLDS))
-    parts = [
-        logistic.fit(examples.where(fold != k)).transform(examples.where(fold == k)) for k in range(FOLDS)
-    ]
-    return reduce(DataFrame.unionByName, parts).select("id", "label", "probability")
-
-
-def measure_accuracy(examples: DataFrame) -> float:
-    """Train a model on the examples, and return its accuracy on the true labels of the test set."""
-    right = F.avg((F.col("prediction") == F.col("true_label")).cast("double"))
-    return logistic.fit(examples).transform(test).select(right).first()[0]
-
-
-probabilities = predict_out_of_sample(train).cache()
-probabilities.limit(3).toPandas()
+classifier = LogisticRegression(maxIter=40, regParam=0.01)
+with CrossValidation(train, classifier, features_col="pixels") as validation:
+    accuracy = validation.fold_accuracy().orderBy("fold").toPandas()
+    with validation.audit() as audit:
+        issues = audit.find_label_issues().toPandas()
+        pairs = audit.health_summary().overlapping_classes.limit(4).toPandas()
+        print(f"{len(issues)} of {audit.num_examples} labels look wrong")
+accuracy
 
 # COMMAND ----------
 
-# MAGIC %md
-# MAGIC ## Audit
-
-# COMMAND ----------
-
-with LabelAudit(probabilities, pred_probs_col="probability") as audit:  # a column of Spark ML vectors
-    issues = audit.find_label_issues().toPandas()
-    pairs = audit.health_summary().overlapping_classes.limit(4).toPandas()
-    print(f"{len(issues)} of {audit.num_examples} labels look wrong")
 pairs
 
 # COMMAND ----------
@@ -101,27 +78,30 @@ pairs
 # MAGIC %md
 # MAGIC The pairs whose labels we changed come first: 3 and 8, 4 and 9.
 # MAGIC
-# MAGIC ## Correct, and train again
+# MAGIC ## Train again
 # MAGIC
-# MAGIC There are two ways: leave the issues out, or take the suggested label if the score of the given label is very low. If labels
-# MAGIC matter, people should look at the issues first. Here we take the suggestions as they are.
+# MAGIC `CleanLearning` does it all in one call, and trains the classifier once more: without the issues (`prune`), with the suggested
+# MAGIC labels (`relabel`), or with weights (`reweight`). If labels matter, people should look at the issues first.
 
 # COMMAND ----------
 
-found = spark.createDataFrame(issues[["id", "suggested_label", "label_quality"]])
-pruned = train.join(found.select("id"), "id", "left_anti")
-sure = found.where("label_quality < 0.1").select("id", F.col("suggested_label").cast("int"))
-corrected = pruned.unionByName(
-    train.join(sure, "id").withColumn("label", F.col("suggested_label")).drop("suggested_label")
-)
-scores = {
-    name: measure_accuracy(rows)
-    for name, rows in {"as given": train, "pruned": pruned, "corrected": corrected}.items()
-}
+
+def measure_accuracy(model) -> float:
+    """Accuracy of a model on the true labels of the test set."""
+    right = F.avg((F.col("prediction") == F.col("true_label")).cast("double"))
+    return model.transform(test).select(right).first()[0]
+
+
+plain = LogisticRegression(maxIter=40, regParam=0.01, featuresCol="pixels").fit(train)
+models = {"as given": plain}
+for how in ("prune", "relabel", "reweight"):
+    models[how] = CleanLearning(classifier, how=how, features_col="pixels").fit(train)
+scores = {name: measure_accuracy(model) for name, model in models.items()}
 pd.DataFrame({"labels": scores.keys(), "accuracy on the test set": scores.values()})
 
 # COMMAND ----------
 
-left = corrected.where("label <> true_label").count()
-print(f"wrong labels: {train.where('label <> true_label').count()} before, {left} in the corrected set")
-assert scores["corrected"] >= scores["as given"]
+found = models["prune"].label_issues.join(train.select("id", "true_label"), "id")
+wrong = found.where("given_label <> true_label").count()
+print(f"{wrong} of {found.count()} issues are wrong labels")
+assert scores["prune"] >= scores["as given"]

@@ -25,7 +25,7 @@ np.argsort = _stable_argsort
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    from cleanlab import count, dataset, filter, rank
+    from cleanlab import classification, count, dataset, filter, rank
 
 
 @contextlib.contextmanager
@@ -96,3 +96,13 @@ def overall_health(labels: np.ndarray, probs: np.ndarray) -> float:
 def scores(labels: np.ndarray, probs: np.ndarray, method: str, adjust: bool = False) -> np.ndarray:
     with _quiet():
         return rank.get_label_quality_scores(labels, probs, method=method, adjust_pred_probs=adjust)
+
+
+def learnt(
+    model: Any, features: np.ndarray, labels: np.ndarray, probs: np.ndarray, **options: Any
+) -> tuple[set[int], Any]:
+    """The issues of CleanLearning with given probabilities, and the classifier it trains without them."""
+    with _quiet():
+        learning = classification.CleanLearning(model, find_label_issues_kwargs=options)
+        learning.fit(features, labels, pred_probs=probs)
+    return set(np.flatnonzero(learning.get_label_issues()["is_label_issue"]).tolist()), learning.clf
