@@ -226,6 +226,7 @@ class CrossValidation:
             SourceChangedError: there are other examples than were counted.
         """
         plan = FoldPlan(self.data, self.folds, self.repeats, self.seed)
+        plan.check()
         if self._spark_folds is not None:
             found = self._spark_folds.predict(plan)
         else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from pyspark.sql import Column, DataFrame
@@ -49,48 +50,68 @@ class FoldPlan:
         Raises:
             InputError: a class is missing from a training part.
         """
+        if self._groups is not None:
+            rows = rows.join(self._groups.drop(_GROUP_SIZE), GROUP)
+        names = []
+        for round_, table in enumerate(self._cuts):
+            part = count_cuts_below(self._hash(round_), F.col(_CUTS))
+            fold = ((part + F.col(_FIRST_FOLD)) % self.folds).cast("int")
+            names.append(f"_fold_{round_}")
+            rows = rows.join(F.broadcast(table), F.col(self._stratum) == F.col(_OF_STRATUM))
+            rows = rows.withColumn(names[-1], fold).drop(_OF_STRATUM, _CUTS, _FIRST_FOLD)
+        return rows.withColumn(FOLDS, F.array(*names)).drop(*names, _GROUP_STRATUM)
+
+    def check(self) -> None:
+        """Check that every class is in every training part.
+
+        Raises:
+            InputError: one is not.
+        """
         self.data.check_folds(self.folds)
-        rounds = range(self.repeats)
+        if self._groups is not None:
+            self._check_training_parts(self.add_folds(self.data.select_keys()))
+
+    @property
+    def _stratum(self) -> str:
+        return c.LABEL if self.data.group_col is None else _GROUP_STRATUM
+
+    @cached_property
+    def _groups(self) -> DataFrame | None:
         if self.data.group_col is None:
-            stratum, size, elements = c.LABEL, F.lit(1).cast("long"), rows
-        else:
-            groups = self.data.storage.persist(_find_groups(rows))
-            stratum, size, elements = _GROUP_STRATUM, F.col(_GROUP_SIZE), groups
-            rows = rows.join(groups.drop(_GROUP_SIZE), GROUP)
-        for round_ in rounds:
-            hashed = elements.select(
-                F.col(stratum).alias(STRATUM), self._hash(round_).alias(HASH), size.alias(WEIGHT)
+            return None
+        return self.data.storage.persist(_find_groups(self.data.select_keys()))
+
+    @cached_property
+    def _cuts(self) -> list[DataFrame]:
+        """For each round, the cuts of the order of each stratum, and its first fold. Each stratum begins with
+        the fold where the one before ends, so that folds are of equal size.
+        """
+        if self._groups is None:
+            elements, size, sizes = (
+                self.data.select_keys(),
+                F.lit(1).cast("long"),
+                self.data.profile.class_counts,
             )
-            rows = self._add_fold(rows, hashed, stratum, round_)
-        names = [f"_fold_{round_}" for round_ in rounds]
-        rows = rows.withColumn(FOLDS, F.array(*names)).drop(*names, _GROUP_STRATUM)
-        if self.data.group_col is not None:
-            self._check_training_parts(rows)
-        return rows
+        else:
+            elements, size, sizes = self._groups, F.col(_GROUP_SIZE), _count_strata(self._groups)
+        by_name = sorted(sizes, key=self.data.class_name)  # whatever order the classes are in
+        first = dict(zip(by_name, accumulate((sizes[key] for key in by_name), initial=0), strict=False))
+        ranks = {
+            key: [-(-part * rows // self.folds) for part in range(1, self.folds)]
+            for key, rows in sizes.items()
+        }
+        tables = []
+        for round_ in range(self.repeats):
+            stratum, order = F.col(self._stratum).alias(STRATUM), self._hash(round_).alias(HASH)
+            cuts = find_hash_cuts(elements.select(stratum, order, size.alias(WEIGHT)), ranks)
+            rows = [(key, cuts[key], first[key] % self.folds) for key in sizes]
+            schema = f"{_OF_STRATUM} int, {_CUTS} array<long>, {_FIRST_FOLD} int"
+            tables.append(elements.sparkSession.createDataFrame(rows, schema))
+        return tables
 
     def _hash(self, round_: int) -> Column:
         keys = self.data.ids if self.data.group_col is None else [GROUP]
         return hash_of(keys, self.seed, round_)
-
-    def _add_fold(self, rows: DataFrame, elements: DataFrame, stratum: str, round_: int) -> DataFrame:
-        """Add the fold of one round: the part of the order of its stratum. Each stratum begins with the fold
-        where the one before ends, so that folds are of equal size.
-        """
-        sizes = self.data.profile.class_counts if stratum == c.LABEL else _count_strata(elements)
-        parts = range(1, self.folds)
-        cuts = find_hash_cuts(
-            elements, {key: [-(-part * size // self.folds) for part in parts] for key, size in sizes.items()}
-        )
-        by_name = sorted(sizes, key=self.data.class_name)  # whatever order the classes are in
-        first = dict(zip(by_name, accumulate((sizes[key] for key in by_name), initial=0), strict=False))
-        table = rows.sparkSession.createDataFrame(
-            [(key, cuts[key], first[key] % self.folds) for key in sizes],
-            f"{_OF_STRATUM} int, {_CUTS} array<long>, {_FIRST_FOLD} int",
-        )
-        part = count_cuts_below(self._hash(round_), F.col(_CUTS))
-        fold = ((part + F.col(_FIRST_FOLD)) % self.folds).cast("int")
-        joined = rows.join(F.broadcast(table), F.col(stratum) == F.col(_OF_STRATUM))
-        return joined.withColumn(f"_fold_{round_}", fold).drop(_OF_STRATUM, _CUTS, _FIRST_FOLD)
 
     def _check_training_parts(self, rows: DataFrame) -> None:
         """Check that no class has all its examples in one fold, which groups may bring about.
@@ -120,6 +141,8 @@ def _find_groups(rows: DataFrame) -> DataFrame:
     return counts.groupBy(GROUP).agg(most.alias(_GROUP_STRATUM), F.sum("rows").alias(_GROUP_SIZE))
 
 
-def _count_strata(elements: DataFrame) -> Mapping[int, int]:
-    counts = elements.groupBy(STRATUM).agg(F.sum(WEIGHT).alias("rows")).orderBy(STRATUM).collect()
-    return {row[STRATUM]: row.rows for row in counts}
+def _count_strata(groups: DataFrame) -> Mapping[int, int]:
+    counts = (
+        groups.groupBy(_GROUP_STRATUM).agg(F.sum(_GROUP_SIZE).alias("rows")).orderBy(_GROUP_STRATUM).collect()
+    )
+    return {row[_GROUP_STRATUM]: row.rows for row in counts}

@@ -87,7 +87,7 @@ class NoisyCrossValidation:
     def _judged(self) -> DataFrame:
         """State of the examples after the last iteration: ids, class index, status, predicted, score."""
         data, storage = self.validation.data, self.validation.data.storage
-        start = data.select_examples().select(
+        start = data.select_keys().select(
             *data.ids,
             c.LABEL,
             F.lit(CANDIDATE).alias(STATUS),

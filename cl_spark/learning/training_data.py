@@ -39,8 +39,10 @@ from cl_spark.tables.ids import lacks_id
 
 logger = logging.getLogger(__name__)
 
-FEATURES, GROUP, WEIGHT, LENGTH = "_features", "_group", "_weight", "_length"
+FEATURES, GROUP, WEIGHT, LENGTH, BYTES = "_features", "_group", "_weight", "_length", "_bytes"
 """Columns of selected rows, beside the ids and the class index `c.LABEL`."""
+
+REPEATED_ID = "id of several rows"
 
 MAX_CLASSES = 100_000
 """Most classes: a label column of more holds something else, such as an id."""
@@ -284,7 +286,7 @@ class TrainingData:
         label = self.select_label()
         unknown = "unknown class name" if self.labels_are_names else "label outside 0..K-1"
         reasons = [
-            (ids_are_repeated, "id of several rows"),
+            (ids_are_repeated, REPEATED_ID),
             (lacks_id(self.df, self.id_columns), "null id"),
             (label.isNull(), "null label"),
             (label < 0, unknown),
@@ -303,10 +305,39 @@ class TrainingData:
         return F.coalesce(*[F.when(condition, reason) for condition, reason in reasons])
 
     @cached_property
+    def _keys(self) -> DataFrame:
+        """The narrow side of all rows, kept from one scan: ids, class index, group, reason, and what the
+        features take.
+        """
+        renamed = zip(self.id_columns, self.ids, strict=True)
+        group = self.group_col
+        keys = self.df.select(
+            *[F.col(quoted(col)).alias(name) for col, name in renamed],
+            self.select_label().alias(c.LABEL),
+            *([] if group is None else [F.col(quoted(group)).alias(GROUP)]),
+            self._reason(F.lit(False)).alias(c.REASON),
+            self.features.length().alias(LENGTH),
+            self.features.num_bytes().alias(BYTES),
+        )
+        return self.storage.persist(keys)
+
+    def _mark_keys(self) -> DataFrame:
+        """The keys, with the reason of rows whose id is repeated."""
+        if self._repeated_ids is None:
+            return self._keys
+        repeated = self._repeated_ids.withColumn(c.REPEATED, F.lit(True))
+        reason = F.when(F.col(c.REPEATED), REPEATED_ID).otherwise(F.col(c.REASON))
+        return self._keys.join(repeated, self.ids, "left").withColumn(c.REASON, reason).drop(c.REPEATED)
+
+    def select_keys(self) -> DataFrame:
+        """Select the ids, class index and group of the rows that can be used, from what is kept of them."""
+        is_usable = F.col(c.REASON).isNull() & (F.col(LENGTH) == self.profile.num_features)
+        return self._mark_keys().where(is_usable).drop(c.REASON, LENGTH, BYTES)
+
+    @cached_property
     def _repeated_ids(self) -> DataFrame | None:
         """Ids of several rows, under the names of `ids`; None if there are none."""
-        renamed = zip(self.id_columns, self.ids, strict=True)
-        rows = self.df.select(*[F.col(quoted(col)).alias(name) for col, name in renamed])
+        rows = self._keys.select(*self.ids)
         count = rows.count()
         return find_repeated_ids(
             rows,
@@ -329,22 +360,17 @@ class TrainingData:
 
     @cached_property
     def profile(self) -> Profile:
-        """Counts of the rows, by two scans: of the ids, and of everything else.
+        """Counts of the rows, by one scan.
 
         Raises:
             EmptyTableError: there are no rows, or none can be used.
             SingleClassError: all labels are of one class.
         """
-        df, is_repeated = self._marked()
+        label = F.when(F.col(c.REASON).isNull(), F.col(c.LABEL)).alias(c.LABEL)
         counts = (
-            df.select(
-                self._reason(is_repeated).alias(c.REASON),
-                self.select_label().alias(c.LABEL),
-                self.features.length().alias(LENGTH),
-                self.features.num_bytes().alias("bytes"),
-            )
-            .groupBy(c.REASON, F.when(F.col(c.REASON).isNull(), F.col(c.LABEL)).alias(c.LABEL), LENGTH)
-            .agg(F.count(F.lit(1)).alias("rows"), F.sum("bytes").alias("bytes"))
+            self._mark_keys()
+            .groupBy(c.REASON, label, LENGTH)
+            .agg(F.count(F.lit(1)).alias("rows"), F.sum(BYTES).alias("bytes"))
             .collect()
         )
         num_read = sum(row.rows for row in counts)
