@@ -164,8 +164,8 @@ def benchmark_models(
         >>> honest = pd.DataFrame({"id": [1, 2, 3], "pred_probs": [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]})
         >>> comparison = benchmark_models({"memory": memory, "honest": honest}, labels, corrected, top_k=[1])
         >>> changes = comparison.rank_changes.where("subset = 'all'").orderBy("model")
-        >>> [(row.model, row.rank_given, row.rank_corrected) for row in changes.collect()]
-        [('honest', 2, 1), ('memory', 1, 2)]
+        >>> {row.model: (row.rank_given, row.rank_corrected) for row in changes.collect()}
+        {'honest': (2, 1), 'memory': (1, 2)}
     """
     ks, names = _check_top_k(top_k), _check_class_names(class_names)
     if isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63:

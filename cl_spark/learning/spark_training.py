@@ -1,6 +1,8 @@
 """Estimators of Spark ML: trained by all workers together, on a table as they expect it."""
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -129,7 +131,8 @@ class SparkTraining:
         """
         extra = {} if weight is None else {self.classifier.getParam("weightCol"): weight}
         try:
-            return self.estimator.copy(extra).fit(rows)
+            with _as_view(rows) as view:
+                return self.estimator.copy(extra).fit(view)
         except ClSparkError:
             raise
         except Exception as error:
@@ -145,6 +148,17 @@ class SparkTraining:
         probs = vector_to_array(F.col(quoted(self.classifier.getOrDefault("probabilityCol"))))
         unseen = F.greatest(F.lit(self.data.num_classes) - F.size(probs), F.lit(0))
         return F.concat(probs, F.array_repeat(F.lit(0.0), unseen))
+
+
+@contextmanager
+def _as_view(rows: DataFrame) -> Iterator[DataFrame]:
+    """Give a table a name for a while: Spark ML on Connect takes no plan that is nested as deeply as ours."""
+    spark, name = rows.sparkSession, f"cl_spark_{uuid.uuid4().hex}"
+    rows.createTempView(name)
+    try:
+        yield spark.table(name)
+    finally:
+        spark.catalog.dropTempView(name)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,12 @@ from importlib.metadata import version
 
 from scripts.noise_experiment.datasets import DATASETS
 from scripts.noise_experiment.methods import METHODS
-from scripts.noise_experiment.reading import read_comparison, read_corrections, summarise_corrections
+from scripts.noise_experiment.reading import (
+    read_comparison,
+    read_corrections,
+    read_filters,
+    summarise_corrections,
+)
 from scripts.noise_experiment.results import Comparisons, CorrectionResult, Corrections, Values, show
 from scripts.noise_experiment.training import CONFIDENT_LEARNING, FILTER, HOWS
 from scripts.noise_experiment.trials import FILTERS, MIN_EXAMPLES_PER_CLASS, Condition
@@ -59,7 +64,13 @@ def build_page(
         "## Finding wrong labels, and training",
         *map(wrap, explain_corrections()),
         "### Reading",
-        itemise([*summarise_corrections(corrections), *read_corrections(corrections)]),
+        itemise(
+            [
+                *summarise_corrections(corrections),
+                *read_corrections(corrections),
+                *read_filters(corrections),
+            ]
+        ),
         "### Test accuracy, %",
         correction_table(
             conditions, WAYS, {condition: result.accuracies for condition, result in corrections.items()}

@@ -1,12 +1,13 @@
 """Sentences on the results: all their numbers and names are counted from the values, none is typed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from scripts.noise_experiment.methods import METHODS
 from scripts.noise_experiment.results import (
     Comparisons,
+    CorrectionResult,
     Corrections,
     Values,
     count_best,
@@ -15,7 +16,7 @@ from scripts.noise_experiment.results import (
     mean,
 )
 from scripts.noise_experiment.training import CONFIDENT_LEARNING, FILTER, HOWS
-from scripts.noise_experiment.trials import FILTERS, Condition
+from scripts.noise_experiment.trials import FILTERS
 
 ALL_LABELS = "all labels"
 
@@ -37,28 +38,50 @@ def summarise_corrections(results: Corrections) -> list[str]:
         for ours, theirs in zip(values["prune"], values["cleanlab"], strict=True)
     ]
     num_same = sum(result.num_same_issues for result in results.values())
+    num_stable = sum(result.num_same_if_stable for result in results.values())
     return [
         f"Pruning beats training on all labels, in the mean of the seeds, in {len(better)} of {len(results)} "
         f"conditions; in {len(always)} it does for every seed. All have a noise of 20 % or more.",
         f"Conditions where it does not: {join_or_none(worse)}.",
         f"The largest difference between pruning here and in cleanlab is {100 * max(of_conditions):.2f} "
         f"points of accuracy in the mean of a condition, and {100 * max(of_seeds):.2f} points for one seed. "
-        f"Both prune the same examples for {num_same} of {len(of_seeds)} noisy data sets.",
+        f"Both prune the same examples for {num_same} of {len(of_seeds)} noisy data sets; and for "
+        f"{num_stable} if cleanlab's sorts, which order equal values by chance, are made stable.",
     ]
 
 
 def read_corrections(results: Corrections) -> list[str]:
-    """Say which filters and corrections do best, and what does not follow the expectation."""
+    """Say which corrections do best, and where they do not help."""
     values = [result.accuracies for result in results.values()]
-    f1 = [result.f1 for result in results.values()]
     averages = {way: 100 * mean(mean(each[way]) for each in values) for way in values[0]}
-    f1_averages = {name: 100 * mean(mean(each[name]) for each in f1) for name in FILTERS}
-    ranked = sorted(FILTERS, key=f1_averages.__getitem__, reverse=True)
-    hurt = {
-        how: [condition for condition, result in results.items() if mean(result.accuracies[how])
-              < mean(result.accuracies[ALL_LABELS])]
-        for how in HOWS
-    }  # fmt: skip
+    gains = [
+        f"{dataset} {100 * mean(gain):+.1f} at noise {noise:g}"
+        for (dataset, noise), gain in gather(results, lambda result: gain_of(result, "prune")).items()
+    ]
+    num_seeds = len(values[0][ALL_LABELS])
+    dominant = [
+        f"{sum(counts):.0f} of {num_seeds * len(counts)} of {dataset} at noise {noise:g}"
+        for (dataset, noise), counts in gather(results, lambda result: result.num_dominant).items()
+    ]
+    return [
+        f"Pruning changes the mean accuracy, in points, by: {join_or_none(gains)}.",
+        "The mean accuracy over all conditions is "
+        + ", ".join(f"{average:.1f} % ({way})" for way, average in averages.items())
+        + ".",
+        "Conditions where a correction has the highest mean accuracy of the three (equal ones all count): "
+        f"{count_best(values, HOWS)}.",
+        *(say_where_worse(results, how) for how in HOWS),
+        "Reweighting inverts the estimated noise rates, and amplifies their errors where a class is hardly "
+        "given its own label more often than others. Noisy data sets where the estimated diagonal is "
+        f"dominant: {join_or_none(dominant)}.",
+    ]
+
+
+def read_filters(results: Corrections) -> list[str]:
+    """Say which filters do best, and where they do no better than no filter."""
+    f1 = [result.f1 for result in results.values()]
+    averages = {name: 100 * mean(mean(each[name]) for each in f1) for name in FILTERS}
+    ranked = sorted(FILTERS, key=averages.__getitem__, reverse=True)
     useless = [
         f"{condition}: {percent(result.f1[FILTER])} %"
         for condition, result in results.items()
@@ -66,24 +89,9 @@ def read_corrections(results: Corrections) -> list[str]:
     ]
     yardsticks = {condition.noise: f1_of_all(condition.noise) for condition in results}
     shown = ", ".join(f"{100 * f1:.0f} % at noise {noise:g}" for noise, f1 in sorted(yardsticks.items()))
-    gains = [
-        f"{dataset} {100 * gain:+.1f} at noise {noise:g}"
-        for (dataset, noise), gain in average_gains(results, "prune").items()
-    ]
     return [
-        f"Pruning changes the mean accuracy, in points, by: {join_or_none(gains)}.",
-        "The mean accuracy over all conditions is "
-        + ", ".join(f"{average:.1f} % ({way})" for way, average in averages.items())
-        + ".",
-        f"Conditions where a correction has the highest mean accuracy of the three (equal ones count for "
-        f"each): {count_best(values, HOWS)}.",
-        "Conditions where a correction is worse than training on all labels: "
-        + "; ".join(
-            f"{how} {len(conditions)}{list_conditions_of(conditions)}" for how, conditions in hurt.items()
-        )
-        + ".",
         "The mean F1 over all conditions is "
-        + ", ".join(f"{f1_averages[name]:.1f} % ({name})" for name in ranked)
+        + ", ".join(f"{averages[name]:.1f} % ({name})" for name in ranked)
         + f". Conditions where a filter has the highest mean F1: {count_best(f1, FILTERS)}.",
         f"To call every label wrong would have an F1 of {shown}. Conditions where `{FILTER}` does no better: "
         f"{join_or_none(useless)}.",
@@ -99,7 +107,7 @@ def read_comparison(results: Comparisons) -> list[str]:
         highest = mean(values[best[0]])
         above = [name for name in METHODS if mean(values[name]) > highest]
         below = [name for name in CONFIDENT_LEARNING if not is_better(values, name, "baseline")]
-        ahead += not above
+        ahead += beats_all_methods(values, best[0])
         lines.append(
             f"{condition}: the best way of confident learning is {', '.join(best)} with {100 * highest:.1f} "
             f"%; the baseline has {percent(values['baseline'])} %. Methods with a higher mean: "
@@ -130,17 +138,29 @@ def beats_all_methods(values: Values, name: str) -> bool:
     return all(is_better(values, name, method) for method in METHODS)
 
 
-def average_gains(results: Corrections, how: str) -> dict[tuple[str, float], float]:
-    """Average, over the sparsities, the accuracy that a correction adds to that of all labels.
-
-    Returns:
-        Differences by data set and noise.
-    """
-    gains: dict[tuple[str, float], list[float]] = {}
+def gather(
+    results: Corrections, number: Callable[[CorrectionResult], float]
+) -> dict[tuple[str, float], list[float]]:
+    """List a number of each sparsity by data set and noise."""
+    gathered: dict[tuple[str, float], list[float]] = {}
     for condition, result in results.items():
-        gain = mean(result.accuracies[how]) - mean(result.accuracies[ALL_LABELS])
-        gains.setdefault((condition.dataset, condition.noise), []).append(gain)
-    return {key: mean(of_sparsities) for key, of_sparsities in gains.items()}
+        gathered.setdefault((condition.dataset, condition.noise), []).append(number(result))
+    return gathered
+
+
+def gain_of(result: CorrectionResult, how: str) -> float:
+    """Compute the mean accuracy that a correction adds to that of all labels."""
+    return round(mean(result.accuracies[how]) - mean(result.accuracies[ALL_LABELS]), 12)
+
+
+def say_where_worse(results: Corrections, how: str) -> str:
+    """Say where a correction is worse than training on all labels, and by how much."""
+    gains = {condition: gain_of(result, how) for condition, result in results.items()}
+    worse = [f"{condition} by {-100 * gain:.1f}" for condition, gain in gains.items() if gain < 0]
+    return (
+        f"Conditions where {how} is worse than all labels, in points: {join_or_none(worse)} ({len(worse)} of "
+        f"{len(gains)})."
+    )
 
 
 def f1_of_all(noise: float) -> float:
@@ -151,8 +171,3 @@ def f1_of_all(noise: float) -> float:
 def percent(values: Sequence[float]) -> str:
     """Show the mean as a percentage."""
     return f"{100 * mean(values):.1f}"
-
-
-def list_conditions_of(conditions: Sequence[Condition]) -> str:
-    """List conditions in brackets; nothing if there are none."""
-    return f" ({'; '.join(map(str, conditions))})" if conditions else ""

@@ -21,6 +21,8 @@ class CorrectionResult:
         f1: likewise.
         accuracies: test accuracy, by way of training (see `training.train_each_way`), and of cleanlab.
         num_same_issues: for how many seeds cleanlab found the same label issues.
+        num_same_if_stable: likewise, with stable sorts.
+        num_dominant: for how many seeds the estimated noise rates have a dominant diagonal.
     """
 
     precision: Values
@@ -28,6 +30,8 @@ class CorrectionResult:
     f1: Values
     accuracies: Values
     num_same_issues: int
+    num_same_if_stable: int
+    num_dominant: int
 
 
 Corrections = Mapping[Condition, CorrectionResult]

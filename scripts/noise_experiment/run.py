@@ -24,6 +24,7 @@ from scripts.noise_experiment.results import CorrectionResult, Values, transpose
 from scripts.noise_experiment.training import (
     FILTER,
     HOWS,
+    find_by_stable_cleanlab,
     fit_clean_learning,
     new_classifier,
     score_issues,
@@ -68,7 +69,8 @@ def run_corrections(
     Raises:
         AssertionError: `CleanLearning.fit` has another test accuracy than the same training without Spark.
     """
-    scores, accuracies, num_same_issues = [], [], 0
+    scores, accuracies = [], []
+    is_same, is_same_if_stable, is_dominant = [], [], []
     for seed in seeds:
         data = draw_noise(spark, condition, seed)
         audited = audit_labels(data, new_classifier(), seed)
@@ -76,7 +78,10 @@ def run_corrections(
         trained = train_each_way(data, audited)
         trained["cleanlab"], their_issues = train_by_cleanlab(data, audited)
         accuracies.append(trained)
-        num_same_issues += int(np.array_equal(their_issues, audited.is_issue[FILTER]))
+        is_same.append(np.array_equal(their_issues, audited.is_issue[FILTER]))
+        stable_issues = find_by_stable_cleanlab(data, audited)
+        is_same_if_stable.append(np.array_equal(stable_issues, audited.is_issue[FILTER]))
+        is_dominant.append(audited.is_dominant)
         if check and seed == seeds[0]:
             for how in HOWS:
                 accuracy = fit_clean_learning(data, how, seed)
@@ -85,7 +90,15 @@ def run_corrections(
         transpose([{name: of[measure] for name, of in by_filter.items()} for by_filter in scores])
         for measure in ("precision", "recall", "F1")
     )
-    return CorrectionResult(precision, recall, f1, transpose(accuracies), num_same_issues)
+    return CorrectionResult(
+        precision,
+        recall,
+        f1,
+        transpose(accuracies),
+        num_same_issues=sum(is_same),
+        num_same_if_stable=sum(is_same_if_stable),
+        num_dominant=sum(is_dominant),
+    )
 
 
 def run_comparison(spark: SparkSession, condition: Condition, seeds: Sequence[int]) -> Values:

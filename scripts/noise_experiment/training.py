@@ -2,6 +2,7 @@
 
 import warnings
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from cleanlab.classification import CleanLearning as CleanlabLearning  # type: ignore[import-untyped]
@@ -94,18 +95,42 @@ def train_each_way(data: NoisyData, audited: Audited) -> dict[str, float]:
     return {way: data.accuracy(model.predict(data.X_test)) for way, model in trained.items()}
 
 
+def new_cleanlab() -> Any:
+    """Make cleanlab's CleanLearning."""
+    return CleanlabLearning(new_classifier(), find_label_issues_kwargs={"filter_by": FILTER, "n_jobs": 1})
+
+
 def train_by_cleanlab(data: NoisyData, audited: Audited) -> tuple[float, Bools]:
     """Train the classifier by cleanlab's CleanLearning, given the same probabilities.
 
     Returns:
         The test accuracy, and (n,) whether cleanlab took an example for a label issue.
     """
-    learning = CleanlabLearning(new_classifier(), find_label_issues_kwargs={"filter_by": FILTER, "n_jobs": 1})
+    learning = new_cleanlab()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="When X and pred_probs are both provided")
         learning.fit(data.X_train, data.y_given, pred_probs=audited.pred_probs)
     is_issue: Bools = learning.get_label_issues()["is_label_issue"].to_numpy()
     return data.accuracy(learning.predict(data.X_test)), is_issue
+
+
+def find_by_stable_cleanlab(data: NoisyData, audited: Audited) -> Bools:
+    """Find label issues by cleanlab, (n,), with sorts that decide for the lower row where values are equal.
+
+    cleanlab's own sorts are unstable, so that equal values are ordered as the processor has it.
+    """
+    with mock.patch.object(np, "argsort", stable_argsort):
+        found = new_cleanlab().find_label_issues(labels=data.y_given, pred_probs=audited.pred_probs)
+    is_issue: Bools = found["is_label_issue"].to_numpy()
+    return is_issue
+
+
+_ARGSORT = np.argsort
+
+
+def stable_argsort(a: Any, axis: int = -1, kind: Any = None, order: Any = None, **more: Any) -> Any:
+    """Sort as `numpy.argsort` does, but always stably."""
+    return _ARGSORT(a, axis=axis, kind="stable", order=order)
 
 
 def fit_clean_learning(data: NoisyData, how: How, seed: int) -> float:

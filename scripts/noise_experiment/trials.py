@@ -182,6 +182,12 @@ class Audited:
     suggested: Labels
     noise_rates: Floats
 
+    @property
+    def is_dominant(self) -> bool:
+        """Whether the diagonal has the highest noise rate of every true class."""
+        off_diagonal = self.noise_rates - np.diag(self.noise_rates.diagonal())
+        return bool(np.all(self.noise_rates.diagonal() > off_diagonal.max(axis=0)))
+
 
 def audit_labels(data: NoisyData, estimator: Any, seed: int) -> Audited:
     """Cross-validate an estimator on given labels, and ask one audit for the issues of every filter.

@@ -37,23 +37,25 @@ def prevalence_chart(rows: pd.DataFrame, models: Sequence[str], top_k: int) -> d
         [kept.assign(labels=kind, accuracy=rows[col]) for kind, col in _KINDS.items()], ignore_index=True
     )
     zoomed = alt.Scale(zero=False, nice=False)
-    chart = (
-        alt.Chart(points, title=f"Accuracy (top {top_k}) by noise prevalence", width="container", height=360)
-        .mark_line(point=alt.OverlayMarkDef(size=20))
-        .encode(
-            x=alt.X("prevalence:Q", title="noise prevalence", axis=alt.Axis(format="%"), scale=zoomed),
-            y=alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False)),
-            color=alt.Color("model:N", title="model", scale=alt.Scale(domain=names, scheme="tableau10")),
-            strokeDash=alt.StrokeDash(
-                "labels:N", title="labels", scale=alt.Scale(domain=list(_KINDS), range=[[1, 0], [5, 4]])
-            ),
-            tooltip=[
-                alt.Tooltip("model:N"),
-                alt.Tooltip("labels:N", title="by labels"),
-                alt.Tooltip("prevalence:Q", title="noise prevalence", format=".1%"),
-                alt.Tooltip("accuracy:Q", format=".2%"),
-                alt.Tooltip("examples:Q", format=","),
-            ],
-        )
+    drawn = alt.Chart(points).encode(
+        x=alt.X("prevalence:Q", title="noise prevalence", axis=alt.Axis(format="%"), scale=zoomed),
+        y=alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False)),
+        color=alt.Color("model:N", title="model", scale=alt.Scale(domain=names, scheme="tableau10")),
+        tooltip=[
+            alt.Tooltip("model:N"),
+            alt.Tooltip("labels:N", title="by labels"),
+            alt.Tooltip("prevalence:Q", title="noise prevalence", format=".1%"),
+            alt.Tooltip("accuracy:Q", format=".2%"),
+            alt.Tooltip("examples:Q", format=","),
+        ],
     )
-    return {"prevalence": plain_spec(chart)}
+    dashes = alt.StrokeDash(
+        "labels:N",
+        title="labels",
+        scale=alt.Scale(domain=list(_KINDS), range=[[1, 0], [5, 4]]),
+        # a grey that is seen on light and on dark ground
+        legend=alt.Legend(symbolStrokeColor="#888", symbolSize=600),
+    )
+    lines, dots = drawn.mark_line().encode(strokeDash=dashes), drawn.mark_circle(size=20, opacity=1)
+    title = f"Accuracy (top {top_k}) by noise prevalence"
+    return {"prevalence": plain_spec(alt.layer(lines, dots, title=title, width="container", height=360))}

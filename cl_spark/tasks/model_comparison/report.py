@@ -35,7 +35,7 @@ DRAWN_MODELS, DRAWN_ROWS = 10, 10_010
 
 _ACCURACY_TEXT = (
     "Accuracy is the share of the examples whose label is among the k classes that a model finds most "
-    "probable. It is given by the given and by the corrected labels, with 95 % intervals, on all examples "
+    "probable. It is shown by given and by corrected labels, with 95 % intervals, on all examples "
     "that have a right label, and on the corrected ones among them alone. On these, a high accuracy by given "
     "labels means that a model predicts wrong labels. Rank 1 is the best model."
 )

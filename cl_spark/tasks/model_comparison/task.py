@@ -217,13 +217,12 @@ class ModelComparisonTask(Task[ModelComparisonConfig]):
         ranks = {a.RANK_GIVEN: "rank by given", a.RANK_CORRECTED: "by corrected"}
         return [
             View(
-                f"Accuracy of the models (top {k})",
+                f"Accuracy (top {k}) by given and by corrected labels",
                 accuracy.where(F.col(a.TOP_K) == k).orderBy(a.RANK_CORRECTED),
                 {
                     a.MODEL: "model",
-                    c.EXAMPLES: "examples",
-                    "accuracy_given": "given labels",
-                    "accuracy_corrected": "corrected labels",
+                    "accuracy_given": "given",
+                    "accuracy_corrected": "corrected",
                     **ranks,
                 },
             ),

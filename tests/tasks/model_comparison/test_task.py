@@ -1,7 +1,9 @@
 """The comparison of models as a run: its tables, its report and its command come from the machinery."""
 
 import json
+import runpy
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,9 @@ from cl_spark import (
 )
 from cl_spark.learning.hash_cuts import hash_of
 from cl_spark.learning.reviewed_labels import HASH
+from cl_spark.runs.config import load_config
 from cl_spark.runs.result import RunResult
+from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.schema import REJECTED
 from cl_spark.tasks.model_comparison import corrections, report, task
 from cl_spark.tasks.model_comparison.charts import prevalence_chart
@@ -32,6 +36,7 @@ from cl_spark.tasks.model_comparison.tables import TABLES
 from cl_spark.tasks.model_comparison.task import MODEL_COMPARISON
 from cl_spark.terminal.command_line import exit_code
 
+ROOT = Path(__file__).resolve().parents[3]
 N, K, NAMES = 120, 3, ["cat", "dog", "eel"]
 TRUE = np.arange(N) % K
 GIVEN = np.where(np.arange(N) < 20, (TRUE + 1) % K, TRUE)
@@ -54,8 +59,8 @@ def frames(spark: SparkSession) -> dict[str, DataFrame]:
     names = np.array(NAMES)
     reviewed = [(i, None if 16 <= i < 20 else str(names[TRUE[i]])) for i in range(30)]
     return {
-        "predictions": spark.createDataFrame(long).repartition(3),
-        "labels": spark.createDataFrame(pd.DataFrame({"id": range(N), "label": names[GIVEN]})).repartition(2),
+        "predictions": to_spark(long, spark).repartition(3),
+        "labels": to_spark(pd.DataFrame({"id": range(N), "label": names[GIVEN]}), spark).repartition(2),
         "corrected_labels": spark.createDataFrame(reviewed, "id long, corrected_label string"),
     }
 
@@ -142,8 +147,8 @@ def test_the_terminal_shows_accuracy_ranks_and_flips(result: RunResult) -> None:
         for view in MODEL_COMPARISON.views(result.run)
     )
     assert accuracy == [
-        ("honest", 116, 87 / 116, 103 / 116, 2, 1),
-        ("memory", 116, 113 / 116, 97 / 116, 1, 2),
+        ("honest", 87 / 116, 103 / 116, 2, 1),
+        ("memory", 113 / 116, 97 / 116, 1, 2),
     ]
     assert ranks[:2] == [("all", 1, "honest", 2, 1, 1), ("all", 1, "memory", 1, 2, -1)]
     assert flips[0][:4] == (1, "honest", "memory", 16 / 116)
@@ -166,6 +171,18 @@ def test_the_command_runs_it_again_and_replaces_its_rows(
     assert run.tables.read("runs").count() == 1
     assert exit_code(["benchmark-models", *flags, "--prevalences", "0.05"]) == 2
     assert "prevalences: 0.05 cannot be reached" in capsys.readouterr().err
+
+
+def test_the_job_is_the_command_and_its_example_configuration_is_valid(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark_models.py", "--help"])
+    with pytest.raises(SystemExit) as done:
+        runpy.run_path(str(ROOT / "jobs" / "benchmark_models.py"), run_name="__main__")
+    assert done.value.code == 0
+    assert "Usage: cl-spark benchmark-models" in capsys.readouterr().out
+    example = load_config(ModelComparisonConfig, str(ROOT / "conf" / "benchmark_models.yaml"), {})
+    assert list(example.sources) == ["predictions", "labels", "corrected_labels"]
 
 
 def test_rows_that_cannot_be_used_fail_it_before_anything_is_written(
@@ -236,8 +253,9 @@ def test_the_chart_draws_a_dashed_and_a_solid_line_of_each_model() -> None:
     assert len(drawn) == 8
     lines = {(row["model"], row["labels"]) for row in drawn}
     assert lines == {(model, kind) for model in (r"a\n", "b") for kind in ("given", "corrected")}
-    assert spec["encoding"]["color"]["scale"]["domain"] == ["b", r"a\n"]
-    dashes = spec["encoding"]["strokeDash"]["scale"]
+    encoding = spec["layer"][0]["encoding"]
+    assert encoding["color"]["scale"]["domain"] == ["b", r"a\n"]
+    dashes = encoding["strokeDash"]["scale"]
     assert dashes == {"domain": ["corrected", "given"], "range": [[1, 0], [5, 4]]}
     assert prevalence_chart(points[points["prevalence"] == 1], ["b", "a\n"], 1) == {}
 
