@@ -52,6 +52,12 @@ class Storage:
         self._cached.append(cached)
         return cached
 
+    def persist_now(self, df: DataFrame) -> DataFrame:
+        """Persist a DataFrame as `persist` does, and compute it at once."""
+        kept = self.persist(df)
+        kept.count()
+        return kept
+
     def release(self) -> None:
         """Free the cache, and remove what was written."""
         while self._cached:

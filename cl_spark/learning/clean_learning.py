@@ -1,5 +1,6 @@
 """`CleanLearning`: train out of sample, find label issues, prune them, and train again."""
 
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,26 +12,26 @@ from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.classification.filters import PRUNING, FilterOptions
+from cl_spark.classification.scores import check_method
+from cl_spark.errors import ConfigurationError
 from cl_spark.learning.clean_learning_model import CleanLearningModel, TrainedOn, find_vector_col
-from cl_spark.learning.correction import Correction, Findings, How
+from cl_spark.learning.correction import Correction, Findings, How, check_issues
 from cl_spark.learning.cross_validation import CrossValidation
 from cl_spark.learning.estimators import check_estimator, find_weight_argument, is_spark_estimator
 from cl_spark.learning.final_model import fit_in_task
+from cl_spark.learning.given_probs import audit_given
 from cl_spark.learning.incv import NoisyCrossValidation
 from cl_spark.learning.persistence import DirectoryReader, DirectoryWriter, load_object, save_object
 from cl_spark.learning.spark_training import SparkTraining
 from cl_spark.learning.training_data import FEATURES, TrainingData
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import quoted
 from cl_spark.tables.pandas_frames import to_spark
 
 logger = logging.getLogger(__name__)
 
 METHODS = ("confident_learning", "incv")
 HOW: tuple[How, ...] = ("prune", "reweight", "relabel")
-PRUNING_FILTERS = ("prune_by_noise_rate", "prune_by_class", "both")
 
 
 class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, type-arg, unused-ignore]
@@ -64,6 +65,7 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         group_col: column of groups, which stay together in the folds.
         weight_col: column of weights of the examples, which are multiplied with those that `how` brings.
         class_names: names of the classes, in the order of the probabilities.
+        evidence_path: a directory to keep probabilities in (Parquet), for sessions that refuse to cache.
 
     Raises:
         ConfigurationError: an argument is unknown or out of range, or does not go with the estimator.
@@ -102,6 +104,9 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
     group_col: Param[Any] = Param(Params._dummy(), "group_col", "column of groups, which stay in one fold")
     weight_col: Param[Any] = Param(Params._dummy(), "weight_col", "column of weights of the examples")
     class_names: Param[Any] = Param(Params._dummy(), "class_names", "names of the classes")
+    evidence_path: Param[Any] = Param(
+        Params._dummy(), "evidence_path", "directory to keep probabilities in, where a session does not cache"
+    )
 
     def __init__(
         self,
@@ -122,21 +127,17 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         group_col: str | None = None,
         weight_col: str | None = None,
         class_names: Sequence[str] | None = None,
+        evidence_path: str | None = None,
     ) -> None:
         super().__init__()
-        given = {
-            name: value for name, value in locals().items() if name in self._names() and value is not None
-        }
+        arguments = {name: value for name, value in locals().items() if value is not None}
         if estimator is not None:
             check_estimator(estimator)
-        self._setDefault(group_col=None, weight_col=None, class_names=None)
-        for name, value in given.items():
-            self.set(self.getParam(name), value)
+        self._setDefault(group_col=None, weight_col=None, class_names=None, evidence_path=None)
+        for param in self.params:
+            if param.name in arguments:
+                self.set(param, arguments[param.name])
         self._check()
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name, value in vars(cls).items() if isinstance(value, Param)]
 
     def value(self, name: str) -> Any:
         """Return the value of a Param by its name, as in ``learning.value("folds")``."""
@@ -147,6 +148,8 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
             raise ConfigurationError(
                 f"method must be one of {', '.join(METHODS)}, got {self.value('method')!r}"
             )
+        if self.value("method") == "incv":
+            self._check_incv()
         if self.value("method") == "incv" and self.value("how") == "reweight":
             raise ConfigurationError(
                 "how: 'reweight' follows from noise rates, which method='incv' does not estimate: use "
@@ -154,6 +157,12 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
             )
         if self.value("how") not in HOW:
             raise ConfigurationError(f"how must be one of {', '.join(HOW)}, got {self.value('how')!r}")
+
+    def _check_incv(self) -> None:
+        names = ("folds", "repeats", "filter_by", "rank_by", "frac_noise", "min_examples_per_class")
+        wrong = [name for name in names if not self._is_default(name)]
+        if wrong:
+            raise ConfigurationError(f"{wrong[0]} does not go with method='incv', which has no such option")
 
     def find_label_issues(
         self, df: DataFrame | pd.DataFrame, pred_probs: DataFrame | None = None
@@ -216,7 +225,7 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
                 "estimator: pass the classifier to train, as in CleanLearning(classifier)"
             )
         names = ("features_col", "label_col", "id_col", "folds", "repeats", "seed", "group_col", "weight_col",
-                 "class_names")  # fmt: skip
+                 "class_names", "evidence_path")  # fmt: skip
         return CrossValidation(df, self.value("estimator"), **{name: self.value(name) for name in names})
 
     def _find(self, validation: CrossValidation, pred_probs: DataFrame | None) -> Findings:
@@ -224,29 +233,59 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         if self.value("method") == "incv":
             if pred_probs is not None:
                 raise ConfigurationError(
-                    "pred_probs: method='incv' trains its own models; leave pred_probs out"
+                    "pred_probs: method='incv' trains models of its own; leave pred_probs out"
                 )
             return Findings(NoisyCrossValidation(validation).find_label_issues())
+        check_method(self.value("rank_by"), False, "rank_by")
+        options = FilterOptions(**self._filter_options)
         if pred_probs is None:
             probs, audit = validation.pred_probs(), validation.audit()
         else:
-            probs, audit = _audit_given(validation.data, to_spark(pred_probs, argument="pred_probs"))
-        filter_by = self.value("filter_by")
-        options: dict[str, Any] = {"filter_by": filter_by, "rank_by": self.value("rank_by")}
-        if filter_by in PRUNING_FILTERS:
-            options |= {name: self.value(name) for name in ("frac_noise", "min_examples_per_class")}
-        return Findings(audit.find_label_issues(**options), audit, probs)
+            probs, audit = audit_given(validation.data, to_spark(pred_probs, argument="pred_probs"))
+        issues = audit.find_label_issues(rank_by=self.value("rank_by"), **vars(options))
+        return Findings(issues, audit, probs)
+
+    @property
+    def _filter_options(self) -> dict[str, Any]:
+        """The options of the filter; the default of one that only pruning has goes with pruning only."""
+        names = ("filter_by", "frac_noise", "min_examples_per_class")
+        options = {name: self.value(name) for name in names}
+        if self.value("filter_by") not in PRUNING and self._is_default("min_examples_per_class"):
+            del options["min_examples_per_class"]
+        return options
+
+    def _is_default(self, name: str) -> bool:
+        return bool(self.value(name) == inspect.signature(CleanLearning).parameters[name].default)
 
     def _fit_clean(
         self, df: DataFrame, pred_probs: DataFrame | None, label_issues: DataFrame | None
     ) -> CleanLearningModel:
-        validation = self._validation(df)
-        self.check(validation.data)
-        if label_issues is None or self.value("how") == "reweight":
-            found = self._find(validation, pred_probs)
-        else:
-            found = Findings(to_spark(label_issues, argument="label_issues"))
-        return self.train(validation, found)[0]
+        with self._validation(df) as validation:
+            self.check(validation.data)
+            if label_issues is None:
+                found = self._find(validation, pred_probs)
+            elif self.value("how") == "reweight":
+                raise ConfigurationError(
+                    "label_issues: how='reweight' weighs all examples by their probabilities; leave "
+                    "label_issues out"
+                )
+            else:
+                found = self._take(validation.data, label_issues, pred_probs)
+            model, _ = self.train(validation, found)
+            model.keep_estimates()
+            if found.audit is not None:
+                found.audit.release()
+        return model
+
+    def _take(self, data: TrainingData, label_issues: DataFrame, pred_probs: DataFrame | None) -> Findings:
+        """Take label issues that the user brings, and probabilities, for the noise rates, if there are "
+        "some."""
+        issues = to_spark(label_issues, argument="label_issues")
+        check_issues(data, issues)
+        if pred_probs is None:
+            return Findings(issues)
+        probs, audit = audit_given(data, to_spark(pred_probs, argument="pred_probs"))
+        return Findings(issues, audit, probs)
 
     def check(self, data: TrainingData) -> None:
         """Check that the estimator can do what `how` asks of it.
@@ -282,11 +321,13 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         """
         data, estimator, how = validation.data, self.value("estimator"), self.value("how")
         correction = Correction(data, found, self._takes_weights(data))
-        vector_col = None
+        vector_col, prediction_col = None, "prediction"
         if is_spark_estimator(estimator):
             by_spark, vector_col = SparkTraining(data, estimator), find_vector_col(estimator)
+            prediction_col = by_spark.classifier.getOrDefault("predictionCol")
             corrected = correction.apply(by_spark.select_examples(), how)
-            relabelled = corrected.rows.withColumn(by_spark.label_col, F.col(c.LABEL).cast("double"))
+            label = by_spark.label_with_classes(F.col(c.LABEL))
+            relabelled = corrected.rows.withColumns({by_spark.label_col: label})
             model = by_spark.fit(by_spark.arrange(relabelled), corrected.weight)
         else:
             features = data.features.select().alias(FEATURES)
@@ -303,7 +344,7 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
             if warning is not None:
                 logger.warning("estimator: %s", warning)
         thresholds = None if found.audit is None else found.audit.confident_thresholds()
-        trained_on = TrainedOn.describe(data, vector_col)
+        trained_on = TrainedOn.describe(data, vector_col, prediction_col)
         trained = CleanLearningModel(model, trained_on, found.issues, thresholds, found.noise_rates)
         return trained, corrected.num_rows
 
@@ -316,8 +357,8 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         """Save to a directory that is not there yet."""
         self.write().save(path)
 
-    def _save_parts(self, path: str, mode: str) -> None:
-        save_object(self.value("estimator"), f"{path}/estimator", mode)
+    def _save_parts(self, path: str) -> None:
+        save_object(self.value("estimator"), f"{path}/estimator")
 
     @classmethod
     def read(cls) -> DirectoryReader:
@@ -334,22 +375,3 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
 
 def _build_learning(metadata: Mapping[str, Any], path: str) -> CleanLearning:
     return CleanLearning(load_object(f"{path}/estimator", metadata["values"]["is_spark"]))
-
-
-def _audit_given(data: TrainingData, pred_probs: DataFrame) -> tuple[DataFrame, LabelAudit]:
-    """Audit labels with probabilities that were given: with ids, label and probabilities, and the audit.
-
-    Raises:
-        InputError: an example has no usable prediction.
-    """
-    label = data.show_label(F.col(c.LABEL)).alias("label")
-    labels = data.select_examples().select(*data.restore_ids(), label)
-    probs = pred_probs.select(*map(quoted, data.id_columns), "pred_probs")
-    audit = LabelAudit(probs, id_col=data.id_columns, class_names=data.names, labels=labels)
-    examples = data.profile.num_examples
-    if audit.num_examples != examples:
-        raise InputError(
-            f"pred_probs: {examples - audit.num_examples:,} of {examples:,} examples have no prediction "
-            "that can be used: predict them all, or leave pred_probs out"
-        )
-    return probs.join(labels, data.id_columns), audit

@@ -1,17 +1,19 @@
 """`CleanLearningModel`: a trained model, and what was found wrong in the data it was trained on."""
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyspark.ml import Model
 from pyspark.ml.util import MLReadable, MLWritable
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.classification.noise import NoiseRates
 from cl_spark.errors import MissingColumnError
-from cl_spark.learning.estimators import find_classifier
+from cl_spark.evidence.storage import Storage
+from cl_spark.learning.estimators import find_classifier, find_stages
 from cl_spark.learning.features import Features
 from cl_spark.learning.final_model import PredictedProbs, add_label_name, add_predictions
 from cl_spark.learning.persistence import (
@@ -25,7 +27,11 @@ from cl_spark.learning.persistence import (
 from cl_spark.learning.training_data import TrainingData
 from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 
-_VECTORS, _KEPT = "_vectors", "_kept_features"
+_VECTORS, _KEPT, _USABLE = "_vectors", "_kept_features", "_usable"
+
+
+class _Kept:
+    """Lives as long as some copy of a model."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class TrainedOn:
         num_classes: K.
         names: names of the classes; None where they have none.
         vector_col: column of ML vectors that the model reads, where it is a classifier of Spark ML alone.
+        prediction_col: column of the predicted class that the model adds.
     """
 
     features_col: str | Sequence[str]
@@ -47,14 +54,18 @@ class TrainedOn:
     num_classes: int
     names: Sequence[str] | None
     vector_col: str | None
+    prediction_col: str = "prediction"
 
     @staticmethod
-    def describe(data: TrainingData, vector_col: str | None = None) -> "TrainedOn":
+    def describe(
+        data: TrainingData, vector_col: str | None = None, prediction_col: str = "prediction"
+    ) -> "TrainedOn":
         """Describe training data.
 
         Args:
             data: the data.
             vector_col: as the attribute.
+            prediction_col: as the attribute.
         """
         cols = data.features_col
         return TrainedOn(
@@ -64,6 +75,7 @@ class TrainedOn:
             data.num_classes,
             data.names,
             vector_col,
+            prediction_col,
         )
 
     def find_features(self, df: DataFrame) -> Features:
@@ -120,30 +132,69 @@ class CleanLearningModel(Model, MLReadable, MLWritable):  # type: ignore[misc, t
         self.label_issues = label_issues
         self.confident_thresholds = confident_thresholds
         self.noise_rates = noise_rates
+        self._kept: _Kept | None = None
+        self._release: Callable[[], None] | None = None
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        told = self.trained_on
+        about = self.trained_on
         if not hasattr(self.model, "transform") or not hasattr(self.model, "hasParam"):
-            features = told.find_features(dataset)
-            is_usable = ~features.is_null() & ~features.is_unusable(takes_missing=told.takes_missing)
-            is_usable = is_usable & (features.length() == told.num_features)
-            predict = PredictedProbs(self.model, features.decoder, told.num_classes).as_function()
-            probs = predict(features.select(), F.coalesce(is_usable, F.lit(False)))
-            return add_predictions(dataset, probs, told.names)
-        if told.vector_col is None:
-            return add_label_name(self.model.transform(dataset), told.names)
-        features = told.find_features(dataset)
-        if features.kind == "vector" and features.cols == (told.vector_col,):
-            return add_label_name(self.model.transform(dataset), told.names)
+            predict = PredictedProbs(self.model, about.find_features(dataset).decoder, about.num_classes)
+            features, is_usable = self._select_features(dataset)
+            probs = predict.as_function()(features.select(), is_usable)
+            return add_predictions(dataset, probs, about.names)
+        if about.vector_col is None:
+            return self._add_name(self.model.transform(dataset))
+        features, is_usable = self._select_features(dataset)
+        if features.kind == "vector" and features.cols == (about.vector_col,):
+            return self._add_name(self.model.transform(dataset))
         from pyspark.ml.functions import array_to_vector  # slow to import
 
-        # the model reads vectors in a column whose name may be that of the arrays
-        vectors = array_to_vector(features.select_numbers().cast("array<double>"))
-        renamed = dataset.withColumn(_VECTORS, vectors).withColumnRenamed(told.vector_col, _KEPT)
-        found = self.model.transform(renamed.withColumnRenamed(_VECTORS, told.vector_col))
-        found = found.drop(told.vector_col).withColumnRenamed(_KEPT, told.vector_col)
-        added = [col for col in found.columns if col not in dataset.columns]
-        return add_label_name(found.select(*map(quoted, [*dataset.columns, *added])), told.names)
+        # Rows that cannot be used go through the model with zeros, and lose its answers again. The model
+        # reads vectors in a column whose name may be that of the arrays.
+        num_features = len(features.cols) if features.kind == "columns" else about.num_features
+        zeros = F.array_repeat(F.lit(0.0), num_features)
+        numbers = F.when(is_usable, features.select_numbers().cast("array<double>")).otherwise(zeros)
+        marked = dataset.withColumn(_VECTORS, array_to_vector(numbers)).withColumn(_USABLE, is_usable)
+        renamed = marked.withColumnRenamed(about.vector_col, _KEPT)
+        found = self.model.transform(renamed.withColumnRenamed(_VECTORS, about.vector_col))
+        added = [col for col in found.columns if col not in renamed.columns and col != about.vector_col]
+        answers = [F.when(F.col(_USABLE), F.col(quoted(col))).alias(col) for col in added]
+        kept = [_KEPT if col == about.vector_col else col for col in dataset.columns]
+        shown = [F.col(quoted(name)).alias(col) for name, col in zip(kept, dataset.columns, strict=True)]
+        return self._add_name(found.select(*shown, *answers))
+
+    def _select_features(self, dataset: DataFrame) -> tuple[Features, Column]:
+        """Find the features of a table, and which rows can be used."""
+        about = self.trained_on
+        features = about.find_features(dataset)
+        is_usable = ~features.is_null() & ~features.is_unusable(takes_missing=about.takes_missing)
+        is_usable = is_usable & (features.length() == about.num_features)
+        return features, F.coalesce(is_usable, F.lit(False))
+
+    def _add_name(self, df: DataFrame) -> DataFrame:
+        return add_label_name(df, self.trained_on.names, self.trained_on.prediction_col)
+
+    def keep_estimates(self) -> None:
+        """Keep the label issues, thresholds and noise rates in Spark's cache, so that they need nothing of
+        the training any more. They are freed with the last copy of the model, or by `release`.
+        """
+        storage = Storage()
+        self.label_issues = storage.persist_now(self.label_issues)
+        if self.confident_thresholds is not None:
+            self.confident_thresholds = storage.persist_now(self.confident_thresholds)
+        if self.noise_rates is not None:
+            rates, prior = map(storage.persist_now, (self.noise_rates.rates, self.noise_rates.prior))
+            self.noise_rates = NoiseRates(rates, prior)
+        self._kept = _Kept()
+        weakref.finalize(self._kept, storage.release).atexit = False
+        self._release = storage.release
+
+    def release(self) -> None:
+        """Free what is kept. The model still transforms; its label issues and estimates are computed again
+        where they are asked for.
+        """
+        if self._release is not None:
+            self._release()
 
     def write(self) -> DirectoryWriter:
         """Return a writer: ``write().save(path)`` or ``write().overwrite().save(path)``."""
@@ -158,13 +209,13 @@ class CleanLearningModel(Model, MLReadable, MLWritable):  # type: ignore[misc, t
         """Save to a directory that is not there yet."""
         self.write().save(path)
 
-    def _save_parts(self, path: str, mode: str) -> None:
-        save_object(self.model, f"{path}/model", mode)
-        save_table(self.label_issues, f"{path}/label_issues", mode)
-        save_table(self.confident_thresholds, f"{path}/confident_thresholds", mode)
+    def _save_parts(self, path: str) -> None:
+        save_object(self.model, f"{path}/model")
+        save_table(self.label_issues, f"{path}/label_issues")
+        save_table(self.confident_thresholds, f"{path}/confident_thresholds")
         if self.noise_rates is not None:
-            save_table(self.noise_rates.rates, f"{path}/noise_rates", mode)
-            save_table(self.noise_rates.prior, f"{path}/prior", mode)
+            save_table(self.noise_rates.rates, f"{path}/noise_rates")
+            save_table(self.noise_rates.prior, f"{path}/prior")
 
     @classmethod
     def read(cls) -> DirectoryReader:
@@ -196,6 +247,6 @@ def _build_model(metadata: Mapping[str, Any], path: str) -> CleanLearningModel:
 
 def find_vector_col(estimator: Any) -> str | None:
     """Find the column of vectors that a classifier of Spark ML alone reads; None of a pipeline."""
-    if estimator.hasParam("stages"):
+    if find_stages(estimator):
         return None
     return str(find_classifier(estimator).getOrDefault("featuresCol"))

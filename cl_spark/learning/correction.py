@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.classification.noise import NoiseRates
-from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.errors import ColumnTypeError, ConfigurationError, InputError, MissingColumnError
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.learning.training_data import WEIGHT, TrainingData
@@ -93,8 +93,10 @@ class Correction:
         return [F.col(quoted(col)).alias(name) for col, name in pairs]
 
     def _prune(self, rows: DataFrame) -> Corrected:
-        kept = rows.join(self.found.issues.select(*self._issue_ids), self.data.ids, "left_anti")
-        counts = {row[c.LABEL]: row["count"] for row in kept.groupBy(c.LABEL).count().collect()}
+        issues = self.found.issues.select(*self._issue_ids)
+        kept = rows.join(issues, self.data.ids, "left_anti")
+        left = self.data.select_keys().join(issues, self.data.ids, "left_anti")
+        counts = {row[c.LABEL]: row["count"] for row in left.groupBy(c.LABEL).count().collect()}
         before = self.data.profile.class_counts
         lost = [index for index in before if counts.get(index, 0) == 0]
         if lost:
@@ -164,3 +166,44 @@ class Correction:
         empty = np.flatnonzero(matrix.sum(axis=0) == 0)
         matrix[empty, empty] = 1.0
         return matrix
+
+
+def check_issues(data: TrainingData, issues: DataFrame) -> None:
+    """Check label issues that the user brings: each is an example of the table, once.
+
+    Raises:
+        MissingColumnError: an id column is missing.
+        ColumnTypeError: ids are of another type than in the table.
+        InputError: an id comes twice, or is of no example.
+    """
+    types = {field.name: field.dataType for field in issues.schema.fields}
+    for col, kind in zip(data.id_columns, data.id_types.values(), strict=True):
+        if col not in types:
+            raise MissingColumnError(
+                f"label_issues: no id column {col!r}; there are {', '.join(map(repr, types))}"
+            )
+        found = types[col].simpleString()
+        if found != kind and not {found, kind} <= WHOLE_TYPES:
+            raise ColumnTypeError(
+                f"label_issues: column {col!r} is {found}, and {kind} in the table, which do not compare: "
+                "cast it"
+            )
+    ids = issues.select(
+        *[F.col(quoted(col)).alias(name) for col, name in zip(data.id_columns, data.ids, strict=True)]
+    )
+    total, different = ids.count(), ids.distinct().count()
+    if total != different:
+        raise InputError(
+            f"label_issues: {total - different:,} of {total:,} rows repeat the id of another row"
+        )
+    strangers = ids.join(data.select_keys(), data.ids, "left_anti")
+    example = strangers.first()
+    if example is not None:
+        raise InputError(
+            f"label_issues: {strangers.count():,} of {total:,} ids are of no example in the table, such as "
+            f"{', '.join(map(repr, example))}"
+        )
+
+
+WHOLE_TYPES = {"tinyint", "smallint", "int", "bigint"}
+"""Types of ids that compare with each other."""

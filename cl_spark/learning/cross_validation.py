@@ -16,7 +16,7 @@ from cl_spark.errors import ConfigurationError, EstimatorError, SourceChangedErr
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.storage import Storage
 from cl_spark.evidence.workers import map_in_arrow
-from cl_spark.learning.estimators import check_estimator, is_spark_estimator, takes_missing
+from cl_spark.learning.estimators import check_estimator, check_weights, is_spark_estimator, takes_missing
 from cl_spark.learning.folds import FOLDS, FoldPlan
 from cl_spark.learning.model_tasks import (
     IS_ERROR,
@@ -26,6 +26,7 @@ from cl_spark.learning.model_tasks import (
     FoldModel,
     check_memory,
     deal_to_tasks,
+    explain_failures,
 )
 from cl_spark.learning.spark_training import SparkFolds
 from cl_spark.learning.training_data import FEATURES, WEIGHT, Profile, TrainingData
@@ -105,7 +106,8 @@ class CrossValidation:
                 raise ConfigurationError(f"{name} must be a whole number of at least {least}, got {value!r}")
         check_estimator(estimator)
         self._storage = Storage(evidence_path)
-        weakref.finalize(self, self._storage.release).atexit = evidence_path is not None
+        self._finalizer = weakref.finalize(self, self._storage.release)
+        self._finalizer.atexit = evidence_path is not None
         self.data = TrainingData(
             to_spark(df, spark),
             id_col,
@@ -120,6 +122,8 @@ class CrossValidation:
         self.estimator = estimator
         self.folds, self.repeats, self.seed = folds, repeats, seed
         self._spark_folds = SparkFolds(self.data, estimator) if is_spark_estimator(estimator) else None
+        if self._spark_folds is None and weight_col is not None:
+            check_weights(estimator)
 
     def __enter__(self) -> "CrossValidation":
         return self
@@ -134,6 +138,13 @@ class CrossValidation:
         `evidence_path`.
         """
         self._storage.release()
+
+    def keep(self) -> None:
+        """Keep the probabilities in Spark's cache until the session ends, or `release` is called: also where
+        only DataFrames are left that were made from the answers.
+        """
+        if not self._finalizer.atexit:
+            self._finalizer.detach()
 
     @property
     def profile(self) -> Profile:
@@ -183,9 +194,9 @@ class CrossValidation:
         Returns:
             round, fold, examples, accuracy (share whose most probable class is the given label).
         """
-        best = F.array_position("pred_probs", F.array_max("pred_probs")) - 1
+        best = F.expr("array_position(pred_probs, array_max(pred_probs))") - 1
         is_right = F.when(best == F.col(c.LABEL), 1.0).otherwise(0.0)
-        return (
+        accuracy = (
             self._predictions.where(F.col(MESSAGE).isNull())
             .groupBy(
                 F.floor(F.col(TASK) / self.folds).cast("int").alias("round"),
@@ -193,6 +204,8 @@ class CrossValidation:
             )
             .agg(F.count(F.lit(1)).alias(c.EXAMPLES), F.avg(is_right).alias("accuracy"))
         )
+        object.__setattr__(accuracy, "_cross_validation", self)
+        return accuracy
 
     def warnings(self) -> list[RunWarning]:
         """Warnings of the estimator, such as one that did not converge; trains the models, if need be."""
@@ -232,8 +245,9 @@ class CrossValidation:
         else:
             found = self._predict_in_tasks(plan)
         kept = self._storage.persist(found)
-        self._warnings = raise_failures(kept, self.estimator, self.folds * self.repeats)
-        counted = kept.where(F.col(MESSAGE).isNull()).groupBy().count().first()
+        with explain_failures(self.estimator):
+            self._warnings = raise_failures(kept, self.estimator, self.folds * self.repeats)
+            counted = kept.where(F.col(MESSAGE).isNull()).groupBy().count().first()
         expected, predicted = self.profile.num_examples * self.repeats, counted[0] if counted else 0
         if predicted != expected:
             raise SourceChangedError(
@@ -245,7 +259,8 @@ class CrossValidation:
     def _predict_in_tasks(self, plan: FoldPlan) -> DataFrame:
         """Train and predict each fold of each round in a Spark task of its own."""
         spark, num_tasks = self.data.df.sparkSession, self.folds * self.repeats
-        check_memory(spark, self.profile.num_bytes, "each fold")
+        predicted = self.profile.num_examples * self.num_classes * PREDICTION_BYTES // self.folds
+        check_memory(spark, self.profile.num_bytes + predicted, "each fold", num_tasks)
         rows = plan.add_folds(self.data.select_examples(self.data.features.select().alias(FEATURES)))
         round_, fold = F.floor(F.col(TASK) / self.folds).cast("int"), F.col(TASK) % self.folds
         tasks = rows.withColumn(TASK, F.explode(F.sequence(F.lit(0), F.lit(num_tasks - 1))))
@@ -284,6 +299,9 @@ def raise_failures(kept: DataFrame, estimator: Any, num_models: int) -> list[Run
     return warnings
 
 
+PREDICTION_BYTES = 16
+"""Bytes that a predicted probability takes in a task: as it is predicted, and in the column of its class."""
+
 PREDICTION_TYPES = {
     c.LABEL: "int",
     TASK: "int",
@@ -310,8 +328,9 @@ def cross_val_pred_probs(
 ) -> DataFrame:
     """Predict the class probabilities of every example by models that never saw it, by cross-validation.
 
-    Rows that cannot be used are left out, and a warning tells how many and why; `CrossValidation`, which
-    takes the same arguments, also returns them.
+    The models are trained once, and the result stays in Spark's cache until the session ends;
+    `CrossValidation` can free it. Rows that cannot be used are left out, and a warning tells how many and
+    why; `CrossValidation`, which takes the same arguments, also returns them.
 
     Args:
         df: one row per example.
@@ -352,6 +371,7 @@ def cross_val_pred_probs(
         class_names=class_names,
         **more,
     )
+    validation.keep()
     return validation.pred_probs()
 
 

@@ -73,17 +73,36 @@ def find_classifier(estimator: Any) -> Any:
     return estimator
 
 
+def find_stages(estimator: Any) -> list[Any]:
+    """Find the stages of a pipeline of Spark ML, also of one that a search tunes; empty for a classifier."""
+    if estimator.hasParam("stages"):
+        return list(estimator.getStages())
+    if estimator.hasParam("estimatorParamMaps"):
+        return find_stages(estimator.getEstimator())
+    return []
+
+
 def takes_missing(estimator: Any) -> bool:
     """Tell whether an estimator says that it takes missing features: by scikit-learn's tag `allow_nan`; a
     pipeline of Spark ML may, as its stages decide.
     """
     if is_spark_estimator(estimator):
-        return find_classifier(estimator) is not estimator
+        return bool(find_stages(estimator))
+    for name in ("estimator", "base_estimator"):  # of a search, or an ensemble of one kind
+        inner = getattr(estimator, name, None)
+        if hasattr(inner, "fit"):
+            return takes_missing(inner)
+    steps = getattr(estimator, "steps", None)
+    if isinstance(steps, list) and steps:
+        return takes_missing(steps[0][1])
+    transformers = getattr(estimator, "transformers", None)
+    if isinstance(transformers, list) and transformers:
+        return all(not hasattr(each[1], "fit") or takes_missing(each[1]) for each in transformers)
     if not hasattr(estimator, "__sklearn_tags__"):
         return False
     try:
         return bool(estimator.__sklearn_tags__().input_tags.allow_nan)
-    except Exception:  # of a pipeline whose steps have none
+    except Exception:  # of an estimator of others, whose tags are of another version
         return False
 
 
@@ -99,7 +118,28 @@ def find_weight_argument(estimator: Any) -> str | None:
         arguments = inspect.signature(last.fit).parameters
     except (TypeError, ValueError):  # a method that tells nothing
         return None
+    inner = getattr(last, "estimator", None)
+    if "sample_weight" not in arguments and hasattr(inner, "fit") and _takes_any(arguments):
+        found = find_weight_argument(inner)  # a search passes on what it is given
+        return None if found is None else prefix + found
     return f"{prefix}sample_weight" if "sample_weight" in arguments else None
+
+
+def _takes_any(arguments: Mapping[str, inspect.Parameter]) -> bool:
+    return any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments.values())
+
+
+def check_weights(estimator: Any) -> None:
+    """Check that an estimator that is not of Spark ML takes weights of examples.
+
+    Raises:
+        ConfigurationError: it takes none.
+    """
+    if find_weight_argument(estimator) is None:
+        raise ConfigurationError(
+            f"weight_col: {type(estimator).__name__} takes no weights (its fit has no sample_weight): leave "
+            "weight_col out, or take another estimator"
+        )
 
 
 def fresh_copy(estimator: Any, seed: int) -> Any:
@@ -170,8 +210,9 @@ def predict_probs(model: Any, features: Any, num_classes: int) -> np.ndarray[Any
 
 
 def load_estimator(path: str, params: Mapping[str, Any] | None = None) -> Any:
-    """Make an estimator from its import path. Nothing is evaluated: a path names a class, and parameters are
-    values.
+    """Make an estimator from its import path. A path names a class with a method ``fit``, and parameters are
+    values: no text is evaluated. Importing a module and making an object of a class run their code, so a
+    configuration is to be trusted as a program is.
 
     Args:
         path: where the class is imported from, as in "sklearn.linear_model.LogisticRegression".
@@ -187,6 +228,8 @@ def load_estimator(path: str, params: Mapping[str, Any] | None = None) -> Any:
     """
     module_name, _, name = path.rpartition(".")
     try:
+        if not module_name.strip("."):
+            raise ValueError("it names no module")
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
@@ -195,6 +238,8 @@ def load_estimator(path: str, params: Mapping[str, Any] | None = None) -> Any:
         ) from error
     if not inspect.isclass(found):
         raise ConfigurationError(f"estimator: {path!r} is a {type(found).__name__}, not a class")
+    if not hasattr(found, "fit") and not hasattr(found, "transform"):
+        raise ConfigurationError(f"estimator: {path!r} is no estimator: its class has no method fit")
     arguments = {key: _load_nested(value) for key, value in (params or {}).items()}
     try:
         return found(**arguments)

@@ -1,5 +1,6 @@
 """The model that is trained last, on a whole table: in one Spark task, or by Spark ML."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,14 @@ import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import PandasUDFType, pandas_udf
+from pyspark.sql.pandas.functions import pandas_udf
 
-from cl_spark.errors import EstimatorError
+from cl_spark.errors import ConfigurationError, EstimatorError
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.learning.estimators import predict_probs, train
 from cl_spark.learning.features import FeatureDecoder
-from cl_spark.learning.model_tasks import Rows, check_memory, run_guarded
+from cl_spark.learning.model_tasks import Rows, check_memory, explain_failures, run_guarded
+from cl_spark.tables.columns import quoted
 
 MODEL_SCHEMA = "model binary, error string, warning string"
 
@@ -78,9 +80,9 @@ def fit_in_task(
         EstimatorError: the estimator failed.
     """
     check_memory(rows.sparkSession, num_bytes, "the model")
-    trained = map_in_arrow(
-        rows.repartition(1), PickledModel(estimator, ids, decode, seed), MODEL_SCHEMA
-    ).collect()
+    function = PickledModel(estimator, ids, decode, seed)
+    with explain_failures(estimator):
+        trained = map_in_arrow(rows.repartition(1), function, MODEL_SCHEMA).collect()
     found = trained[0]
     if found.error is not None:
         raise EstimatorError(f"estimator: {type(estimator).__name__}: {found.error}")
@@ -102,21 +104,27 @@ class PredictedProbs:
 
     def as_function(self) -> Any:
         """Return it as a pandas UDF of the features, and of whether they are usable."""
-        return pandas_udf(self, "array<double>", PandasUDFType.SCALAR)
+        of_kind = self.predict_columns if self.decode.kind == "columns" else self.predict_column
+        return pandas_udf(of_kind, "array<double>")  # type: ignore[call-overload]
 
-    def __call__(self, features: Any, is_usable: Any) -> Any:
-        """Predict the rows of a batch."""
+    def predict_columns(self, features: pd.DataFrame, is_usable: pd.Series) -> pd.Series:
+        """Predict the rows of a batch, whose features are columns."""
         usable = np.flatnonzero(is_usable.to_numpy())
-        found = np.full(len(is_usable), None, dtype=object)
+        told = features.iloc[usable].set_axis(list(self.decode.cols), axis=1).reset_index(drop=True)
+        return self._predict(told, usable, len(is_usable))
+
+    def predict_column(self, features: pd.Series, is_usable: pd.Series) -> pd.Series:
+        """Predict the rows of a batch, whose features are texts or arrays."""
+        usable = np.flatnonzero(is_usable.to_numpy())
+        values: Any = features.iloc[usable].to_numpy(dtype=object)
+        if self.decode.kind != "text" and len(usable):
+            values = np.stack(values).astype(np.float64)
+        return self._predict(values, usable, len(is_usable))
+
+    def _predict(self, features: Any, usable: Any, num_rows: int) -> pd.Series:
+        found = np.full(num_rows, None, dtype=object)
         if len(usable):
-            told = features.iloc[usable]
-            if self.decode.kind == "columns":
-                told = told.set_axis(list(self.decode.cols), axis=1).reset_index(drop=True)
-            elif self.decode.kind == "text":
-                told = told.to_numpy(dtype=object)
-            else:
-                told = np.stack(told.to_numpy()).astype(np.float64)
-            found[usable] = list(predict_probs(self.model, told, self.num_classes))
+            found[usable] = list(predict_probs(self.model, features, self.num_classes))
         return pd.Series(found)
 
 
@@ -128,19 +136,30 @@ def add_predictions(df: DataFrame, probs: Any, names: Sequence[str] | None) -> D
         df: the table.
         probs: column of arrays of K probabilities.
         names: names of the classes.
+
+    Raises:
+        ConfigurationError: the table has a column of such a name already.
     """
+    taken = [name for name in ("probability", "prediction", "predicted_label") if name in df.columns]
+    if taken:
+        raise ConfigurationError(
+            f"transform: the table has a column {taken[0]!r} already, which the model adds: drop or rename it"
+        )
     from pyspark.ml.functions import array_to_vector  # slow to import
 
-    with_probs = df.withColumn("_probs", probs)
-    best = (F.array_position("_probs", F.array_max("_probs")) - 1).cast("double")
-    filled = F.when(F.col("_probs").isNotNull(), array_to_vector(F.col("_probs")))
-    added = with_probs.withColumn("probability", filled).withColumn("prediction", best).drop("_probs")
-    return add_label_name(added, names)
+    with_probs = df.withColumn(_PROBS, probs)
+    best = F.expr(f"CAST(array_position({_PROBS}, array_max({_PROBS})) - 1 AS DOUBLE)")
+    filled = F.when(F.col(_PROBS).isNotNull(), array_to_vector(F.col(_PROBS)))
+    added = with_probs.withColumn("probability", filled).withColumn("prediction", best).drop(_PROBS)
+    return add_label_name(added, names, "prediction")
 
 
-def add_label_name(df: DataFrame, names: Sequence[str] | None) -> DataFrame:
+def add_label_name(df: DataFrame, names: Sequence[str] | None, prediction_col: str) -> DataFrame:
     """Add predicted_label, the name of the predicted class, where classes have names."""
     if names is None:
         return df
-    table = F.array(*map(F.lit, names))
-    return df.withColumn("predicted_label", F.get(table, F.col("prediction").cast("int")))
+    table = F.from_json(F.lit(json.dumps(list(names))), "array<string>")  # one literal, whatever K is
+    return df.withColumn("predicted_label", F.get(table, F.col(quoted(prediction_col)).cast("int")))
+
+
+_PROBS = "_cl_spark_probs"

@@ -50,16 +50,21 @@ class FoldPlan:
         Raises:
             InputError: a class is missing from a training part.
         """
-        if self._groups is not None:
-            rows = rows.join(self._groups.drop(_GROUP_SIZE), GROUP)
+        if self._groups is None:
+            return self._add_folds(rows, c.LABEL)
+        # the fold of a group is joined, not found from the row: equal groups may have different texts
+        groups = self._add_folds(self._groups, _GROUP_STRATUM).select(GROUP, FOLDS)
+        return rows.join(groups, GROUP)
+
+    def _add_folds(self, elements: DataFrame, stratum: str) -> DataFrame:
         names = []
         for round_, table in enumerate(self._cuts):
             part = count_cuts_below(self._hash(round_), F.col(_CUTS))
             fold = ((part + F.col(_FIRST_FOLD)) % self.folds).cast("int")
             names.append(f"_fold_{round_}")
-            rows = rows.join(F.broadcast(table), F.col(self._stratum) == F.col(_OF_STRATUM))
-            rows = rows.withColumn(names[-1], fold).drop(_OF_STRATUM, _CUTS, _FIRST_FOLD)
-        return rows.withColumn(FOLDS, F.array(*names)).drop(*names, _GROUP_STRATUM)
+            elements = elements.join(F.broadcast(table), F.col(stratum) == F.col(_OF_STRATUM))
+            elements = elements.withColumn(names[-1], fold).drop(_OF_STRATUM, _CUTS, _FIRST_FOLD)
+        return elements.withColumn(FOLDS, F.array(*names)).drop(*names)
 
     def check(self) -> None:
         """Check that every class is in every training part.

@@ -14,9 +14,17 @@ from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.learning.cross_validation import PREDICTION_TYPES, CrossValidation, raise_failures
 from cl_spark.learning.estimators import is_spark_estimator
 from cl_spark.learning.hash_cuts import HASH, STRATUM, WEIGHT, find_hash_cuts, hash_of
-from cl_spark.learning.model_tasks import IS_TEST, MESSAGE, TASK, FoldModel, check_memory, deal_to_tasks
+from cl_spark.learning.model_tasks import (
+    IS_TEST,
+    MESSAGE,
+    TASK,
+    FoldModel,
+    check_memory,
+    deal_to_tasks,
+    explain_failures,
+)
 from cl_spark.learning.spark_training import SparkTraining
-from cl_spark.learning.training_data import FEATURES
+from cl_spark.learning.training_data import FEATURES, GROUP
 from cl_spark.learning.training_data import WEIGHT as EXAMPLE_WEIGHT
 from cl_spark.tables import columns as c
 
@@ -83,6 +91,11 @@ class NoisyCrossValidation:
         object.__setattr__(issues, "_incv", self)  # keeps what it is computed from
         return issues
 
+    @property
+    def _groups(self) -> list[str]:
+        """The column of groups, whose rows stay in one half; empty where there are none."""
+        return [] if self.validation.data.group_col is None else [GROUP]
+
     @cached_property
     def _judged(self) -> DataFrame:
         """State of the examples after the last iteration: ids, class index, status, predicted, score."""
@@ -90,6 +103,7 @@ class NoisyCrossValidation:
         start = data.select_keys().select(
             *data.ids,
             c.LABEL,
+            *self._groups,
             F.lit(CANDIDATE).alias(STATUS),
             F.lit(None).cast("int").alias(c.PREDICTED),
             F.lit(None).cast("double").alias(c.SCORE),
@@ -97,7 +111,8 @@ class NoisyCrossValidation:
         state, noise_rate = storage.persist(start), None
         for iteration in range(self.iterations):
             salt = (self.validation.seed, iteration, HALVES)
-            halved = state.withColumn(HALF, hash_of(data.ids, *salt).bitwiseAND(F.lit(1)).cast("int"))
+            of_group = hash_of(self._groups or data.ids, *salt)
+            halved = state.withColumn(HALF, of_group.bitwiseAND(F.lit(1)).cast("int"))
             judged = storage.persist(self._judge(halved, iteration))
             counts = {row[TASK]: row for row in _count(judged)}
             rows, agreeing = (sum(row[name] for row in counts.values()) for name in ("rows", "agreeing"))
@@ -106,7 +121,7 @@ class NoisyCrossValidation:
                 logger.info("INCV: the noise rate is estimated as %.3f", noise_rate)
             share = min(MOST_REMOVED, noise_rate / (1 - noise_rate))
             wanted = {task: min(int(share * row["agreeing"]), row["rows"]) for task, row in counts.items()}
-            state = storage.persist(_update(state, judged, wanted, data.ids))
+            state = storage.persist(_update(state, judged, wanted, [*data.ids]))
             left = state.where(F.col(STATUS) == CANDIDATE).count()
             if left < 2 or not agreeing:
                 break
@@ -124,7 +139,7 @@ class NoisyCrossValidation:
         if is_spark_estimator(estimator):
             predicted = self._predict_by_spark(marks)
         else:
-            check_memory(halved.sparkSession, data.profile.num_bytes, "each half")
+            check_memory(halved.sparkSession, data.profile.num_bytes, "each half", 2)
             rows = data.select_examples(data.features.select().alias(FEATURES)).join(marks, data.ids)
             tasks = rows.withColumn(TASK, F.explode(F.array(F.lit(0), F.lit(1)))).withColumn(
                 IS_TEST, _is_test()
@@ -136,9 +151,10 @@ class NoisyCrossValidation:
             kept = data.storage.persist(
                 map_in_arrow(dealt, model, ddl({**data.id_types, **PREDICTION_TYPES}))
             )
-            raise_failures(kept, estimator, 2)
+            with explain_failures(estimator):
+                raise_failures(kept, estimator, 2)
             predicted = kept.where(F.col(MESSAGE).isNull())
-        best = (F.array_position("pred_probs", F.array_max("pred_probs")) - 1).cast("int")
+        best = (F.expr("array_position(pred_probs, array_max(pred_probs))") - 1).cast("int")
         return predicted.select(
             *data.ids,
             c.LABEL,
@@ -212,8 +228,10 @@ def _update(state: DataFrame, judged: DataFrame, wanted: dict[int, int], ids: li
         wanted: how many of lowest self-confidence each task removes; those that it selects stay.
         ids: id columns.
     """
-    # a whole number that is ordered as the score is: a probability times a power of two
-    key = (F.col(c.SCORE) * F.lit(2.0**62)).cast("long")
+    # a whole number that is ordered as the score is, to 40 bits; then by the id's hash, as many models give
+    # the same few scores
+    upper = F.shiftleft((F.col(c.SCORE) * F.lit(2.0**40)).cast("long"), 22)
+    key = upper + hash_of(ids, HALVES).bitwiseAND(F.lit(2**22 - 1))
     elements = judged.select(F.col(TASK).alias(STRATUM), key.alias(HASH), F.lit(1).cast("long").alias(WEIGHT))
     cuts = find_hash_cuts(elements, {task: [number] for task, number in wanted.items() if number})
     is_low = F.lit(False)
@@ -224,9 +242,9 @@ def _update(state: DataFrame, judged: DataFrame, wanted: dict[int, int], ids: li
         *ids, status.alias("_new"), F.col(c.PREDICTED).alias("_best"), F.col(c.SCORE).alias("_latest")
     )
     joined = state.join(latest, ids, "left")
+    known = [name for name in state.columns if name not in (STATUS, c.PREDICTED, c.SCORE)]
     return joined.select(
-        *ids,
-        c.LABEL,
+        *known,
         F.coalesce("_new", STATUS).alias(STATUS),
         F.coalesce("_best", c.PREDICTED).alias(c.PREDICTED),
         F.coalesce("_latest", c.SCORE).alias(c.SCORE),

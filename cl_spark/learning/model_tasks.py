@@ -4,6 +4,7 @@ import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,13 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError
+from cl_spark.errors import ConfigurationError, EstimatorError
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.learning.estimators import predict_probs, train
 from cl_spark.learning.features import FeatureDecoder
 from cl_spark.learning.training_data import FEATURES, WEIGHT
 from cl_spark.tables import columns as c
+from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary, find_source_change
 
 TASK, IS_TEST = "_task", "_is_test"
 MESSAGE, IS_ERROR = "_message", "_is_error"
@@ -59,33 +61,37 @@ def find_keys(spark: SparkSession, num_partitions: int) -> list[int]:
     return [keys[partition] for partition in range(num_partitions)]
 
 
-def check_memory(spark: SparkSession, num_bytes: int, what: str) -> None:
-    """Check that the features of a model fit the memory of a worker.
+def check_memory(spark: SparkSession, num_bytes: int, what: str, num_tasks: int = 1) -> None:
+    """Check that the features of a model fit the memory of a worker, beside those of others that are trained
+    there at the same time.
 
     Args:
         spark: the session.
         num_bytes: size of the features.
         what: what is trained on them, for the message.
+        num_tasks: how many such models there are.
 
     Raises:
         ConfigurationError: they do not fit.
     """
     if num_bytes < LARGE:
         return
-    asked = map_in_arrow(spark.range(0, 1, 1, 1), _ask_memory, "available long").collect()
-    available = asked[0].available
+    asked = map_in_arrow(spark.range(0, 1, 1, 1), _ask_memory, "available long, cores int").collect()[0]
+    available = asked.available // max(min(num_tasks, asked.cores), 1)
     if available and num_bytes * COPIES > available:
         raise ConfigurationError(
             f"estimator: {what} is trained in one task, on {num_bytes / 2**30:,.1f} GiB of features; with "
-            f"copies it takes some {num_bytes * COPIES / 2**30:,.1f} GiB, and a worker has "
-            f"{available / 2**30:,.1f} GiB free. Take an estimator of Spark ML, which trains on all workers "
+            f"copies it takes some {num_bytes * COPIES / 2**30:,.1f} GiB, and a task has "
+            f"{available / 2**30:,.1f} GiB. Take an estimator of Spark ML, which trains on all workers "
             "together, larger workers, or fewer rows"
         )
 
 
 def _ask_memory(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for _ in batches:
-        yield pa.RecordBatch.from_arrays([pa.array([available_memory()])], names=["available"])
+        cores = pa.array([os.cpu_count() or 1], pa.int32())
+        asked = {"available": pa.array([available_memory()]), "cores": cores}
+        yield pa.RecordBatch.from_arrays(list(asked.values()), names=list(asked))
 
 
 def available_memory() -> int:
@@ -218,6 +224,22 @@ class FoldModel:
         return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
+@contextmanager
+def explain_failures(estimator: Any) -> Iterator[None]:
+    """Turn failures of Spark, such as of a worker that lacks a module, into errors of the estimator.
+
+    Raises:
+        EstimatorError: Spark failed.
+        SourceChangedError: a query found that the input had changed.
+    """
+    try:
+        yield
+    except SPARK_ERRORS as error:
+        name = type(estimator).__name__
+        changed = find_source_change(error)
+        raise changed or EstimatorError(f"estimator: {name}: {error_summary(error)}") from error
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Outcome of a piece of work on an estimator.
@@ -241,7 +263,7 @@ def run_guarded(work: Callable[..., Any], *arguments: Any) -> Outcome:
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{os.path.basename(where.filename)}:{where.lineno}"
             return Outcome(None, [f"{type(error).__name__}: {error} (at {place})"])
-    told = {type(item.message).__name__: str(item.message).strip().splitlines()[0] for item in caught}
+    told = {type(item.message).__name__: (str(item.message).splitlines() or [""])[0] for item in caught}
     quiet = ("DeprecationWarning", "FutureWarning", "PendingDeprecationWarning")
     return Outcome(value, [f"{name}: {text}" for name, text in told.items() if name not in quiet])
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,8 +11,9 @@ from pyspark import cloudpickle
 from pyspark.ml.util import MLReader, MLWriter
 from pyspark.sql import DataFrame, SparkSession
 
-from cl_spark.errors import ConfigurationError, InputError
-from cl_spark.tables.spark_errors import SPARK_ERRORS, explain_unreadable
+from cl_spark.errors import ConfigurationError, InputError, OutputError
+from cl_spark.tables.location import escaped, remove_directory
+from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, explain_unreadable
 
 
 class DirectoryWriter(MLWriter):  # type: ignore[misc, unused-ignore]
@@ -20,7 +22,7 @@ class DirectoryWriter(MLWriter):  # type: ignore[misc, unused-ignore]
     Args:
         instance: what is saved.
         values: its values that are JSON; beside its Params.
-        save_parts: saves its other parts below a path, in a mode of Spark's writers.
+        save_parts: saves its other parts below a path.
         skipped: Params that are among these parts.
     """
 
@@ -28,7 +30,7 @@ class DirectoryWriter(MLWriter):  # type: ignore[misc, unused-ignore]
         self,
         instance: Any,
         values: Mapping[str, Any],
-        save_parts: Callable[[str, str], None],
+        save_parts: Callable[[str], None],
         skipped: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
@@ -41,22 +43,35 @@ class DirectoryWriter(MLWriter):  # type: ignore[misc, unused-ignore]
             OutputError: there is something already, and `overwrite` was not called.
         """
         instance, spark = self._instance, active_session()
-        mode = "overwrite" if self.shouldOverwrite else "errorifexists"
-        defaults, told = instance._defaultParamMap, instance._paramMap
+        before = _find_metadata(path)
+        if before is not None and not self.shouldOverwrite:
+            raise OutputError(
+                f"path: something is saved in {path!r} already: say write().overwrite().save(path)"
+            )
+        if getattr(instance, "_loaded_from", None) == path:
+            raise OutputError(
+                f"path: this was loaded from {path!r}, and reads its tables there: save it elsewhere"
+            )
+        # the parts go to a directory of their own; the metadata name it, and replace those before last
+        parts = f"parts-{uuid.uuid4().hex[:12]}"
+        self._save_parts(f"{path}/{parts}")
+        defaults, values = instance._defaultParamMap, instance._paramMap
         metadata = {
             "class": f"{type(instance).__module__}.{type(instance).__name__}",
             "timestamp": int(time.time() * 1000),
             "sparkVersion": spark.version,
             "uid": instance.uid,
             "paramMap": {
-                param.name: value for param, value in told.items() if param.name not in self._skipped
+                param.name: value for param, value in values.items() if param.name not in self._skipped
             },
             "defaultParamMap": {param.name: value for param, value in defaults.items()},
-            "values": dict(self._values),
+            "values": {**self._values, "parts": parts},
         }
         line = json.dumps(metadata)
-        spark.createDataFrame([(line,)], "value string").coalesce(1).write.mode(mode).text(f"{path}/metadata")
-        self._save_parts(path, mode)
+        rows = spark.createDataFrame([(line,)], "value string").coalesce(1)
+        rows.write.mode("overwrite").text(f"{path}/metadata")
+        if before is not None and "parts" in before.get("values", {}):
+            remove_directory(spark, f"{path}/{before['values']['parts']}", "path")
 
 
 class DirectoryReader(MLReader):  # type: ignore[misc, type-arg, unused-ignore]
@@ -75,7 +90,8 @@ class DirectoryReader(MLReader):  # type: ignore[misc, type-arg, unused-ignore]
         trust.
         """
         metadata = read_metadata(path)
-        instance = self._build(metadata, path)
+        instance = self._build(metadata, f"{path}/{metadata['values']['parts']}")
+        instance._loaded_from = path
         instance._resetUid(metadata["uid"])
         for name, value in metadata["paramMap"].items():
             instance.set(instance.getParam(name), value)
@@ -83,50 +99,62 @@ class DirectoryReader(MLReader):  # type: ignore[misc, type-arg, unused-ignore]
 
 
 def read_metadata(path: str) -> dict[str, Any]:
-    """Read the metadata of something saved."""
-    try:
-        row = active_session().read.text(f"{path}/metadata").first()
-    except SPARK_ERRORS as error:
-        raise explain_unreadable(error, path, "path") from error
-    if row is None:
-        raise InputError(f"path: {path!r} holds no metadata of an estimator or model")
-    return dict(json.loads(row.value))
+    """Read the metadata of something saved.
 
-
-def save_object(thing: Any, path: str, mode: str) -> str:
-    """Save an estimator or model: one of Spark ML by its own writer, any other pickled.
-
-    Returns:
-        "spark" or "pickle".
+    Raises:
+        InputError: there is nothing.
     """
+    found = _find_metadata(path)
+    if found is None:
+        raise InputError(f"path: no estimator or model is saved in {path!r}")
+    return found
+
+
+def _find_metadata(path: str) -> dict[str, Any] | None:
+    try:
+        row = active_session().read.text(escaped(f"{path}/metadata")).first()
+    except SPARK_ERRORS as error:
+        if error_condition(error) in NOT_FOUND:
+            return None
+        raise explain_unreadable(error, path, "path") from error
+    return None if row is None else dict(json.loads(row.value))
+
+
+def save_object(thing: Any, path: str) -> None:
+    """Save an estimator or model: one of Spark ML by its own writer, any other pickled."""
     if hasattr(thing, "write"):
-        writer = thing.write()
-        (writer.overwrite() if mode == "overwrite" else writer).save(path)
-        return "spark"
+        thing.write().save(path)
+        return
     rows = [(bytearray(cloudpickle.dumps(thing)),)]  # type: ignore[no-untyped-call]
-    active_session().createDataFrame(rows, "pickle binary").coalesce(1).write.mode(mode).parquet(path)
-    return "pickle"
+    active_session().createDataFrame(rows, "pickle binary").coalesce(1).write.parquet(path)
 
 
 def load_object(path: str, is_spark: bool) -> Any:
     """Load what `save_object` saved."""
     if not is_spark:
         return cloudpickle.loads(bytes(load_table(path).collect()[0].pickle))
-    name = read_metadata(path)["class"].replace("org.apache.spark", "pyspark")
+    row = active_session().read.text(escaped(f"{path}/metadata")).first()
+    name = json.loads(row.value)["class"].replace("org.apache.spark", "pyspark")  # type: ignore[union-attr]
     module, _, cls = name.rpartition(".")
     return getattr(importlib.import_module(module), cls).load(path)
 
 
-def save_table(frame: DataFrame | None, path: str, mode: str) -> bool:
-    """Save a table, if there is one; tell whether there is."""
+def save_table(frame: DataFrame | None, path: str) -> None:
+    """Save a table, if there is one."""
     if frame is not None:
-        frame.write.mode(mode).parquet(path)
-    return frame is not None
+        frame.write.parquet(path)
 
 
 def load_table(path: str) -> DataFrame:
-    """Load a table."""
-    return active_session().read.parquet(path)
+    """Load a table.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
+    try:
+        return active_session().read.parquet(escaped(path))
+    except SPARK_ERRORS as error:
+        raise explain_unreadable(error, path, "path") from error
 
 
 def active_session() -> SparkSession:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.errors import ClSparkError, ConfigurationError, EstimatorError
 from cl_spark.evidence.partitions import partitions_for
-from cl_spark.learning.estimators import find_classifier
+from cl_spark.learning.estimators import find_classifier, find_stages
 from cl_spark.learning.folds import FOLDS, FoldPlan
 from cl_spark.learning.model_tasks import IS_ERROR, MESSAGE, TASK
 from cl_spark.learning.training_data import WEIGHT, TrainingData
@@ -49,8 +49,7 @@ class SparkTraining:
                 f"estimator: its labelCol {label!r} is a column of the input, and label_col is "
                 f"{self.data.label_col!r}: set labelCol={self.data.label_col!r}"
             )
-        stages = self.estimator.getStages() if self.estimator.hasParam("stages") else []
-        for stage in stages:
+        for stage in find_stages(self.estimator):
             if stage.hasParam("outputCol") and stage.isDefined("outputCol") and stage.getOutputCol() == label:
                 raise ConfigurationError(
                     f"estimator: a stage of the Pipeline makes the labelCol {label!r}; leave that stage "
@@ -64,6 +63,13 @@ class SparkTraining:
                     f"{self.data.features_col!r}: set featuresCol to that, or to a name that is free"
                 )
             self.data.features.select_numbers()
+        has_own = self.takes_weights and self.classifier.isSet("weightCol")
+        own_weight = self.classifier.getWeightCol() if has_own else None
+        if own_weight and own_weight != self.data.weight_col:
+            raise ConfigurationError(
+                f"estimator: its weightCol is {own_weight!r}, and weight_col is {self.data.weight_col!r}: "
+                "name the column by weight_col"
+            )
         if self.data.weight_col is not None and not self.takes_weights:
             raise ConfigurationError(
                 f"weight_col: {type(self.classifier).__name__} has no weightCol: leave weight_col out, or "
@@ -78,7 +84,7 @@ class SparkTraining:
     @property
     def is_plain(self) -> bool:
         """True if it is a classifier alone, without stages that read the columns of the table."""
-        return self.classifier is self.estimator or not self.estimator.hasParam("stages")
+        return not find_stages(self.estimator)
 
     @property
     def label_col(self) -> str:
@@ -109,8 +115,15 @@ class SparkTraining:
         data, label = self.data, self.label_col
         cols = list(data.features.cols) if self.is_plain else data.df.columns
         kept = [F.col(quoted(col)) for col in dict.fromkeys(cols) if col != label]
-        index = data.select_label().cast("double").alias(label)
+        index = self.label_with_classes(data.select_label())
         return self.prepare(data.select_examples(*kept, index))
+
+    def label_with_classes(self, index: Column) -> Column:
+        """Select the class index as the estimator expects it: a double that tells how many classes there are,
+        which trees infer from a hundred only.
+        """
+        told = {"ml_attr": {"type": "nominal", "num_vals": self.data.num_classes}}
+        return index.cast("double").alias(self.label_col, metadata=told)
 
     def arrange(self, rows: DataFrame) -> DataFrame:
         """Put rows into partitions by the hash of their ids, sorted by these, and keep them."""

@@ -151,7 +151,8 @@ class TrainingData:
                 raise ConfigurationError(
                     f"id_col: {col!r} is the name of a column of the results: rename it in the input"
                 )
-        if self.label_col in features:
+        fold = str if is_sensitive else str.casefold
+        if fold(self.label_col) in set(map(fold, features)):
             raise ConfigurationError(
                 f"features_col: {self.label_col!r} is the label: a model would learn to repeat it"
             )
@@ -238,7 +239,16 @@ class TrainingData:
 
     def show_label(self, index: Column) -> Column:
         """Select a class index as the label column of the input would hold it."""
-        return self.show_class(index) if self.labels_are_names else index.cast(self._types[self.label_col])
+        if self._true_comes_first:
+            return index == 0
+        kind = self._types[self.label_col]
+        return self.show_class(index) if self.labels_are_names else index.cast(kind)
+
+    @property
+    def _true_comes_first(self) -> bool:
+        """Tell whether labels are booleans and the names of classes say true and false, in this order."""
+        is_boolean = isinstance(self._types[self.label_col], BooleanType)
+        return is_boolean and [name.casefold() for name in self.class_names or ()] == ["true", "false"]
 
     def show_class(self, index: Column) -> Column:
         """Select a class index as results show it: as the class's name where classes have names."""
@@ -273,7 +283,7 @@ class TrainingData:
             found = F.try_element_at(self._indices, column)
             return F.when(column.isNotNull(), F.coalesce(found, F.lit(-1)))
         if isinstance(kind, BooleanType):
-            return column.cast("int")
+            return (~column if self._true_comes_first else column).cast("int")
         is_missing = column.isNull()
         if isinstance(kind, FractionalType):
             is_missing = is_missing | F.isnan(column.cast("double"))

@@ -65,8 +65,9 @@ def importance_weights(probs: Float64s, given: Any, inverse: Float64s) -> Float6
 
     Example:
         >>> inverse = invert_noise(np.array([[0.8, 0.4], [0.2, 0.6]]))
-        >>> importance_weights(np.array([[0.8, 0.2], [0.6, 0.4]]), np.array([0, 1]),
-        inverse).round(6).tolist() [1.25, 1.25]
+        >>> probs = np.array([[0.8, 0.2], [0.6, 0.4]])
+        >>> importance_weights(probs, np.array([0, 1]), inverse).round(6).tolist()
+        [1.25, 1.25]
     """
     true = np.clip(probs @ inverse.T, 0.0, None)
     total = true.sum(axis=1, keepdims=True)

@@ -172,7 +172,8 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
         values = {key: value for key, value in values.items() if value is not None}
         misread = {key: fault for key, fault in misread.items() if key not in overrides}
     for key, value in overrides.items():
-        values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+        is_merged = _holds_text(config, key) and isinstance(values.get(key, {}), dict)
+        values[key] = {**values.get(key, {}), **value} if is_merged else value
     faults = list(misread.values())
     try:
         valid = config.model_validate(values)

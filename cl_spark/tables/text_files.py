@@ -12,6 +12,7 @@ WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
 """Whole numbers as they are usually written: of others, such as 007, a number would lose the spelling."""
 
 _NUMBER = WHOLE.replace("$", r"(\.[0-9]+)?$")
+_DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^(?i:nan)$"
 _PROB_TYPES = {
     "[{": "array<struct<label: string, score: double>>",
     "[": "array<double>",
@@ -28,6 +29,7 @@ class Roles:
         ids: id columns.
         label: column of given labels.
         probs: columns of probabilities.
+        values: columns of numbers, booleans or texts.
         others: further columns that are asked for.
         class_names: names of the classes, where they are known.
     """
@@ -35,13 +37,14 @@ class Roles:
     ids: tuple[str, ...] = ()
     label: str = ""
     probs: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that are asked for."""
-        return (*self.ids, self.label, *self.probs, *self.others)
+        return (*self.ids, self.label, *self.probs, *self.values, *self.others)
 
 
 def read_json(reader: DataFrameReader, path: str) -> DataFrame:
@@ -75,6 +78,7 @@ def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -
     kinds = {
         **{name: _find_id_type(F.col(quoted(columns[name]))) for name in roles.ids if name in columns},
         **{name: _find_prob_type(F.col(quoted(columns[name]))) for name in roles.probs if name in columns},
+        **{name: _find_value_type(F.col(quoted(columns[name]))) for name in roles.values if name in columns},
     }
     if roles.label in columns:
         kinds[roles.label] = _find_label_type(F.col(quoted(columns[roles.label])), roles.class_names)
@@ -102,6 +106,16 @@ def _find_label_type(column: Column, class_names: tuple[str, ...]) -> Column:
         .when(_all(column, column.rlike(WHOLE)), "bigint")
         .when(_all(column, F.lower(column).isin("true", "false")), "boolean")
         .when(_all(column, column.rlike(_NUMBER)), "double")
+        .otherwise("string")
+    )
+
+
+def _find_value_type(column: Column) -> Column:
+    """Find the type of features or weights: JSON arrays, booleans, numbers, or else texts."""
+    return (
+        F.when(_all(column, F.lower(column).isin("true", "false")), "boolean")
+        .when(_all(column, column.startswith("[")), "array<double>")
+        .when(_all(column, column.rlike(_DECIMAL)), "double")
         .otherwise("string")
     )
 

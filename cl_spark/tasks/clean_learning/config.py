@@ -1,10 +1,11 @@
 """The configuration of learning with noisy labels."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from cl_spark.classification.filters import PRUNING
 from cl_spark.tables.location import is_path
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 
@@ -45,6 +46,16 @@ class CleanLearningConfig(CrossValidationConfig):
                 "model_path: the directory to save the model to; needed where output is a schema"
             )
         return self
+
+    @property
+    def filter_arguments(self) -> dict[str, Any]:
+        """The arguments of `LabelAudit.find_label_issues`; the default of an option that only pruning has
+        goes with pruning only.
+        """
+        arguments = super().filter_arguments
+        if self.filter_by not in PRUNING and "min_examples_per_class" not in self.model_fields_set:
+            del arguments["min_examples_per_class"]
+        return arguments
 
     @property
     def places(self) -> Mapping[str, str]:

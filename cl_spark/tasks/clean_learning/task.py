@@ -1,5 +1,6 @@
 """Learning with noisy labels as a task of the run machinery."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -48,8 +49,9 @@ class CleanLearningExecution(CrossValidationExecution):
             model, self._num_trained = self._learning.train(self.validation, found)
         with steps("saving the model"):
             spark = self.validation.data.df.sparkSession
-            path = self._model_path or f"{self._output.rstrip('/')}/models/{steps.run_id}"
-            self._model_path = absolute(locate_path(spark, path))
+            # of its own, so that the model of a recorded run stays until another is recorded
+            own = f"{self._output.rstrip('/')}/models/{steps.run_id}/{uuid.uuid4().hex[:12]}"
+            self._model_path = absolute(locate_path(spark, self._model_path or own))
             model.write().overwrite().save(self._model_path)
 
     def numbers(self) -> Mapping[str, Any]:

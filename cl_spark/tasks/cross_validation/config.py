@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from cl_spark.tables.location import holds_delta
 from cl_spark.tables.text_files import Roles
@@ -66,6 +66,12 @@ class TrainingOptions(BaseModel):
     repeats: int = Field(1, ge=1, description="Rounds of cross-validation whose probabilities are averaged")
     seed: int = Field(0, description="Changes the folds, and seeds the models")
 
+    @model_validator(mode="after")
+    def _has_one_state(self) -> "TrainingOptions":
+        if self.source_version is not None and self.source_timestamp is not None:
+            raise ValueError("source_version: goes without source_timestamp")
+        return self
+
     @field_validator("class_names", mode="before")
     @classmethod
     def _names_are_text(cls, value: Any) -> Any:
@@ -99,11 +105,11 @@ class CrossValidationConfig(IssueConfig, TrainingOptions):
     @property
     def roles(self) -> Roles:
         """Roles of the columns of the input."""
-        others = (*self.review_columns, *filter(None, (self.group_col, self.weight_col)))
+        others = (*self.review_columns, *filter(None, (self.group_col,)))
         return Roles(
             ids=tuple(self.id_col),
             label=self.label_col,
-            probs=tuple(self.features_col),
+            values=(*self.features_col, *filter(None, (self.weight_col,))),
             others=others,
             class_names=tuple(self.class_names or ()),
         )

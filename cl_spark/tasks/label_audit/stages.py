@@ -8,9 +8,10 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from cl_spark.classification.filters import FilterOptions
 from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.scores import add_by_id, add_issue_flag
+from cl_spark.classification.scores import add_by_id, add_issue_flag, check_method
 from cl_spark.errors import ConfigurationError, MissingColumnError, SourceChangedError
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, Stage, Written
@@ -41,6 +42,7 @@ class AuditStages(Execution):
 
     def __init__(self, config: IssueConfig, table: InputTable, slice_by: Sequence[str] = ()) -> None:
         self.config, self._slice_by = config, slice_by
+        check_options(config)
         self.review = select_review_columns(table, config)
         frames = [table.df.select(*map(c.quoted, config.id_col))]
         frames += [] if self.review is None else [self.review]
@@ -119,6 +121,17 @@ class AuditStages(Execution):
                 f"{SOURCE_CHANGED}: {self.audit.num_examples:,} examples and {num_issues:,} issues at first, "
                 f"later {examples:,} scores, {flagged:,} of issues; the run was not recorded"
             )
+
+
+def check_options(config: IssueConfig) -> None:
+    """Check how issues are to be found, before anything is computed.
+
+    Raises:
+        ConfigurationError: an option is unknown, or does not go with the others.
+    """
+    arguments = dict(config.filter_arguments)
+    check_method(arguments.pop("rank_by"), arguments.pop("adjust_pred_probs"), "rank_by")
+    FilterOptions(**arguments)
 
 
 def select_review_columns(predictions: InputTable, config: IssueConfig) -> DataFrame | None:

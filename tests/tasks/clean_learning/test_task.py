@@ -26,7 +26,7 @@ def test_it_saves_a_model_that_was_trained_without_the_issues(spark: SparkSessio
     result = run_clean_learning(spark, config)
     record = result.run.record
     assert record.num_trained == 90 - result.num_issues < 90
-    assert record.model_path == str(tmp_path / "out" / "models" / "first")
+    assert Path(record.model_path).parent == tmp_path / "out" / "models" / "first"
     model = CleanLearningModel.load(record.model_path)
     assert model.model.class_count_.sum() == pytest.approx(record.num_trained, rel=0.5)  # weighted
     assert model.transform(df).where("prediction IS NULL").isEmpty()
