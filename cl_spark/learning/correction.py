@@ -1,5 +1,6 @@
 """What is done about label issues before a model is trained: pruning, relabelling, reweighting."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from cl_spark.learning.training_data import WEIGHT, TrainingData
 from cl_spark.learning.weights import IMPORTANCE, ImportanceWeights, invert_noise
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
+
+logger = logging.getLogger(__name__)
 
 How = Literal["prune", "reweight", "relabel"]
 
@@ -150,7 +153,17 @@ class Correction:
             raise ConfigurationError("how: 'reweight' follows from probabilities, and only issues are known")
         label = self.data.class_index(probs, "label").alias(c.LABEL)
         renamed = probs.select(*self._issue_ids, label, "pred_probs")
-        function = ImportanceWeights(invert_noise(self._matrix(rates)), tuple(self.data.ids), c.LABEL)
+        matrix = self._matrix(rates)
+        weak = np.flatnonzero(matrix.argmax(axis=0) != np.arange(len(matrix)))
+        if len(weak):
+            logger.warning(
+                "how='reweight': examples of class %s are estimated to carry another label more often than "
+                "their own (%d of %d classes); weights from such rates are poor: compare with how='prune'",
+                self.data.class_name(int(weak[0])),
+                len(weak),
+                len(matrix),
+            )
+        function = ImportanceWeights(invert_noise(matrix), tuple(self.data.ids), c.LABEL)
         weights = map_in_arrow(renamed, function, ddl({**self.data.id_types, IMPORTANCE: "double"}))
         weighted = self._multiply(rows.join(weights, self.data.ids), F.col(IMPORTANCE))
         return weighted.drop(IMPORTANCE)

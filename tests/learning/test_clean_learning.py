@@ -19,9 +19,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from cl_spark import (
     CleanLearning,
     CleanLearningModel,
+    ColumnTypeError,
     ConfigurationError,
     EstimatorError,
     InputError,
+    MissingColumnError,
+    OutputError,
     cross_val_pred_probs,
 )
 from tests.learning.frames import blobs, training_frame
@@ -61,7 +64,7 @@ def test_pruning_leaves_the_issues_out_and_weighs_what_is_left(noisy: DataFrame)
     issues = {row.id for row in model.label_issues.collect()}
     assert len(issues & set(range(NOISY))) >= 10
     assert issues == {row.id for row in learning.find_label_issues(noisy).collect()}
-    features, labels, weights = model.model.seen
+    _, labels, weights = model.model.seen
     assert len(labels) == 150 - len(issues)
     same = {row.given_label: row.noise_rate for row in model.noise_rates.rates.collect()
             if row.given_label == row.true_label}  # fmt: skip
@@ -94,7 +97,7 @@ def test_relabelling_takes_the_suggested_label(noisy: DataFrame) -> None:
     model = CleanLearning(Recorder(), how="relabel").fit(noisy)
     suggested = {row.id: row.suggested_label for row in model.label_issues.collect()}
     given = {row.id: row.label for row in noisy.collect()}
-    features, labels, weights = model.model.seen
+    _, labels, _ = model.model.seen
     assert labels.tolist() == [suggested.get(i, given[i]) for i in range(150)]
     with pytest.raises(ConfigurationError, match="needs the column 'suggested_label'"):
         CleanLearning(GaussianNB(), how="relabel").fit(noisy, label_issues=model.label_issues.select("id"))
@@ -209,3 +212,69 @@ def test_names_given_to_indices_and_suggestions_that_are_no_class(noisy: DataFra
     odd = noisy.limit(1).select("id", F.lit("cow").alias("suggested_label"))
     with pytest.raises(InputError, match="suggested_label 'cow' is no class"):
         CleanLearning(GaussianNB(), how="relabel", class_names=names).fit(noisy, label_issues=odd)
+
+
+def test_issues_of_the_user_are_examples_of_the_table_each_once(noisy: DataFrame) -> None:
+    learning = CleanLearning(GaussianNB())
+    issues = noisy.where("id < 3").select("id")
+    cases = [
+        (issues.union(issues), InputError, "3 of 6 rows repeat the id of another row"),
+        (
+            issues.selectExpr("id + 1000 AS id"),
+            InputError,
+            "3 of 3 ids are of no example in the table, such as",
+        ),
+        (issues.selectExpr("CAST(id AS STRING) AS id"), ColumnTypeError, "column 'id' is string, and bigint"),
+        (issues.selectExpr("id AS key"), MissingColumnError, "no id column 'id'; there are 'key'"),
+    ]
+    for given, error, message in cases:
+        with pytest.raises(error, match=message):
+            learning.fit(noisy, label_issues=given)
+    with pytest.raises(ConfigurationError, match="how='reweight' weighs all examples"):
+        CleanLearning(GaussianNB(), how="reweight").fit(noisy, label_issues=issues)
+    probs = cross_val_pred_probs(noisy, GaussianNB())
+    model = CleanLearning(Recorder()).fit(noisy, pred_probs=probs, label_issues=issues)
+    assert model.model.seen[2] is not None  # the probabilities tell the noise rates, and these the weights
+
+
+def test_probabilities_of_the_user_fit_the_table(noisy: DataFrame) -> None:
+    probs = cross_val_pred_probs(noisy, GaussianNB()).drop("label")
+    with pytest.raises(MissingColumnError, match="pred_probs: no column 'pred_probs'"):
+        CleanLearning(GaussianNB()).find_label_issues(noisy, pred_probs=probs.drop("pred_probs"))
+    longer = probs.withColumn("pred_probs", F.concat("pred_probs", F.array(F.lit(0.0))))
+    with pytest.raises(InputError, match="probabilities of 4 classes, and labels of 3: pass class_names"):
+        CleanLearning(GaussianNB()).find_label_issues(noisy, pred_probs=longer)
+
+
+def test_weights_need_an_estimator_that_takes_some(noisy: DataFrame) -> None:
+    with pytest.raises(ConfigurationError, match="weight_col: KNeighborsClassifier takes no weights"):
+        CleanLearning(KNeighborsClassifier(), weight_col="weight").fit(noisy)
+    with pytest.raises(ConfigurationError, match="its weightCol is 'other', and weight_col is None"):
+        CleanLearning(SparkLogisticRegression(weightCol="other")).fit(noisy)
+
+
+def test_spark_ml_answers_null_for_rows_that_cannot_be_used(noisy: DataFrame) -> None:
+    model = CleanLearning(SparkLogisticRegression(maxIter=3), folds=2).fit(noisy)
+    rows = [(1, [0.0, 0.0, 0.0]), (2, [0.0, float("nan"), 0.0]), (3, [0.0]), (4, None)]
+    odd = noisy.sparkSession.createDataFrame(rows, "id long, features array<double>")
+    found = model.transform(odd)
+    assert found.columns[:2] == ["id", "features"]
+    predicted = {row.id: row.prediction for row in found.collect()}
+    assert predicted[1] is not None
+    assert [predicted[i] for i in (2, 3, 4)] == [None, None, None]
+
+
+def test_nothing_is_overwritten_in_silence(noisy: DataFrame, tmp_path: Path) -> None:
+    model = CleanLearning(GaussianNB(), folds=2).fit(noisy)
+    with pytest.raises(ConfigurationError, match="has a column 'prediction' already"):
+        model.transform(model.transform(noisy))
+    path = f"{tmp_path}/models[1]"
+    model.save(path)
+    with pytest.raises(OutputError, match="something is saved in"):
+        model.save(path)
+    with pytest.raises(OutputError, match="this was loaded from"):
+        CleanLearningModel.load(path).write().overwrite().save(path)
+    model.write().overwrite().save(path)
+    assert len(list((tmp_path / "models[1]").glob("parts-*"))) == 1
+    model.release()
+    assert model.label_issues.count() > 0

@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -268,3 +269,30 @@ def test_a_class_that_a_model_orders_otherwise_gets_its_own_column(spark: SparkS
     model.backwards, model.classes_ = True, model.classes_[::-1]
     np.testing.assert_array_equal(predict_probs(model, features, 4), expected)
     assert (expected[:, 3] == 0).all()
+
+
+def test_booleans_that_are_named_true_and_false_mean_what_they_say(spark: SparkSession) -> None:
+    features, labels = blobs(60, 2)
+    df = training_frame(spark, features, labels.astype(bool))
+    with CrossValidation(df, GaussianNB(), folds=3, class_names=["true", "false"]) as validation:
+        with validation.audit() as audit:
+            rows = audit.label_quality_scores().collect()
+        assert validation.pred_probs().schema["label"].dataType.simpleString() == "boolean"
+    given = dict(zip(range(60), labels, strict=True))
+    assert all(row.given_label == ("true" if given[row.id] else "false") for row in rows)
+    assert np.mean([row.given_label == row.predicted_label for row in rows]) > 0.8
+
+
+def test_a_label_is_no_feature_however_it_is_spelt(spark: SparkSession) -> None:
+    df = training_frame(spark, *blobs(12)).withColumn("x", F.col("features")[0])
+    with pytest.raises(ConfigurationError, match="features_col: 'label' is the label"):
+        cross_val_pred_probs(df, GaussianNB(), features_col=["LABEL", "x"])
+
+
+def test_rows_with_missing_features_are_used_where_a_pipeline_fills_them(spark: SparkSession) -> None:
+    features, labels = blobs(40, 2)
+    features[3, 1] = np.nan
+    df = training_frame(spark, features, labels)
+    filling = make_pipeline(SimpleImputer(), LogisticRegression())
+    assert cross_val_pred_probs(df, filling, folds=2).count() == 40
+    assert cross_val_pred_probs(df, LogisticRegression(), folds=2).count() == 39

@@ -61,6 +61,8 @@ def test_what_does_not_go_with_it_is_told(spark: SparkSession) -> None:
         ConfigurationError, match="method must be one of confident_learning, incv, got 'luck'"
     ):
         CleanLearning(GaussianNB(), method="luck")
+    with pytest.raises(ConfigurationError, match="folds does not go with method='incv'"):
+        CleanLearning(GaussianNB(), method="incv", folds=3)
     df, learning = frame(spark), CleanLearning(GaussianNB(), method="incv")
     with pytest.raises(ConfigurationError, match="leave pred_probs out"):
         learning.find_label_issues(df, pred_probs=df)

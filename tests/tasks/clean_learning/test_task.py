@@ -6,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 from pyspark.sql import SparkSession
 
-from cl_spark import CleanLearningConfig, CleanLearningModel, run_clean_learning
+from cl_spark import CleanLearningConfig, CleanLearningModel, ConfigurationError, run_clean_learning
+from cl_spark.classification.filters import FILTERS, PRUNING
+from cl_spark.tasks.label_audit.stages import check_options
 from cl_spark.tasks.registry import task_of
 from tests.learning.frames import blobs, training_frame
 
@@ -39,3 +41,14 @@ def test_it_saves_a_model_that_was_trained_without_the_issues(spark: SparkSessio
 def test_a_schema_has_no_place_for_the_model() -> None:
     with pytest.raises(ValidationError, match="model_path: the directory to save the model to"):
         CleanLearningConfig(data="lake.digits", output="lake.audits", estimator=NAIVE_BAYES)
+
+
+def test_options_of_pruning_go_with_pruning_only() -> None:
+    base = {"data": "./d", "output": "./o", "estimator": NAIVE_BAYES}
+    for filter_by in FILTERS:
+        config = CleanLearningConfig(**base, filter_by=filter_by)
+        check_options(config)
+        assert ("min_examples_per_class" in config.filter_arguments) == (filter_by in PRUNING)
+    wrong = CleanLearningConfig(**base, filter_by="confident_learning", min_examples_per_class=5)
+    with pytest.raises(ConfigurationError, match="min_examples_per_class"):
+        check_options(wrong)

@@ -114,6 +114,8 @@ def test_a_pipeline_is_an_object_of_import_paths() -> None:
     ]
     pipeline = load_estimator("sklearn.pipeline.Pipeline", {"steps": steps})
     assert pipeline.named_steps["classify"].C == 0.5
+    with pytest.raises(ConfigurationError, match="its class has no method fit"):
+        load_estimator("subprocess.Popen", {"args": ["true"]})
     with pytest.raises(ConfigurationError, match="is a function, not a class"):
         load_estimator("sklearn.pipeline.make_pipeline")
 
@@ -131,3 +133,21 @@ def test_nothing_is_written_where_the_estimator_fails(spark: SparkSession, data:
     with pytest.raises(EstimatorError, match="GaussianNB: InvalidParameterError"):
         run_cross_validation(spark, settings)
     assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_csv_has_features_of_any_kind(spark: SparkSession, tmp_path: Path) -> None:
+    lines = [f"{i},{'ab'[i % 2]},{i % 2 + i / 100},{'true' if i % 2 else 'false'},{i % 3}" for i in range(30)]
+    (tmp_path / "data.csv").write_text("\n".join(["id,label,x,flag,colour", *lines]) + "\n")
+    settings = CrossValidationConfig(
+        data=str(tmp_path / "data.csv"),
+        output=str(tmp_path / "out"),
+        format="parquet",
+        features_col=["x", "flag"],
+        weight_col="colour",
+        estimator=NAIVE_BAYES,
+        folds=2,
+    )
+    result = run_cross_validation(spark, settings)
+    assert (result.num_examples, result.numbers["accuracy"]) == (30, 1.0)
+    with pytest.raises(ConfigurationError, match="filter_by='luck' is not a filter"):
+        run_cross_validation(spark, settings.model_copy(update={"filter_by": "luck"}))
