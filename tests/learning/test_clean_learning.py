@@ -266,7 +266,7 @@ def test_spark_ml_answers_null_for_rows_that_cannot_be_used(noisy: DataFrame) ->
 
 def test_nothing_is_overwritten_in_silence(noisy: DataFrame, tmp_path: Path) -> None:
     model = CleanLearning(GaussianNB(), folds=2).fit(noisy)
-    with pytest.raises(ConfigurationError, match="has a column 'prediction' already"):
+    with pytest.raises(ConfigurationError, match="has a column 'probability' already"):
         model.transform(model.transform(noisy))
     path = f"{tmp_path}/models[1]"
     model.save(path)
