@@ -1,6 +1,7 @@
 """Persisting what several queries read: in Spark's cache, or in a directory that the user names."""
 
 import uuid
+from contextlib import suppress
 
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
@@ -57,6 +58,15 @@ class Storage:
         kept = self.persist(df)
         kept.count()
         return kept
+
+    def cut(self, df: DataFrame) -> DataFrame:
+        """Compute a DataFrame, and cut it off from its past, where the session can: plans that grow from one
+        round to the next would become too long for Spark to print. Elsewhere persist it.
+        """
+        if self._path is None:
+            with suppress(PySparkException, NotImplementedError, AttributeError):
+                return df.localCheckpoint()
+        return self.persist(df)
 
     def release(self) -> None:
         """Free the cache, and remove what was written."""

@@ -17,7 +17,7 @@ from cl_spark.classification.scores import check_method
 from cl_spark.errors import ConfigurationError
 from cl_spark.learning.clean_learning_model import CleanLearningModel, TrainedOn, find_vector_col
 from cl_spark.learning.correction import Correction, Findings, How, check_issues
-from cl_spark.learning.cross_validation import CrossValidation
+from cl_spark.learning.cross_validation import CrossValidation, check_rounds
 from cl_spark.learning.estimators import check_estimator, find_weight_argument, is_spark_estimator
 from cl_spark.learning.final_model import fit_in_task
 from cl_spark.learning.given_probs import audit_given
@@ -144,17 +144,13 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         return self.getOrDefault(name)
 
     def _check(self) -> None:
+        check_rounds(self.value("folds"), self.value("repeats"))
         if self.value("method") not in METHODS:
             raise ConfigurationError(
                 f"method must be one of {', '.join(METHODS)}, got {self.value('method')!r}"
             )
         if self.value("method") == "incv":
             self._check_incv()
-        if self.value("method") == "incv" and self.value("how") == "reweight":
-            raise ConfigurationError(
-                "how: 'reweight' follows from noise rates, which method='incv' does not estimate: use "
-                "how='prune'"
-            )
         if self.value("how") not in HOW:
             raise ConfigurationError(f"how must be one of {', '.join(HOW)}, got {self.value('how')!r}")
 
@@ -163,6 +159,11 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         wrong = [name for name in names if not self._is_default(name)]
         if wrong:
             raise ConfigurationError(f"{wrong[0]} does not go with method='incv', which has no such option")
+        if self.value("how") == "reweight":
+            raise ConfigurationError(
+                "how: 'reweight' follows from noise rates, which method='incv' does not estimate: use "
+                "how='prune'"
+            )
 
     def find_label_issues(
         self, df: DataFrame | pd.DataFrame, pred_probs: DataFrame | None = None
@@ -174,7 +175,8 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
             pred_probs: ids and out-of-sample probabilities, where they are known already: nothing is trained.
 
         Returns:
-            The issues, as `LabelAudit.find_label_issues` returns them.
+            The issues, as `LabelAudit.find_label_issues` returns them; by "incv" without self_confidence and
+            normalized_margin.
 
         Raises:
             InputError: a column or the rows cannot be used.
@@ -278,8 +280,9 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         return model
 
     def _take(self, data: TrainingData, label_issues: DataFrame, pred_probs: DataFrame | None) -> Findings:
-        """Take label issues that the user brings, and probabilities, for the noise rates, if there are "
-        "some."""
+        """Take label issues that the user brings, and probabilities, for the noise rates, if there are
+        some.
+        """
         issues = to_spark(label_issues, argument="label_issues")
         check_issues(data, issues)
         if pred_probs is None:
@@ -342,7 +345,7 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
                 data.profile.num_bytes,
             )
             if warning is not None:
-                logger.warning("estimator: %s", warning)
+                logger.warning("estimator: %s, trained last: %s", type(estimator).__name__, warning)
         thresholds = None if found.audit is None else found.audit.confident_thresholds()
         trained_on = TrainedOn.describe(data, vector_col, prediction_col)
         trained = CleanLearningModel(model, trained_on, found.issues, thresholds, found.noise_rates)

@@ -26,6 +26,7 @@ from cl_spark.learning.persistence import (
 )
 from cl_spark.learning.training_data import TrainingData
 from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+from cl_spark.tables.pandas_frames import to_spark
 
 _VECTORS, _KEPT, _USABLE = "_vectors", "_kept_features", "_usable"
 
@@ -107,7 +108,8 @@ class CleanLearningModel(Model, MLReadable, MLWritable):  # type: ignore[misc, t
     Attributes:
         model: the model it wraps: a trained estimator of scikit-learn or like it, or a model of Spark ML.
         label_issues: the label issues of the training data, as `LabelAudit.find_label_issues` returns them.
-        confident_thresholds: confident threshold of each class; None where the issues were given.
+        confident_thresholds: confident threshold of each class; None where nothing estimated them: of
+            given issues, and by "incv".
         noise_rates: noise rates of the classes; None where the issues were given.
 
     Example:
@@ -136,7 +138,7 @@ class CleanLearningModel(Model, MLReadable, MLWritable):  # type: ignore[misc, t
         self._release: Callable[[], None] | None = None
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        about = self.trained_on
+        about, dataset = self.trained_on, to_spark(dataset)
         if not hasattr(self.model, "transform") or not hasattr(self.model, "hasParam"):
             predict = PredictedProbs(self.model, about.find_features(dataset).decoder, about.num_classes)
             features, is_usable = self._select_features(dataset)

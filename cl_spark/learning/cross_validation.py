@@ -28,8 +28,9 @@ from cl_spark.learning.model_tasks import (
     deal_to_tasks,
     explain_failures,
 )
+from cl_spark.learning.profile import Profile
 from cl_spark.learning.spark_training import SparkFolds
-from cl_spark.learning.training_data import FEATURES, WEIGHT, Profile, TrainingData
+from cl_spark.learning.training_data import FEATURES, WEIGHT, TrainingData
 from cl_spark.tables import columns as c
 from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.schema import RunWarning
@@ -101,9 +102,7 @@ class CrossValidation:
         evidence_path: str | None = None,
         spark: SparkSession | None = None,
     ) -> None:
-        for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigurationError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        check_rounds(folds, repeats)
         check_estimator(estimator)
         self._storage = Storage(evidence_path)
         self._finalizer = weakref.finalize(self, self._storage.release)
@@ -210,7 +209,14 @@ class CrossValidation:
     def warnings(self) -> list[RunWarning]:
         """Warnings of the estimator, such as one that did not converge; trains the models, if need be."""
         _ = self._predictions
-        return self._warnings
+        counts = self.profile.class_counts
+        if self.data.names is not None or 0 in counts or self.data.label_is_boolean:
+            return self._warnings
+        message = (
+            f"no example carries the label 0, and labels are from {min(counts)} to {max(counts)}: do they "
+            f"count from {min(counts)}? Then subtract {min(counts)}; class 0 has probability 0 everywhere"
+        )
+        return [*self._warnings, RunWarning("labels_without_zero", message)]
 
     def audit(self, **arguments: Any) -> LabelAudit:
         """Audit the given labels with these probabilities.
@@ -273,6 +279,17 @@ class CrossValidation:
             self.estimator, tuple(self.data.ids), self.num_classes, self.data.features.decoder, self.seed
         )
         return map_in_arrow(dealt, model, ddl({**self.data.id_types, **PREDICTION_TYPES}))
+
+
+def check_rounds(folds: Any, repeats: Any) -> None:
+    """Check the numbers of folds and of rounds.
+
+    Raises:
+        ConfigurationError: one is out of range.
+    """
+    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigurationError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 
 def raise_failures(kept: DataFrame, estimator: Any, num_models: int) -> list[RunWarning]:

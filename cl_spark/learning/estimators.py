@@ -11,6 +11,9 @@ import numpy as np
 
 from cl_spark.errors import ConfigurationError
 
+FILLING = ("Imputer", "OneHotEncoder", "KBinsDiscretizer", "TargetEncoder")
+"""Ends of the names of scikit-learn's classes that leave no feature missing."""
+
 
 def is_spark_estimator(estimator: Any) -> bool:
     """Tell whether Spark trains an estimator itself: a classifier of `pyspark.ml`, or a pipeline that ends in
@@ -92,18 +95,46 @@ def takes_missing(estimator: Any) -> bool:
         inner = getattr(estimator, name, None)
         if hasattr(inner, "fit"):
             return takes_missing(inner)
-    steps = getattr(estimator, "steps", None)
-    if isinstance(steps, list) and steps:
-        return takes_missing(steps[0][1])
-    transformers = getattr(estimator, "transformers", None)
-    if isinstance(transformers, list) and transformers:
-        return all(not hasattr(each[1], "fit") or takes_missing(each[1]) for each in transformers)
+    steps = _find_steps(estimator)
+    if steps:
+        for step in steps:
+            if not takes_missing(step):
+                return False
+            if _fills_missing(step):
+                return True
+        return True
+    transformers = _find_transformers(estimator)
+    if transformers:
+        return all(map(takes_missing, transformers))
     if not hasattr(estimator, "__sklearn_tags__"):
         return False
     try:
         return bool(estimator.__sklearn_tags__().input_tags.allow_nan)
     except Exception:  # of an estimator of others, whose tags are of another version
         return False
+
+
+def _find_steps(estimator: Any) -> list[Any]:
+    """Find the steps of a pipeline of scikit-learn."""
+    steps = getattr(estimator, "steps", None)
+    return [step for _, step in steps if hasattr(step, "fit")] if isinstance(steps, list) else []
+
+
+def _find_transformers(estimator: Any) -> list[Any]:
+    """Find the transformers of a ColumnTransformer of scikit-learn."""
+    parts = getattr(estimator, "transformers", None)
+    return [part[1] for part in parts if hasattr(part[1], "fit")] if isinstance(parts, list) else []
+
+
+def _fills_missing(estimator: Any) -> bool:
+    """Tell whether what a step of a pipeline passes on has no missing features: it fills or encodes them."""
+    parts = _find_steps(estimator)
+    if parts:
+        return any(map(_fills_missing, parts))
+    parts = _find_transformers(estimator)
+    if parts:
+        return all(map(_fills_missing, parts)) and getattr(estimator, "remainder", "drop") == "drop"
+    return type(estimator).__name__.endswith(FILLING)
 
 
 def find_weight_argument(estimator: Any) -> str | None:

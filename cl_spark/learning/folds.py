@@ -74,6 +74,11 @@ class FoldPlan:
         """
         self.data.check_folds(self.folds)
         if self._groups is not None:
+            groups = self._groups.count()
+            if groups < self.folds:
+                raise InputError(
+                    f"group_col: there are {groups:,} groups for {self.folds} folds: take fewer folds"
+                )
             self._check_training_parts(self.add_folds(self.data.select_keys()))
 
     @property

@@ -1,5 +1,6 @@
-"""INCV, iterative noisy cross-validation: examples are selected whose labels models predict that never saw "
-"them."""
+"""INCV, iterative noisy cross-validation: examples are selected whose labels models predict that never saw
+them.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -108,12 +109,12 @@ class NoisyCrossValidation:
             F.lit(None).cast("int").alias(c.PREDICTED),
             F.lit(None).cast("double").alias(c.SCORE),
         )
-        state, noise_rate = storage.persist(start), None
+        state, noise_rate = storage.cut(start), None
         for iteration in range(self.iterations):
             salt = (self.validation.seed, iteration, HALVES)
             of_group = hash_of(self._groups or data.ids, *salt)
             halved = state.withColumn(HALF, of_group.bitwiseAND(F.lit(1)).cast("int"))
-            judged = storage.persist(self._judge(halved, iteration))
+            judged = storage.cut(self._judge(halved, iteration))
             counts = {row[TASK]: row for row in _count(judged)}
             rows, agreeing = (sum(row[name] for row in counts.values()) for name in ("rows", "agreeing"))
             if noise_rate is None:
@@ -121,7 +122,7 @@ class NoisyCrossValidation:
                 logger.info("INCV: the noise rate is estimated as %.3f", noise_rate)
             share = min(MOST_REMOVED, noise_rate / (1 - noise_rate))
             wanted = {task: min(int(share * row["agreeing"]), row["rows"]) for task, row in counts.items()}
-            state = storage.persist(_update(state, judged, wanted, [*data.ids]))
+            state = storage.cut(_update(state, judged, wanted, [*data.ids]))
             left = state.where(F.col(STATUS) == CANDIDATE).count()
             if left < 2 or not agreeing:
                 break

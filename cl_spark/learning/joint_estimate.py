@@ -1,5 +1,6 @@
-"""The joint of given and true labels, the noise rates and the number of label issues, from features and "
-"labels."""
+"""The joint of given and true labels, the noise rates and the number of label issues, from features and
+labels.
+"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -237,6 +237,11 @@ def explain_failures(estimator: Any) -> Iterator[None]:
     except SPARK_ERRORS as error:
         name = type(estimator).__name__
         changed = find_source_change(error)
+        if changed is None and "Python worker exited unexpectedly" in str(error):
+            raise EstimatorError(
+                f"estimator: the process that trained or asked {name} died, perhaps for want of memory: "
+                "take a smaller estimator, larger workers, fewer rows, or an estimator of Spark ML"
+            ) from error
         raise changed or EstimatorError(f"estimator: {name}: {error_summary(error)}") from error
 
 

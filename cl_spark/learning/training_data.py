@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -33,13 +33,14 @@ from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.predictions import RESULT_COLUMNS
 from cl_spark.evidence.storage import Storage
 from cl_spark.learning.features import Features
+from cl_spark.learning.profile import BYTES, LENGTH, Profile, name_other_length, summarize
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 from cl_spark.tables.ids import lacks_id
 
 logger = logging.getLogger(__name__)
 
-FEATURES, GROUP, WEIGHT, LENGTH, BYTES = "_features", "_group", "_weight", "_length", "_bytes"
+FEATURES, GROUP, WEIGHT = "_features", "_group", "_weight"
 """Columns of selected rows, beside the ids and the class index `c.LABEL`."""
 
 REPEATED_ID = "id of several rows"
@@ -49,30 +50,6 @@ MAX_CLASSES = 100_000
 
 MANY_ROWS = 5_000_000
 """From so many rows on, repeated ids are looked for by their hashes."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Counts of the rows of training data.
-
-    Attributes:
-        num_read: rows of the table.
-        class_counts: examples of each class, by its index; classes without any are left out.
-        num_features: features of an example, where they are an array or a vector; else 0.
-        rejected: rows that cannot be used, by reason.
-        num_bytes: size of the features of all examples.
-    """
-
-    num_read: int
-    class_counts: Mapping[int, int]
-    num_features: int
-    rejected: Mapping[str, int]
-    num_bytes: int
-
-    @property
-    def num_examples(self) -> int:
-        """Rows that can be used."""
-        return sum(self.class_counts.values())
 
 
 @dataclass(frozen=True)
@@ -202,6 +179,11 @@ class TrainingData:
         """The columns of the features."""
         cols = [self.features_col] if isinstance(self.features_col, str) else self.features_col
         return Features.find(self.features_col, [self._types[col] for col in cols])
+
+    @property
+    def label_is_boolean(self) -> bool:
+        """True if the labels are booleans."""
+        return isinstance(self._types[self.label_col], BooleanType)
 
     @property
     def labels_are_names(self) -> bool:
@@ -383,33 +365,15 @@ class TrainingData:
             .agg(F.count(F.lit(1)).alias("rows"), F.sum(BYTES).alias("bytes"))
             .collect()
         )
-        num_read = sum(row.rows for row in counts)
+        profile = summarize(counts)
+        num_read, classes, rejected = profile.num_read, profile.class_counts, profile.num_rejected
         if not num_read:
             raise EmptyTableError("the input has no rows: there is nothing to learn from")
-        lengths: Counter[int] = Counter()
-        for row in counts:
-            if row[c.REASON] is None:
-                lengths[row[LENGTH]] += row.rows
-        num_features = min(lengths, key=lambda length: (-lengths[length], length)) if lengths else 0
-        classes: Counter[int] = Counter()
-        rejected: Counter[str] = Counter()
-        num_bytes = 0
-        for row in counts:
-            if row[c.REASON] is not None:
-                rejected[row[c.REASON]] += row.rows
-            elif row[LENGTH] != num_features:
-                rejected[_other_length(num_features)] += row.rows
-            else:
-                classes[row[c.LABEL]] += row.rows
-                num_bytes += row.bytes
-        profile = Profile(
-            num_read, dict(sorted(classes.items())), num_features, dict(sorted(rejected.items())), num_bytes
-        )
         seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in profile.rejected.items())
         if not classes:
             raise EmptyTableError(f"none of the {num_read:,} rows can be used: {seen}")
         if rejected:
-            logger.warning("%s of %s rows cannot be used: %s", f"{rejected.total():,}", f"{num_read:,}", seen)
+            logger.warning("%s of %s rows cannot be used: %s", f"{rejected:,}", f"{num_read:,}", seen)
         if len(classes) == 1:
             index, rows = next(iter(classes.items()))
             raise SingleClassError(
@@ -443,7 +407,7 @@ class TrainingData:
         length = self.features.length()
         is_of_length = length == self.profile.num_features
         reason = F.coalesce(
-            self._reason(is_repeated), F.when(~is_of_length, _other_length(self.profile.num_features))
+            self._reason(is_repeated), F.when(~is_of_length, name_other_length(self.profile.num_features))
         )
         ids = map(quoted, self.id_columns)
         row = F.to_json(F.struct(*map(quoted, self.df.columns)))
@@ -467,7 +431,3 @@ class TrainingData:
                 + (f", and {len(single) - 1:,} more classes have 1" if len(single) > 1 else "")
                 + ": a model that never saw it cannot predict its class. Add examples, or leave the class out"
             )
-
-
-def _other_length(num_features: int) -> str:
-    return f"features of another number than {num_features:,}"

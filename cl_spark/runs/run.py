@@ -284,7 +284,7 @@ def check_counts(execution: Execution, counts: RowCounts, config: RunConfig, ste
         )
     if rejected > find_allowed_fraction(config) * read:
         reasons = first_reasons(execution.rejected(), config.id_col).collect()
-        hints = [warning.message for warning in execution.warnings(steps)]
+        hints = execution.explain_rejections(steps)
         raise too_many_rejected(reasons, read, config, hints)
 
 

@@ -106,6 +106,15 @@ class Execution(ABC):
         """
         return []
 
+    def explain_rejections(self, steps: Steps) -> list[str]:
+        """Return sentences that may explain rejected rows where there are too many of them: by default, the
+        warnings. A task whose warnings take long returns others.
+
+        Args:
+            steps: told of each step of the computation as it begins.
+        """
+        return [warning.message for warning in self.warnings(steps)]
+
     @abstractmethod
     def rejected(self) -> DataFrame:
         """Return the rows that cannot be used: the id columns, reason, and the row as JSON."""

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from cl_spark import (
@@ -24,6 +28,7 @@ from cl_spark import (
     SingleClassError,
     cross_val_pred_probs,
 )
+from cl_spark.learning.estimators import takes_missing
 from tests.learning.frames import blobs, training_frame
 
 pytestmark = pytest.mark.matrix
@@ -296,3 +301,31 @@ def test_rows_with_missing_features_are_used_where_a_pipeline_fills_them(spark: 
     filling = make_pipeline(SimpleImputer(), LogisticRegression())
     assert cross_val_pred_probs(df, filling, folds=2).count() == 40
     assert cross_val_pred_probs(df, LogisticRegression(), folds=2).count() == 39
+    scaled = make_pipeline(StandardScaler(), LogisticRegression())
+    assert cross_val_pred_probs(df, scaled, folds=2).count() == 39
+
+
+def test_which_estimators_take_missing_features() -> None:
+    trees = HistGradientBoostingClassifier()
+    by_column = ColumnTransformer([("a", SimpleImputer(), ["a"]), ("b", OneHotEncoder(), ["b"])])
+    partly = ColumnTransformer([("a", SimpleImputer(), ["a"]), ("b", StandardScaler(), ["b"])])
+    assert takes_missing(make_pipeline(StandardScaler(), trees))
+    assert takes_missing(GridSearchCV(trees, {}))
+    assert takes_missing(make_pipeline(by_column, LogisticRegression()))
+    assert takes_missing(make_pipeline(StandardScaler(), SimpleImputer(), LogisticRegression()))
+    assert not takes_missing(make_pipeline(partly, LogisticRegression()))
+    assert not takes_missing(Broken())
+
+
+def test_labels_that_leave_zero_out_are_warned_of(spark: SparkSession) -> None:
+    features, labels = blobs(40, 2)
+    with CrossValidation(training_frame(spark, features, labels + 1), GaussianNB(), folds=2) as validation:
+        (warning,) = validation.warnings()
+    assert warning.code == "labels_without_zero"
+    assert "labels are from 1 to 2" in warning.message
+
+
+def test_fewer_groups_than_folds_are_refused(spark: SparkSession) -> None:
+    df = training_frame(spark, *blobs(20, 2), group=np.arange(20) % 3)
+    with pytest.raises(InputError, match="there are 3 groups for 4 folds"):
+        cross_val_pred_probs(df, GaussianNB(), folds=4, group_col="group")

@@ -1,5 +1,6 @@
-"""Cross-validation as a task of the run machinery: it trains models, and audits labels by what they "
-"predict."""
+"""Cross-validation as a task of the run machinery: it trains models, and audits labels by what they
+predict.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -69,6 +70,10 @@ class CrossValidationExecution(AuditStages):
         with steps("training the models"):
             of_models = self.validation.warnings()
         return [*of_models, *super().warnings(steps)]
+
+    def explain_rejections(self, steps: Steps) -> list[str]:
+        """Return nothing: its warnings follow from models that are not to be trained then."""
+        return []
 
     def rejected(self) -> DataFrame:
         """Return the rejected rows."""

@@ -32,7 +32,7 @@ class IssueOptions(BaseModel):
     )
     review_columns: list[str] = Field(
         [],
-        description="Columns of `predictions` copied to `issues` for the people who review them, such as an "
+        description="Columns of the input copied to `issues` for the people who review them, such as an "
         "image or a text",
     )
     label_scores: bool = Field(

@@ -10,8 +10,10 @@ from pyspark.sql import functions as F
 
 from cl_spark import (
     ConfigurationError,
+    CrossValidation,
     CrossValidationConfig,
     EstimatorError,
+    RejectedRowsError,
     cross_val_pred_probs,
     read_run,
     run_cross_validation,
@@ -133,6 +135,14 @@ def test_nothing_is_written_where_the_estimator_fails(spark: SparkSession, data:
     with pytest.raises(EstimatorError, match="GaussianNB: InvalidParameterError"):
         run_cross_validation(spark, settings)
     assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_too_many_rejected_rows_are_told_before_anything_is_trained(
+    spark: SparkSession, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CrossValidation, "warnings", lambda _: pytest.fail("it trains"))
+    with pytest.raises(RejectedRowsError, match="2 of 92 rows"):
+        run_cross_validation(spark, config(data, tmp_path / "out", max_rejected_fraction=0.0))
 
 
 def test_csv_has_features_of_any_kind(spark: SparkSession, tmp_path: Path) -> None:
