@@ -56,3 +56,16 @@ def test_where_a_session_does_not_cache_the_frame_is_computed_again(error: Excep
     given: Any = frame
     assert storage.persist(given) is frame
     storage.release()
+    assert storage.cut(given) is frame
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_what_is_cut_off_from_its_past_is_computed_once(
+    spark: SparkSession, tmp_path: Path, is_cached: bool
+) -> None:
+    storage = Storage(None if is_cached else str(tmp_path))
+    cut = storage.cut(spark.range(3).select("id", F.rand().alias("x")))
+    assert cut.collect() == cut.collect()
+    kept = storage.persist_now(cut)
+    assert kept.collect() == cut.collect()
+    storage.release()
