@@ -1,10 +1,12 @@
 """Learning with noisy labels in one call."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pyspark import cloudpickle
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import LogisticRegression as SparkLogisticRegression
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
@@ -30,6 +32,8 @@ from cl_spark import (
 from tests.learning.frames import blobs, training_frame
 
 pytestmark = pytest.mark.matrix
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # its classes are not on the workers' path
 
 NOISY = 15
 """So many labels are wrong: those of the first ids."""

@@ -1,9 +1,11 @@
 """Out-of-sample probabilities by cross-validation."""
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
+from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from sklearn.compose import ColumnTransformer
@@ -32,6 +34,8 @@ from cl_spark.learning.estimators import takes_missing
 from tests.learning.frames import blobs, training_frame
 
 pytestmark = pytest.mark.matrix
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # its classes are not on the workers' path
 
 
 class Reversed(GaussianNB):
