@@ -1,6 +1,5 @@
 """Predictions: an input table, and what its columns mean."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +11,14 @@ from pyspark.sql.types import (
     ArrayType,
     BooleanType,
     DataType,
-    FractionalType,
     IntegralType,
     NumericType,
     StringType,
 )
 
-from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
+from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.block_builder import BlockBuilder
+from cl_spark.evidence.class_columns import find_name, select_index
 from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
@@ -38,7 +37,7 @@ from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Bools
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
 
 LISTING = ListingPolicy()
 """Rules for what the evidence lists."""
@@ -118,19 +117,11 @@ class Predictions:
             "slice_by": self.slice_by,
         }
         is_sensitive = is_case_sensitive(self.df.sparkSession)
-        there = dict(self._types)
+        there, columns = dict(self._types), self.df.columns
         for key, cols in wanted.items():
             for col in cols:
-                found = find_columns(col, self.df.columns, case_sensitive=is_sensitive)
-                if not found:
-                    raise MissingColumnError(
-                        f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, there))}"
-                    )
-                if len(found) > 1:
-                    raise ConfigurationError(
-                        f"{key}: {col!r} may be any of {', '.join(map(repr, found))}: rename all but one"
-                    )
-                self._types[col] = there[found[0]]
+                name = resolve_column(key, col, columns, case_sensitive=is_sensitive)
+                self._types[col] = there[name]
         for col in self.id_columns:
             if col.casefold() in RESULT_COLUMNS:
                 raise ConfigurationError(
@@ -339,15 +330,10 @@ class Predictions:
 
     def _select_label(self) -> Column:
         """Select the given label: the class name, or the index as long, -1 where it can be none."""
-        column, kind = F.col(quoted(self.label_col)), self._types[self.label_col]
-        if isinstance(kind, BooleanType):
-            names = [name.casefold() for name in self._known_names or ()]
-            return (~column if names == ["true", "false"] else column).cast("int").cast("long")
-        if not isinstance(kind, FractionalType):
-            return column.cast("string" if self.labels_are_names else "long")
-        is_index = (column % 1 == 0) & column.between(0, 2**31 - 1)
-        is_missing = column.isNull() | F.isnan(column.cast("double"))
-        return F.when(is_index, column.cast("long")).when(~is_missing, F.lit(-1).cast("long"))
+        column = F.col(quoted(self.label_col))
+        if self.labels_are_names:
+            return column.cast("string")
+        return select_index(column, self._types[self.label_col], self._known_names or ())
 
     def extract_evidence(self, repeated: DataFrame | None = None) -> DataFrame:
         """Extract the evidence of all rows as packed blocks, in a scan of the input.
@@ -417,8 +403,7 @@ class Predictions:
         index = F.col(index) if isinstance(index, str) else index
         if self.names is None:
             return index.cast("int")
-        # one literal, folded to a constant: an array of K literals would make a plan of K nodes
-        return F.get(F.from_json(F.lit(json.dumps(self.names)), "array<string>"), index.cast("int"))
+        return find_name(index, self.names)
 
     def restore_ids(self) -> list[Column]:
         """Select the id columns under their own names."""

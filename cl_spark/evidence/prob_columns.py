@@ -1,6 +1,5 @@
 """Columns of probabilities: the Spark types that can hold them, and how they are selected."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from cl_spark.evidence.class_columns import find_index
 from cl_spark.evidence.prob_formats import DenseProbs, ProbFormat, SparseProbs
 from cl_spark.tables.columns import quoted
 
@@ -108,11 +108,7 @@ class _ClassEntry:
     def __call__(self, entry: Column) -> Column:
         """Select the entry."""
         name, prob = map(entry.getField, self.parts)
-        # one literal, folded to a constant: a map of K literals would make a plan of K nodes
-        indices = F.from_json(
-            F.lit(json.dumps({name: i for i, name in enumerate(self.class_names)})), "map<string,int>"
-        )
-        index = F.when(name.isNotNull(), F.coalesce(F.try_element_at(indices, name), F.lit(-1)))
+        index = F.when(name.isNotNull(), F.coalesce(find_index(name, self.class_names), F.lit(-1)))
         return F.struct(index.alias("class"), prob.cast("double").alias("prob"))
 
 

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from pyspark.ml import Model
@@ -11,7 +12,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.classification.noise import NoiseRates
-from cl_spark.errors import MissingColumnError
 from cl_spark.evidence.storage import Storage
 from cl_spark.learning.estimators import find_classifier, find_stages
 from cl_spark.learning.features import Features
@@ -25,7 +25,7 @@ from cl_spark.learning.persistence import (
     save_table,
 )
 from cl_spark.learning.training_data import TrainingData
-from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
 from cl_spark.tables.pandas_frames import to_spark
 
 _VECTORS, _KEPT, _USABLE = "_vectors", "_kept_features", "_usable"
@@ -37,7 +37,7 @@ class _Kept:
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a model has to know of the table it was trained on.
+    """Facts about the table that a model was trained on, which it needs to read another one.
 
     Attributes:
         features_col: column of the features, or list of columns.
@@ -87,15 +87,14 @@ class TrainedOn:
         """
         cols = [self.features_col] if isinstance(self.features_col, str) else self.features_col
         types = {field.name: field.dataType for field in df.schema.fields}
-        found = {
-            col: find_columns(col, types, case_sensitive=is_case_sensitive(df.sparkSession)) for col in cols
-        }
-        missing = [col for col, names in found.items() if not names]
-        if missing:
-            raise MissingColumnError(
-                f"features_col: no column {missing[0]!r} in the table; it has {', '.join(map(repr, types))}"
-            )
-        return Features.find(self.features_col, [types[found[col][0]] for col in cols])
+        find = partial(
+            resolve_column,
+            "features_col",
+            columns=list(types),
+            case_sensitive=is_case_sensitive(df.sparkSession),
+            table="the table",
+        )
+        return Features.find(self.features_col, [types[find(col)] for col in cols])
 
 
 class CleanLearningModel(Model, MLReadable, MLWritable):  # type: ignore[misc, type-arg, unused-ignore]

@@ -1,4 +1,4 @@
-"""What is done about label issues before a model is trained: pruning, relabelling, reweighting."""
+"""Corrections of training data before a model is trained: pruning, relabelling, reweighting."""
 
 import logging
 from dataclasses import dataclass
@@ -15,9 +15,8 @@ from cl_spark.errors import ColumnTypeError, ConfigurationError, InputError, Mis
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.learning.training_data import WEIGHT, TrainingData
-from cl_spark.learning.weights import IMPORTANCE, ImportanceWeights, invert_noise
+from cl_spark.learning.weights import IMPORTANCE, ImportanceWeights, check_dense, invert_noise
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class Corrected:
 
 @dataclass(frozen=True)
 class Correction:
-    """What is done about label issues before the last training.
+    """Correct rows by their label issues before the last training.
 
     Attributes:
         data: the table.
@@ -90,13 +89,8 @@ class Correction:
     def _own_weight(self) -> str | None:
         return None if self.data.weight_col is None else WEIGHT
 
-    @property
-    def _issue_ids(self) -> list[Column]:
-        pairs = zip(self.data.id_columns, self.data.ids, strict=True)
-        return [F.col(quoted(col)).alias(name) for col, name in pairs]
-
     def _prune(self, rows: DataFrame) -> Corrected:
-        issues = self.found.issues.select(*self._issue_ids)
+        issues = self.found.issues.select(*self.data.select_ids())
         kept = rows.join(issues, self.data.ids, "left_anti")
         left = self.data.select_keys().join(issues, self.data.ids, "left_anti")
         counts = {row[c.LABEL]: row["count"] for row in left.groupBy(c.LABEL).count().collect()}
@@ -121,11 +115,12 @@ class Correction:
     def _diagonal(self, rates: NoiseRates) -> dict[int, float]:
         """Find p(given label = k | true label = k) of each class."""
         same = rates.rates.where(F.col(c.GIVEN_LABEL) == F.col(c.TRUE_LABEL))
-        indices = None if self.data.names is None else {name: i for i, name in enumerate(self.data.names)}
-        return {
-            row[0] if indices is None else indices[row[0]]: row[1]
-            for row in same.select(c.GIVEN_LABEL, c.NOISE_RATE).collect()
-        }
+        return {given: rate for given, _, rate in self._read_rates(same)}
+
+    def _read_rates(self, rates: DataFrame) -> list[tuple[int, int, float]]:
+        """Read cells of noise rates: index of the given and of the true class, and rate."""
+        given, true = (self.data.class_index(rates, col) for col in (c.GIVEN_LABEL, c.TRUE_LABEL))
+        return [tuple(row) for row in rates.select(given, true, c.NOISE_RATE).collect()]
 
     def _multiply(self, rows: DataFrame, factor: Column) -> DataFrame:
         own = F.lit(1.0) if self.data.weight_col is None else F.col(WEIGHT)
@@ -144,7 +139,7 @@ class Correction:
         if found is not None:
             raise InputError(f"label_issues: the {c.SUGGESTED_LABEL} {found[0]!r} is no class")
         suggested = suggested.alias("_suggested")
-        joined = rows.join(issues.select(*self._issue_ids, suggested), self.data.ids, "left")
+        joined = rows.join(issues.select(*self.data.select_ids(), suggested), self.data.ids, "left")
         return joined.withColumn(c.LABEL, F.coalesce("_suggested", c.LABEL)).drop("_suggested")
 
     def _reweight(self, rows: DataFrame) -> DataFrame:
@@ -152,7 +147,7 @@ class Correction:
         if probs is None or rates is None:
             raise ConfigurationError("how: 'reweight' follows from probabilities, and only issues are known")
         label = self.data.class_index(probs, "label").alias(c.LABEL)
-        renamed = probs.select(*self._issue_ids, label, "pred_probs")
+        renamed = probs.select(*self.data.select_ids(), label, "pred_probs")
         matrix = self._matrix(rates)
         weak = np.flatnonzero(matrix.argmax(axis=0) != np.arange(len(matrix)))
         if len(weak):
@@ -169,13 +164,16 @@ class Correction:
         return weighted.drop(IMPORTANCE)
 
     def _matrix(self, rates: NoiseRates) -> Any:
-        """Noise matrix p(given | true), (K, K); classes that no label carries are not confused."""
+        """Noise matrix p(given | true), (K, K); classes that no label carries are not confused.
+
+        Raises:
+            ConfigurationError: there are too many classes for a dense matrix.
+        """
         size = self.data.num_classes
+        check_dense(size)
         matrix = np.zeros((size, size))
-        indices = None if self.data.names is None else {name: i for i, name in enumerate(self.data.names)}
-        for row in rates.rates.select(c.GIVEN_LABEL, c.TRUE_LABEL, c.NOISE_RATE).collect():
-            given, true = (row[0], row[1]) if indices is None else (indices[row[0]], indices[row[1]])
-            matrix[given, true] = row[2]
+        for given, true, rate in self._read_rates(rates.rates):
+            matrix[given, true] = rate
         empty = np.flatnonzero(matrix.sum(axis=0) == 0)
         matrix[empty, empty] = 1.0
         return matrix
@@ -201,9 +199,7 @@ def check_issues(data: TrainingData, issues: DataFrame) -> None:
                 f"label_issues: column {col!r} is {found}, and {kind} in the table, which do not compare: "
                 "cast it"
             )
-    ids = issues.select(
-        *[F.col(quoted(col)).alias(name) for col, name in zip(data.id_columns, data.ids, strict=True)]
-    )
+    ids = issues.select(*data.select_ids())
     total, different = ids.count(), ids.distinct().count()
     if total != different:
         raise InputError(

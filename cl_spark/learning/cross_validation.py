@@ -12,25 +12,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.errors import ConfigurationError, EstimatorError, SourceChangedError
-from cl_spark.evidence.packing import ddl
+from cl_spark.errors import ConfigurationError, SourceChangedError
 from cl_spark.evidence.storage import Storage
-from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.learning.estimators import check_estimator, check_weights, is_spark_estimator, takes_missing
 from cl_spark.learning.folds import FOLDS, FoldPlan
-from cl_spark.learning.model_tasks import (
-    IS_ERROR,
-    IS_TEST,
-    MESSAGE,
-    TASK,
-    FoldModel,
-    check_memory,
-    deal_to_tasks,
-    explain_failures,
-)
+from cl_spark.learning.model_tasks import IS_TEST, MESSAGE, TASK, check_memory, explain_failures
 from cl_spark.learning.profile import Profile
-from cl_spark.learning.spark_training import SparkFolds
-from cl_spark.learning.training_data import FEATURES, WEIGHT, TrainingData
+from cl_spark.learning.spark_training import SparkTraining
+from cl_spark.learning.task_predictions import predict_in_tasks, predicted_class, raise_failures
+from cl_spark.learning.training_data import FEATURES, TrainingData
 from cl_spark.tables import columns as c
 from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.schema import RunWarning
@@ -120,8 +110,8 @@ class CrossValidation:
         )
         self.estimator = estimator
         self.folds, self.repeats, self.seed = folds, repeats, seed
-        self._spark_folds = SparkFolds(self.data, estimator) if is_spark_estimator(estimator) else None
-        if self._spark_folds is None and weight_col is not None:
+        self._by_spark = SparkTraining(self.data, estimator) if is_spark_estimator(estimator) else None
+        if self._by_spark is None and weight_col is not None:
             check_weights(estimator)
 
     def __enter__(self) -> "CrossValidation":
@@ -193,8 +183,7 @@ class CrossValidation:
         Returns:
             round, fold, examples, accuracy (share whose most probable class is the given label).
         """
-        best = F.expr("array_position(pred_probs, array_max(pred_probs))") - 1
-        is_right = F.when(best == F.col(c.LABEL), 1.0).otherwise(0.0)
+        is_right = F.when(predicted_class("pred_probs") == F.col(c.LABEL), 1.0).otherwise(0.0)
         accuracy = (
             self._predictions.where(F.col(MESSAGE).isNull())
             .groupBy(
@@ -246,8 +235,8 @@ class CrossValidation:
         """
         plan = FoldPlan(self.data, self.folds, self.repeats, self.seed)
         plan.check()
-        if self._spark_folds is not None:
-            found = self._spark_folds.predict(plan)
+        if self._by_spark is not None:
+            found = self._predict_by_spark(self._by_spark, plan)
         else:
             found = self._predict_in_tasks(plan)
         kept = self._storage.persist(found)
@@ -271,14 +260,14 @@ class CrossValidation:
         round_, fold = F.floor(F.col(TASK) / self.folds).cast("int"), F.col(TASK) % self.folds
         tasks = rows.withColumn(TASK, F.explode(F.sequence(F.lit(0), F.lit(num_tasks - 1))))
         tasks = tasks.withColumn(IS_TEST, F.get(FOLDS, round_) == fold)
-        weights = [] if self.data.weight_col is None else [WEIGHT]
-        dealt = deal_to_tasks(
-            tasks.select(*self.data.ids, c.LABEL, TASK, IS_TEST, *weights, FEATURES), num_tasks
-        )
-        model = FoldModel(
-            self.estimator, tuple(self.data.ids), self.num_classes, self.data.features.decoder, self.seed
-        )
-        return map_in_arrow(dealt, model, ddl({**self.data.id_types, **PREDICTION_TYPES}))
+        return predict_in_tasks(self.data, self.estimator, tasks, num_tasks, self.seed)
+
+    def _predict_by_spark(self, training: SparkTraining, plan: FoldPlan) -> DataFrame:
+        """Train and predict each fold of each round by all workers."""
+        rows = training.arrange(plan.add_folds(training.select_examples()))
+        rounds = [F.get(FOLDS, F.lit(round_)) for round_ in range(self.repeats)]
+        tests = [fold_of == fold for fold_of in rounds for fold in range(self.folds)]
+        return training.predict_parts(rows, [(~is_test, is_test) for is_test in tests], [FOLDS])
 
 
 def check_rounds(folds: Any, repeats: Any) -> None:
@@ -292,41 +281,8 @@ def check_rounds(folds: Any, repeats: Any) -> None:
             raise ConfigurationError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 
-def raise_failures(kept: DataFrame, estimator: Any, num_models: int) -> list[RunWarning]:
-    """Raise what an estimator failed with; return and log what it warned of.
-
-    Args:
-        kept: predictions of models, with messages.
-        estimator: the estimator.
-        num_models: how many models there are.
-
-    Raises:
-        EstimatorError: it failed.
-    """
-    told = kept.where(F.col(MESSAGE).isNotNull())
-    messages = told.groupBy(IS_ERROR, MESSAGE).agg(F.count(F.lit(1)).alias("models")).orderBy(MESSAGE)
-    warnings = []
-    for row in messages.collect():
-        seen = f"{type(estimator).__name__}: {row[MESSAGE]}"
-        if row[IS_ERROR]:
-            raise EstimatorError(f"estimator: {seen}")
-        of_models = f"{row.models} of {num_models} models; their probabilities may be poor"
-        warnings.append(RunWarning("estimator", f"{seen} ({of_models})"))
-        logger.warning("%s", warnings[-1].message)
-    return warnings
-
-
 PREDICTION_BYTES = 16
 """Bytes that a predicted probability takes in a task: as it is predicted, and in the column of its class."""
-
-PREDICTION_TYPES = {
-    c.LABEL: "int",
-    TASK: "int",
-    "pred_probs": "array<double>",
-    MESSAGE: "string",
-    IS_ERROR: "boolean",
-}
-"""Columns of a prediction of one model, beside the ids, and their types."""
 
 
 def cross_val_pred_probs(

@@ -7,8 +7,8 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, IntegralType
 
-from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError, one_line
-from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+from cl_spark.errors import ColumnTypeError, ConfigurationError, one_line
+from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
 
 _NO_ORDER = ("array", "map", "struct", "variant")
 
@@ -101,19 +101,10 @@ def check_columns(argument: str, df: DataFrame, wanted: Mapping[str, Sequence[st
         MissingColumnError: a column is missing.
         ConfigurationError: a name means several columns, that differ in case only.
     """
-    is_sensitive = is_case_sensitive(df.sparkSession)
+    is_sensitive, columns = is_case_sensitive(df.sparkSession), df.columns
     for key, cols in wanted.items():
         for col in cols:
-            found = find_columns(col, df.columns, case_sensitive=is_sensitive)
-            if not found:
-                raise MissingColumnError(
-                    f"{key}: no column {col!r} in {argument}; it has {', '.join(map(repr, df.columns))}"
-                )
-            if len(found) > 1:
-                candidates = ", ".join(map(repr, found))
-                raise ConfigurationError(
-                    f"{key}: {col!r} may be any of {candidates} in {argument}: rename all but one"
-                )
+            resolve_column(key, col, columns, case_sensitive=is_sensitive, table=argument)
 
 
 def show_id(id_parts: Row | None) -> str:

@@ -1,6 +1,5 @@
 """The model that is trained last, on a whole table: in one Spark task, or by Spark ML."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
 from cl_spark.errors import ConfigurationError, EstimatorError
+from cl_spark.evidence.class_columns import find_name
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.learning.estimators import predict_probs, train
 from cl_spark.learning.features import FeatureDecoder
 from cl_spark.learning.model_tasks import Rows, check_memory, explain_failures, run_guarded
+from cl_spark.learning.task_predictions import predicted_class
 from cl_spark.tables.columns import quoted
 
 MODEL_SCHEMA = "model binary, error string, warning string"
@@ -148,7 +149,7 @@ def add_predictions(df: DataFrame, probs: Any, names: Sequence[str] | None) -> D
     from pyspark.ml.functions import array_to_vector  # slow to import
 
     with_probs = df.withColumn(_PROBS, probs)
-    best = F.expr(f"CAST(array_position({_PROBS}, array_max({_PROBS})) - 1 AS DOUBLE)")
+    best = predicted_class(_PROBS).cast("double")
     filled = F.when(F.col(_PROBS).isNotNull(), array_to_vector(F.col(_PROBS)))
     added = with_probs.withColumn("probability", filled).withColumn("prediction", best).drop(_PROBS)
     return add_label_name(added, names, "prediction")
@@ -158,8 +159,7 @@ def add_label_name(df: DataFrame, names: Sequence[str] | None, prediction_col: s
     """Add predicted_label, the name of the predicted class, where classes have names."""
     if names is None:
         return df
-    table = F.from_json(F.lit(json.dumps(list(names))), "array<string>")  # one literal, whatever K is
-    return df.withColumn("predicted_label", F.get(table, F.col(quoted(prediction_col)).cast("int")))
+    return df.withColumn("predicted_label", find_name(F.col(quoted(prediction_col)), names))
 
 
 _PROBS = "_cl_spark_probs"

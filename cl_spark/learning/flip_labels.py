@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ByteType, DataType, DecimalType, NumericType, ShortType, StringType
 
-from cl_spark.errors import ColumnTypeError, ConfigurationError, InputError, MissingColumnError, one_line
+from cl_spark.errors import ColumnTypeError, ConfigurationError, InputError, one_line
 from cl_spark.kernels.arrays import Float64s
 from cl_spark.learning.hash_cuts import (
     HASH,
@@ -21,7 +21,7 @@ from cl_spark.learning.hash_cuts import (
 )
 from cl_spark.learning.noise_matrix import SUM_TOLERANCE, check_seed
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted, resolve_column
 
 FLIPS = 0x666C6970
 """Salt of the hash that chooses the rows to flip, so that no other use of a seed chooses the same rows."""
@@ -121,18 +121,17 @@ def _check_matrix(matrix: Float64s) -> Float64s:
 
 def _check_columns(df: DataFrame, label_col: str, ids: Sequence[str]) -> str:
     """Check the columns of a table, and find the label column's name as the table spells it."""
-    find = partial(find_columns, columns=df.columns, case_sensitive=is_case_sensitive(df.sparkSession))
+    columns, is_sensitive = df.columns, is_case_sensitive(df.sparkSession)
+    find = partial(find_columns, columns=columns, case_sensitive=is_sensitive)
+    resolve = partial(resolve_column, columns=columns, case_sensitive=is_sensitive, table="the table")
     if not ids:
         raise ConfigurationError("id_col names no column: the id decides which labels are flipped")
-    for key, col in [("label_col", label_col), *[("id_col", col) for col in ids]]:
-        if not find(col):
-            there = ", ".join(map(repr, df.columns))
-            raise MissingColumnError(f"{key}: no column {col!r} in the table; it has {there}")
+    label = resolve("label_col", label_col)
+    id_columns = [resolve("id_col", col) for col in ids]
     for col in (c.TRUE_LABEL, *_OWN):
         if find(col):
             raise ConfigurationError(f"df has a column {col!r}, which flip_labels adds: rename or drop it")
-    (label, *_) = find(label_col)
-    if any(label in find(col) for col in ids):
+    if label in id_columns:
         raise ConfigurationError(f"id_col: {label!r} is the label, which changes: name a column that stays")
     return label
 

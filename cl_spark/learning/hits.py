@@ -28,7 +28,7 @@ _TOP, _CELL, _POSITION, _MATCHED = "_top", "_cell", "_position", "matched"
 
 
 class Kind(IntEnum):
-    """What a count is of. A prediction counts once by a kind of `ONCE`, and may count by another kind too."""
+    """Kind of a count. A prediction counts once by a kind of `ONCE`, and may count by another kind too."""
 
     FAULT = 0
     """Predictions that cannot be used, by fault; a prediction without a label is one."""

@@ -10,23 +10,13 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark.classification.ranking import add_rank
-from cl_spark.evidence.packing import ddl
-from cl_spark.evidence.workers import map_in_arrow
-from cl_spark.learning.cross_validation import PREDICTION_TYPES, CrossValidation, raise_failures
+from cl_spark.learning.cross_validation import CrossValidation
 from cl_spark.learning.estimators import is_spark_estimator
 from cl_spark.learning.hash_cuts import HASH, STRATUM, WEIGHT, find_hash_cuts, hash_of
-from cl_spark.learning.model_tasks import (
-    IS_TEST,
-    MESSAGE,
-    TASK,
-    FoldModel,
-    check_memory,
-    deal_to_tasks,
-    explain_failures,
-)
+from cl_spark.learning.model_tasks import IS_TEST, MESSAGE, TASK, check_memory, explain_failures
 from cl_spark.learning.spark_training import SparkTraining
+from cl_spark.learning.task_predictions import predict_in_tasks, predicted_class, raise_failures
 from cl_spark.learning.training_data import FEATURES, GROUP
-from cl_spark.learning.training_data import WEIGHT as EXAMPLE_WEIGHT
 from cl_spark.tables import columns as c
 
 logger = logging.getLogger(__name__)
@@ -138,24 +128,21 @@ class NoisyCrossValidation:
         marks = halved.where(F.col(STATUS) != REMOVED).select(*data.ids, STATUS, HALF)
         seed = self.validation.seed + 2 * iteration
         if is_spark_estimator(estimator):
-            predicted = self._predict_by_spark(marks)
+            training = SparkTraining(data, estimator)
+            rows = training.arrange(training.select_examples().join(marks, data.ids))
+            halves = [(_is_training(F.lit(half)), _is_test(F.lit(half))) for half in (0, 1)]
+            predicted = training.predict_parts(rows, halves, [STATUS, HALF])
         else:
             check_memory(halved.sparkSession, data.profile.num_bytes, "each half", 2)
             rows = data.select_examples(data.features.select().alias(FEATURES)).join(marks, data.ids)
-            tasks = rows.withColumn(TASK, F.explode(F.array(F.lit(0), F.lit(1)))).withColumn(
-                IS_TEST, _is_test()
-            )
-            used = tasks.where(F.col(IS_TEST) | _is_training())
-            weights = [] if data.weight_col is None else [EXAMPLE_WEIGHT]
-            dealt = deal_to_tasks(used.select(*data.ids, c.LABEL, TASK, IS_TEST, *weights, FEATURES), 2)
-            model = FoldModel(estimator, tuple(data.ids), data.num_classes, data.features.decoder, seed)
-            kept = data.storage.persist(
-                map_in_arrow(dealt, model, ddl({**data.id_types, **PREDICTION_TYPES}))
-            )
+            tasks = rows.withColumn(TASK, F.explode(F.array(F.lit(0), F.lit(1))))
+            tasks = tasks.withColumn(IS_TEST, _is_test(F.col(TASK)))
+            used = tasks.where(F.col(IS_TEST) | _is_training(F.col(TASK)))
+            kept = data.storage.persist(predict_in_tasks(data, estimator, used, 2, seed))
             with explain_failures(estimator):
                 raise_failures(kept, estimator, 2)
             predicted = kept.where(F.col(MESSAGE).isNull())
-        best = (F.expr("array_position(pred_probs, array_max(pred_probs))") - 1).cast("int")
+        best = predicted_class("pred_probs")
         return predicted.select(
             *data.ids,
             c.LABEL,
@@ -164,19 +151,6 @@ class NoisyCrossValidation:
             F.get("pred_probs", F.col(c.LABEL)).alias(c.SCORE),
             (best == F.col(c.LABEL)).alias(AGREES),
         )
-
-    def _predict_by_spark(self, marks: DataFrame) -> DataFrame:
-        data = self.validation.data
-        training = SparkTraining(data, self.validation.estimator)
-        rows = training.arrange(training.select_examples().join(marks, data.ids))
-        weight = None if data.weight_col is None else EXAMPLE_WEIGHT
-        parts: list[DataFrame] = []
-        for task in (0, 1):
-            of_task = rows.withColumn(TASK, F.lit(task))
-            model = training.fit(of_task.where(_is_training()).drop(STATUS, HALF, TASK), weight)
-            found = model.transform(of_task.where(_is_test()))
-            parts.append(found.select(*data.ids, c.LABEL, TASK, training.select_probs().alias("pred_probs")))
-        return parts[0].unionAll(parts[1])
 
 
 def estimate_noise_rate(agreement: float, num_classes: int) -> float:
@@ -204,12 +178,12 @@ def estimate_noise_rate(agreement: float, num_classes: int) -> float:
     return nothing if root < 0 else max(nothing * (1 - root**0.5), 0.0)
 
 
-def _is_test() -> Column:
-    return (F.col(STATUS) == CANDIDATE) & (F.col(HALF) != F.col(TASK))
+def _is_test(half: Column) -> Column:
+    return (F.col(STATUS) == CANDIDATE) & (F.col(HALF) != half)
 
 
-def _is_training() -> Column:
-    return (F.col(STATUS) == SELECTED) | ((F.col(STATUS) == CANDIDATE) & (F.col(HALF) == F.col(TASK)))
+def _is_training(half: Column) -> Column:
+    return (F.col(STATUS) == SELECTED) | ((F.col(STATUS) == CANDIDATE) & (F.col(HALF) == half))
 
 
 def _count(judged: DataFrame) -> list[Row]:

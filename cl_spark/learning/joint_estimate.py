@@ -14,7 +14,7 @@ from cl_spark.learning.cross_validation import CrossValidation
 
 @dataclass(frozen=True)
 class JointEstimate:
-    """What cross-validated probabilities tell of how labels are confused.
+    """Estimate of how labels are confused, from cross-validated probabilities.
 
     Attributes:
         joint: a row per non-zero cell: given_label, true_label, count (confident joint), calibrated_count,

@@ -161,8 +161,7 @@ class Rows:
 
     def column(self, name: str) -> pa.Array:
         """Return a column as one array."""
-        column = self.table.column(name)
-        return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+        return _one_chunk(self.table.column(name))
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ class FoldModel:
         probs = np.zeros((0, self.num_classes)) if outcome.value is None else outcome.value
         told = test.table.slice(0, len(probs))
         for start in range(0, len(probs), BATCH_ROWS):
-            part = told.slice(start, BATCH_ROWS).combine_chunks()
+            part = told.slice(start, BATCH_ROWS)
             yield self._to_batch(part, probs[start : start + BATCH_ROWS], None, is_error=False)
         for message in outcome.messages:
             none = test.table.slice(0, 1)
@@ -214,14 +213,13 @@ class FoldModel:
     def _to_batch(self, part: pa.Table, probs: Any, message: str | None, *, is_error: bool) -> pa.RecordBatch:
         rows = part.num_rows
         lists = pa.nulls(rows, pa.list_(pa.float64())) if probs is None else _to_lists(probs)
-        columns = {name: part.column(name).combine_chunks() for name in (*self.ids, c.LABEL, TASK)}
+        columns = {name: _one_chunk(part.column(name)) for name in (*self.ids, c.LABEL, TASK)}
         columns |= {
             "pred_probs": lists,
             MESSAGE: pa.array([message] * rows, pa.string()),
             IS_ERROR: pa.array([is_error] * rows),
         }
-        arrays = [_one_chunk(array) for array in columns.values()]
-        return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
 @contextmanager
@@ -280,7 +278,5 @@ def _to_lists(probs: Any) -> pa.Array:
     )
 
 
-def _one_chunk(array: Any) -> pa.Array:
-    if isinstance(array, pa.ChunkedArray):
-        return array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(array.chunks)
-    return array
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)

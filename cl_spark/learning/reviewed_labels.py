@@ -1,14 +1,14 @@
 """Given and corrected labels of the examples of a test set, side by side as class indices."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, FractionalType, NumericType, StringType
+from pyspark.sql.types import BooleanType, NumericType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError, InputError
+from cl_spark.evidence.class_columns import find_index, select_index
 from cl_spark.evidence.validity import RejectionReason, explain_rejection
 from cl_spark.learning.example_ids import ExampleIds, check_columns, find_types, show_id
 from cl_spark.learning.hash_cuts import hash_of
@@ -200,25 +200,18 @@ def _select_class(argument: str, df: DataFrame, col: str, class_names: Sequence[
                 f"{argument}: column {col!r} holds class names, but nothing says which probability belongs "
                 "to which class: pass class_names in the order of the probabilities"
             )
-        # one literal, folded to a constant: a map of K literals would make a plan of K nodes
-        indices = F.from_json(
-            F.lit(json.dumps({name: i for i, name in enumerate(class_names)})), "map<string,int>"
-        )
-        found = F.coalesce(F.try_element_at(indices, column), F.lit(_NO_CLASS))
+        found = F.coalesce(find_index(column, class_names), F.lit(_NO_CLASS))
         return F.when(column.isNull(), F.lit(_MISSING)).otherwise(found)
-    if isinstance(kind, BooleanType):
-        return F.coalesce(column.cast("int"), F.lit(_MISSING))
-    if not isinstance(kind, NumericType):
+    if not isinstance(kind, NumericType | BooleanType):
         raise ColumnTypeError(
             f"{argument}: column {col!r} is {kind.simpleString()}; labels are class indices (numbers or "
             "booleans) or class names (string): cast it"
         )
-    is_missing = column.isNull()
-    if isinstance(kind, FractionalType):
-        is_missing = is_missing | F.isnan(column.cast("double"))
+    index = select_index(column, kind, class_names or ())
     greatest = MAX_CLASS if class_names is None else len(class_names) - 1
-    is_index = (column % 1 == 0) & column.between(0, greatest)
-    return F.when(is_missing, F.lit(_MISSING)).when(is_index, column.cast("int")).otherwise(F.lit(_NO_CLASS))
+    is_class = index.between(0, greatest)
+    known = F.when(is_class, index.cast("int")).otherwise(F.lit(_NO_CLASS))
+    return F.when(index.isNull(), F.lit(_MISSING)).otherwise(known)
 
 
 def _add_faults(

@@ -1,7 +1,7 @@
 """Estimators of Spark ML: trained by all workers together, on a table as they expect it."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 from cl_spark.errors import ClSparkError, ConfigurationError, EstimatorError
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.learning.estimators import find_classifier, find_stages
-from cl_spark.learning.folds import FOLDS, FoldPlan
 from cl_spark.learning.model_tasks import IS_ERROR, MESSAGE, TASK
 from cl_spark.learning.training_data import WEIGHT, TrainingData
 from cl_spark.tables import columns as c
@@ -154,6 +153,28 @@ class SparkTraining:
                 f"{error_summary(error)}"
             ) from error
 
+    def predict_parts(
+        self, rows: DataFrame, parts: Sequence[tuple[Column, Column]], drop: Sequence[str]
+    ) -> DataFrame:
+        """Train a model for each part, and predict the rows that it has not seen.
+
+        Args:
+            rows: as `arrange` returns them.
+            parts: for each part, which rows the model is trained on, and which it predicts.
+            drop: columns of `rows` that a model must not see.
+
+        Returns:
+            Predictions: ids, class index, the number of the part as task, pred_probs, and no messages.
+        """
+        weight = None if self.data.weight_col is None else WEIGHT
+        predictions = []
+        for task, (is_training, is_test) in enumerate(parts):
+            model = self.fit(rows.where(is_training).drop(*drop), weight)
+            found = model.transform(rows.where(is_test))
+            predictions.append(found.select(*self.data.ids, c.LABEL, *_prediction(task, self.select_probs())))
+        united: DataFrame = reduce(DataFrame.unionAll, predictions)
+        return united
+
     def select_probs(self) -> Column:
         """Select predicted probabilities of all K classes from what the model adds to a table."""
         from pyspark.ml.functions import vector_to_array  # slow to import
@@ -172,24 +193,6 @@ def _as_view(rows: DataFrame) -> Iterator[DataFrame]:
         yield spark.table(name)
     finally:
         spark.catalog.dropTempView(name)
-
-
-@dataclass(frozen=True)
-class SparkFolds(SparkTraining):
-    """Cross-validation of an estimator of Spark ML."""
-
-    def predict(self, plan: FoldPlan) -> DataFrame:
-        """Train a model for each fold of each round, and predict the rows of that fold."""
-        rows = self.arrange(plan.add_folds(self.select_examples()))
-        weight = None if self.data.weight_col is None else WEIGHT
-        parts = []
-        for task in range(plan.folds * plan.repeats):
-            is_test = F.get(FOLDS, F.lit(task // plan.folds)) == task % plan.folds
-            model = self.fit(rows.where(~is_test).drop(FOLDS), weight)
-            predicted = model.transform(rows.where(is_test))
-            parts.append(predicted.select(*self.data.ids, c.LABEL, *_prediction(task, self.select_probs())))
-        predictions: DataFrame = reduce(DataFrame.unionAll, parts)
-        return predictions
 
 
 def _prediction(task: int, probs: Column) -> list[Column]:

@@ -1,6 +1,5 @@
 """Training data: an input table of ids, labels and features, and which of its rows can be used."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from pyspark.sql.types import (
     ArrayType,
     BooleanType,
     DataType,
-    FractionalType,
     MapType,
     NumericType,
     StringType,
@@ -25,9 +23,9 @@ from cl_spark.errors import (
     ConfigurationError,
     EmptyTableError,
     InputError,
-    MissingColumnError,
     SingleClassError,
 )
+from cl_spark.evidence.class_columns import find_index, find_name, says_true_first, select_index
 from cl_spark.evidence.ids import find_repeated_ids
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.predictions import RESULT_COLUMNS
@@ -35,7 +33,7 @@ from cl_spark.evidence.storage import Storage
 from cl_spark.learning.features import Features
 from cl_spark.learning.profile import BYTES, LENGTH, Profile, name_other_length, summarize
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
+from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
 from cl_spark.tables.ids import lacks_id
 
 logger = logging.getLogger(__name__)
@@ -110,19 +108,11 @@ class TrainingData:
         wanted = {"id_col": self.id_columns, "label_col": [self.label_col], "features_col": features}
         wanted |= {key: [col] for key, col in optional.items() if col is not None}
         is_sensitive = is_case_sensitive(self.df.sparkSession)
-        there = dict(self._types)
+        there, columns = dict(self._types), self.df.columns
         for key, cols in wanted.items():
             for col in cols:
-                found = find_columns(col, self.df.columns, case_sensitive=is_sensitive)
-                if not found:
-                    raise MissingColumnError(
-                        f"{key}: no column {col!r} in the input; it has {', '.join(map(repr, there))}"
-                    )
-                if len(found) > 1:
-                    raise ConfigurationError(
-                        f"{key}: {col!r} may be any of {', '.join(map(repr, found))}: rename all but one"
-                    )
-                self._types[col] = there[found[0]]
+                name = resolve_column(key, col, columns, case_sensitive=is_sensitive)
+                self._types[col] = there[name]
         for col in self.id_columns:
             if col.casefold() in RESULT_COLUMNS | {"label", "fold", "pred_probs"}:
                 raise ConfigurationError(
@@ -221,36 +211,31 @@ class TrainingData:
 
     def show_label(self, index: Column) -> Column:
         """Select a class index as the label column of the input would hold it."""
-        if self._true_comes_first:
-            return index == 0
         kind = self._types[self.label_col]
+        if says_true_first(kind, self.class_names or ()):
+            return index == 0
         return self.show_class(index) if self.labels_are_names else index.cast(kind)
-
-    @property
-    def _true_comes_first(self) -> bool:
-        """Tell whether labels are booleans and the names of classes say true and false, in this order."""
-        is_boolean = isinstance(self._types[self.label_col], BooleanType)
-        return is_boolean and [name.casefold() for name in self.class_names or ()] == ["true", "false"]
 
     def show_class(self, index: Column) -> Column:
         """Select a class index as results show it: as the class's name where classes have names."""
-        if self.names is None:
-            return index.cast("int")
-        names = F.from_json(F.lit(json.dumps(self.names)), "array<string>")  # one literal, whatever K is
-        return F.get(names, index.cast("int"))
+        return index.cast("int") if self.names is None else find_name(index, self.names)
 
     def class_index(self, frame: DataFrame, col: str) -> Column:
         """Select the class index of a column of names or of indices; null where it is no name of a class."""
         column = F.col(quoted(col))
         if not isinstance(frame.select(column).schema[0].dataType, StringType):
             return column.cast("int")
-        return F.try_element_at(self._indices, column)
+        return find_index(column, self.names or ())
+
+    def select_ids(self) -> list[Column]:
+        """Select the id columns of the input under the names of `ids`."""
+        renamed = zip(self.id_columns, self.ids, strict=True)
+        return [F.col(quoted(col)).alias(name) for col, name in renamed]
 
     @property
-    def _indices(self) -> Column:
-        """Class indices by name, as one literal, whatever K is."""
-        indices = {name: i for i, name in enumerate(self.names or ())}
-        return F.from_json(F.lit(json.dumps(indices)), "map<string,int>")
+    def weights(self) -> list[str]:
+        """The column of weights within selected rows; empty where there are none."""
+        return [] if self.weight_col is None else [WEIGHT]
 
     def restore_ids(self) -> list[Column]:
         """Select the id columns under their own names."""
@@ -262,16 +247,12 @@ class TrainingData:
         """Select the class index as int: null of a missing label, -1 of one that is no class."""
         column, kind = F.col(quoted(self.label_col)), self._types[self.label_col]
         if self.labels_are_names:
-            found = F.try_element_at(self._indices, column)
-            return F.when(column.isNotNull(), F.coalesce(found, F.lit(-1)))
-        if isinstance(kind, BooleanType):
-            return (~column if self._true_comes_first else column).cast("int")
-        is_missing = column.isNull()
-        if isinstance(kind, FractionalType):
-            is_missing = is_missing | F.isnan(column.cast("double"))
+            index = find_index(column, self.names or ())
+            return F.when(column.isNotNull(), F.coalesce(index, F.lit(-1)))
+        index = select_index(column, kind, self.class_names or ())
         greatest = MAX_CLASSES - 1 if self.names is None else len(self.names) - 1
-        is_index = (column % 1 == 0) & column.between(0, greatest)
-        return F.when(~is_missing, F.when(is_index, column.cast("int")).otherwise(F.lit(-1)))
+        is_class = index.between(0, greatest)
+        return F.when(index.isNotNull(), F.when(is_class, index.cast("int")).otherwise(F.lit(-1)))
 
     def _reason(self, ids_are_repeated: Column) -> Column:
         """Reason why a row cannot be used by itself, null where it can."""
@@ -301,10 +282,9 @@ class TrainingData:
         """The narrow side of all rows, kept from one scan: ids, class index, group, reason, and what the
         features take.
         """
-        renamed = zip(self.id_columns, self.ids, strict=True)
         group = self.group_col
         keys = self.df.select(
-            *[F.col(quoted(col)).alias(name) for col, name in renamed],
+            *self.select_ids(),
             self.select_label().alias(c.LABEL),
             *([] if group is None else [F.col(quoted(group)).alias(GROUP)]),
             self._reason(F.lit(False)).alias(c.REASON),
@@ -391,10 +371,9 @@ class TrainingData:
         """
         df, is_repeated = self._marked()
         is_usable = self._reason(is_repeated).isNull() & (self.features.length() == self.profile.num_features)
-        renamed = zip(self.id_columns, self.ids, strict=True)
         group, weight = self.group_col, self.weight_col
         return df.where(is_usable).select(
-            *[F.col(quoted(col)).alias(name) for col, name in renamed],
+            *self.select_ids(),
             self.select_label().alias(c.LABEL),
             *([] if group is None else [F.col(quoted(group)).alias(GROUP)]),
             *([] if weight is None else [F.col(quoted(weight)).cast("double").alias(WEIGHT)]),

@@ -20,6 +20,19 @@ MAX_WEIGHT = 10.0
 """Greatest weight of an example: an estimate from few examples may call for any."""
 
 
+def check_dense(num_classes: int) -> None:
+    """Check that the noise rates of all pairs of classes may be held as a dense matrix.
+
+    Raises:
+        ConfigurationError: there are too many classes.
+    """
+    if num_classes > MAX_CLASSES:
+        raise ConfigurationError(
+            f"how: 'reweight' holds a matrix of K x K noise rates, for up to {MAX_CLASSES:,} classes; there "
+            f"are {num_classes:,}: use how='prune'"
+        )
+
+
 def invert_noise(noise_matrix: Float64s) -> Float64s:
     """Invert a noise matrix: it turns probabilities of given labels into probabilities of true ones.
 
@@ -33,11 +46,7 @@ def invert_noise(noise_matrix: Float64s) -> Float64s:
         >>> invert_noise(np.array([[0.8, 0.4], [0.2, 0.6]])).round(6).tolist()
         [[1.5, -1.0], [-0.5, 2.0]]
     """
-    if len(noise_matrix) > MAX_CLASSES:
-        raise ConfigurationError(
-            f"how: 'reweight' holds a matrix of K x K noise rates, for up to {MAX_CLASSES:,} classes; there "
-            f"are {len(noise_matrix):,}: use how='prune'"
-        )
+    check_dense(len(noise_matrix))
     if np.linalg.cond(noise_matrix) > 1 / (len(noise_matrix) * np.finfo(np.float64).eps):
         raise ConfigurationError(
             "how: 'reweight' inverts the noise rates, which are singular here: by them, two classes get the "

@@ -1,8 +1,10 @@
 """The names of columns, each written once: those of result tables, and those of the evidence within a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pyspark.sql import SparkSession
+
+from cl_spark.errors import ConfigurationError, MissingColumnError
 
 # Result tables: the product's interface ---------------------------------------------------------------------
 RUN_ID = "run_id"
@@ -92,3 +94,31 @@ def find_columns(name: str, columns: Iterable[str], *, case_sensitive: bool) -> 
     if case_sensitive:
         return [col for col in columns if col == name]
     return [col for col in columns if col.casefold() == name.casefold()]
+
+
+def resolve_column(
+    key: str, name: str, columns: Sequence[str], *, case_sensitive: bool, table: str = "the input"
+) -> str:
+    """Find the one column of a table that Spark means by a name.
+
+    Args:
+        key: the argument or configuration key that holds the name, for messages.
+        name: the name.
+        columns: the columns of the table.
+        case_sensitive: as `is_case_sensitive` tells; asking for it may be a call to a server.
+        table: the table's name, for messages.
+
+    Raises:
+        MissingColumnError: there is none.
+        ConfigurationError: the name means several columns, which differ in case only.
+    """
+    found = find_columns(name, columns, case_sensitive=case_sensitive)
+    if not found:
+        raise MissingColumnError(
+            f"{key}: no column {name!r} in {table}; it has {', '.join(map(repr, columns))}"
+        )
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{key}: {name!r} may be any of {', '.join(map(repr, found))} in {table}: rename all but one"
+        )
+    return found[0]

@@ -1,14 +1,14 @@
 """Label corrections: the examples whose given label was corrected, in the order of their ids."""
 
-import json
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
 from cl_spark.classification.cuts import is_few
 from cl_spark.classification.ranking import add_rank
+from cl_spark.evidence.class_columns import find_name
 from cl_spark.learning.reviewed_labels import CORRECTED, GIVEN, HASH, ReviewedLabels
 from cl_spark.tables import columns as c
 from cl_spark.tasks.model_comparison.tables import CORRECTED_LABEL
@@ -38,7 +38,7 @@ def list_corrections(
         for name, (col, kind) in zip(labels.ids.names, id_types.items(), strict=True)
     ]
     shown = [
-        _show_class(F.col(name), class_names).alias(col)
+        (F.col(name) if class_names is None else find_name(F.col(name), class_names)).alias(col)
         for name, col in ((GIVEN, c.GIVEN_LABEL), (CORRECTED, CORRECTED_LABEL))
     ]
     return ranked.select(*ids, *shown, c.RANK)
@@ -63,11 +63,3 @@ def rank_by_id(rows: DataFrame, ids: Sequence[str], *, num_rows: int, few: bool)
     # a part's number never falls as the id rises
     placed = placed.withColumn(_PART, below.cast("double")).drop(_BOUNDS)
     return add_rank(placed, _PART, ids, c.RANK, few=False).drop(_PART)
-
-
-def _show_class(index: Column, class_names: Sequence[str] | None) -> Column:
-    if class_names is None:
-        return index
-    # one literal, folded to a constant: an array of K literals would make a plan of K nodes
-    names = F.from_json(F.lit(json.dumps(list(class_names))), "array<string>")
-    return F.get(names, index)
