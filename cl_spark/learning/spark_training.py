@@ -14,7 +14,7 @@ from cl_spark.errors import ClSparkError, ConfigurationError, EstimatorError
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.learning.estimators import find_classifier, find_stages
 from cl_spark.learning.model_tasks import IS_ERROR, MESSAGE, TASK
-from cl_spark.learning.training_data import WEIGHT, TrainingData
+from cl_spark.learning.training_data import GROUP, WEIGHT, TrainingData
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 from cl_spark.tables.spark_errors import error_summary
@@ -142,8 +142,10 @@ class SparkTraining:
             EstimatorError: training failed.
         """
         extra = {} if weight is None else {self.classifier.getParam("weightCol"): weight}
+        # a stage may take all columns for features, as the formula "label ~ ." does: then our label leaks
+        readable = rows.drop(*self.data.ids, c.LABEL, GROUP)
         try:
-            with _as_view(rows) as view:
+            with _as_view(readable) as view:
                 return self.estimator.copy(extra).fit(view)
         except ClSparkError:
             raise

@@ -269,6 +269,19 @@ def test_spark_ml_trains_by_all_workers(spark: SparkSession) -> None:
     assert np.mean([np.argmax(value[2]) == value[0] for value in found.values()]) > 0.8
 
 
+def test_a_pipeline_that_reads_all_columns_does_not_see_the_label(spark: SparkSession) -> None:
+    from pyspark.ml import Pipeline
+    from pyspark.ml.classification import LogisticRegression as SparkLogisticRegression
+    from pyspark.ml.feature import RFormula
+
+    random = np.random.default_rng(1)
+    df = training_frame(spark, random.normal(0, 1, (120, 1)), random.integers(0, 2, 120))
+    df = df.select("id", F.col("label").alias("y"), F.col("features")[0].alias("x"))
+    pipeline = Pipeline(stages=[RFormula(formula="y ~ ."), SparkLogisticRegression(labelCol="y", maxIter=20)])
+    rows = cross_val_pred_probs(df, pipeline, label_col="y", features_col=["x"], folds=3).collect()
+    assert 0.3 < np.mean([np.argmax(row.pred_probs) == row.label for row in rows]) < 0.7
+
+
 def test_a_class_that_a_model_orders_otherwise_gets_its_own_column(spark: SparkSession) -> None:
     from cl_spark.learning.estimators import predict_probs
 
