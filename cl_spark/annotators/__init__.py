@@ -1,0 +1,1 @@
+"""Several annotators: consensus labels, their quality, and how far each annotator is to be trusted."""

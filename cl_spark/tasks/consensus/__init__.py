@@ -1,0 +1,1 @@
+"""Consensus labels of several annotators, as a task."""
