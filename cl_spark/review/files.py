@@ -1,0 +1,68 @@
+"""Files of reviews: exports that a person opens, and answers that come back."""
+
+from pathlib import Path
+
+from cl_spark.errors import ConfigurationError, InputError, OutputError
+from cl_spark.tables.location import is_uri, is_writable, local_path, write_text
+
+
+def check_export(path: str, key: str) -> None:
+    """Look, without writing, whether an export can go to a file of this machine.
+
+    Args:
+        path: the file.
+        key: the argument that names it, for messages.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if not is_writable(_local(path, key), is_file=True):
+        raise ConfigurationError(f"{key}: {path!r} is no file this user may write; name another one")
+
+
+def write_export(path: str, text: str, key: str = "path") -> str:
+    """Write an export as UTF-8, and return its path.
+
+    Raises:
+        ConfigurationError: the path is none of this machine.
+        OutputError: the file cannot be written.
+    """
+    target = _local(path, key)
+    try:
+        write_text(target, text)
+    except OSError as error:
+        raise OutputError(f"{key}: cannot write {target!r}: {error.strerror}") from error
+    return target
+
+
+def read_answers_file(path: str) -> str:
+    """Read a file of answers: text in UTF-8, with or without a mark at its beginning.
+
+    Raises:
+        ConfigurationError: the path is none of this machine.
+        InputError: there is no such file, or it is no such text.
+    """
+    try:
+        # line ends as they stand: cells may hold some
+        return Path(_local(path, "path")).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"path: cannot read {path!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"path: {path!r} is not text in UTF-8: {error.reason} at byte {error.start}; save it as UTF-8 "
+            "(in spreadsheets: CSV UTF-8)"
+        ) from error
+
+
+def _local(path: str, key: str) -> str:
+    """Return the path of a file of this machine.
+
+    Raises:
+        ConfigurationError: it is one of another store.
+    """
+    local = local_path(path)
+    if is_uri(local):
+        raise ConfigurationError(
+            f"{key}: {path!r} is in a store that only Spark reaches: name a file of this machine, and copy it"
+        )
+    return local

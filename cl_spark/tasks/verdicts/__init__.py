@@ -1,0 +1,1 @@
+"""Verdicts as a task: the answers to a review queue, decided, and what they tell of the whole table."""
