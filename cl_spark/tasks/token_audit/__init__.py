@@ -1,0 +1,1 @@
+"""The token audit: sentences, each token with a label, as a task of the run machinery."""

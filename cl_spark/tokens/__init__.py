@@ -1,0 +1,1 @@
+"""Token classification: sentences whose every token has a label, such as the names in a text."""
