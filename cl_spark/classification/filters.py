@@ -12,7 +12,7 @@ from cl_spark.classification.cells import CellTable
 from cl_spark.classification.confident_joint import ESTIMATION_METHODS
 from cl_spark.classification.cuts import QUOTA, Candidates, CutFinder, Selection
 from cl_spark.classification.noise_rate_pairs import PAIR_PARTS, PairCandidates, Pairs
-from cl_spark.classification.scores import Score
+from cl_spark.classification.scores import Score, self_confidences
 from cl_spark.classification.thresholds import MarginBounds
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block, Source
@@ -164,20 +164,20 @@ def select_lowest_scores(source: Source, cut_finder: CutFinder, score: Score, nu
 
 @dataclass(frozen=True)
 class RowsOfPrunedClasses:
-    """Candidate kernel: the rows of each given class with a quota, by self-confidence.
+    """Candidate kernel: the rows of each given class with a quota, by a score.
 
     Attributes:
         quotas: (K,) how many examples each class is to lose.
+        score: the score.
     """
 
     quotas: Int64s
+    score: Score = self_confidences
 
     def __call__(self, block: Block) -> Candidates:
         """Find the candidates of a block."""
         rows = np.flatnonzero(self.quotas[block.given] > 0)
-        return Candidates(
-            block.given[rows].astype(np.int64), rows, block.self_confidence[rows].astype(np.float64)
-        )
+        return Candidates(block.given[rows].astype(np.int64), rows, self.score(block)[rows])
 
 
 def prune_by_class(source: Source, cut_finder: CutFinder, quotas: Int64s) -> DataFrame:

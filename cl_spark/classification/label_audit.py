@@ -1,10 +1,6 @@
 """`LabelAudit`: scans a table once, and answers questions about its labels from the evidence it keeps."""
 
-import atexit
-import weakref
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,27 +10,25 @@ from pyspark.sql import functions as F
 
 from cl_spark.classification import health, noise, score_distribution, scores
 from cl_spark.classification.confident_joint import check_estimation_method, convert_custom_joint
+from cl_spark.classification.ensembles import ENSEMBLE_COLUMNS, Ensemble
 from cl_spark.classification.filters import FilterOptions
 from cl_spark.classification.health import HealthSummary
 from cl_spark.classification.issues import IssueFinder
 from cl_spark.classification.noise import NoiseRates
-from cl_spark.classification.rejection import read_rejected_rows
+from cl_spark.classification.rejection import RejectedRows, read_rejected_rows
 from cl_spark.classification.scan import Scan
 from cl_spark.classification.thresholds import ClassStatistics
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.labels import join_labels
-from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.predictions import Predictions
-from cl_spark.evidence.storage import Storage
+from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.schema import RunWarning
 
-T = TypeVar("T")
 
-
-class LabelAudit:
+class LabelAudit(Releasable):
     """The audit of one table of given labels and predicted probabilities.
 
     The first question scans the data once and keeps some 40 bytes a row in Spark's cache, plus the classes
@@ -53,6 +47,9 @@ class LabelAudit:
             double: the probability of the second. Or sparse, for very many classes: a map<int, float> or
             array<struct<class int, prob float>> with the classes worth listing; instead of its index, a class
             may have its name. Scores and logits are accepted where a method is invariant to scale.
+        pred_probs_cols: instead of `pred_probs_col`, the columns of several models, folds or epochs, each an
+            array, an ML vector, a struct or a number as above. The audit is that of their mean;
+            `ensemble_label_quality_scores` tells what they say one by one.
         class_names: names of the K classes in the order of the probabilities; results then show names. Needed
             for text labels, unless the K columns' names are the class names, and for probabilities by name.
         num_classes: K, where nothing else tells it: sparse probabilities need it.
@@ -94,6 +91,7 @@ class LabelAudit:
         id_col: str | Sequence[str] = "id",
         label_col: str = "label",
         pred_probs_col: str | Sequence[str] = "pred_probs",
+        pred_probs_cols: Sequence[str] = (),
         class_names: Sequence[str] | None = None,
         num_classes: int | None = None,
         absent_prob: float = 0.0,
@@ -119,26 +117,13 @@ class LabelAudit:
             absent_prob,
             probabilities,
             slice_by,
-            labels is not None,
+            pred_probs_cols,
         )
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
-        # An audit that is forgotten frees what it kept. Not at exit, where Spark takes its cache with it; but
-        # DataFrames derived from an answer may read files until then.
-        if evidence_path is None:
-            weakref.finalize(self, self._storage.release).atexit = False
-        else:
-            atexit.register(self._storage.release)
+        self._storage.release_with(self)
         self._scan = Scan(self.predictions, self._storage.persist, check_ids, thresholds)
         self._issue_finder = IssueFinder(self._scan)
-
-    def __enter__(self) -> "LabelAudit":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
     def release(self) -> None:
         """Free the cache.
@@ -146,16 +131,11 @@ class LabelAudit:
         Results already returned stay valid, and scan the data again, except with `evidence_path`.
         """
         self._storage.release()
-        atexit.unregister(self._storage.release)
-
-    def _kept_by(self, answer: T) -> T:
-        """Return an answer that keeps this audit, and with it the evidence it is computed from."""
-        object.__setattr__(answer, "_audit", self)
-        return answer
 
     def _repr_html_(self) -> str:
         """Show what is known so far: showing an audit scans nothing."""
-        table, probs = self.predictions, self.predictions.pred_probs_col
+        table = self.predictions
+        probs = table.pred_probs_cols or table.pred_probs_col
         facts: dict[str, object] = {
             "id": ", ".join(table.id_columns),
             "given label": table.label_col,
@@ -189,6 +169,11 @@ class LabelAudit:
         """Number of accepted rows."""
         return self.statistics.num_examples
 
+    @property
+    def num_rejected(self) -> int:
+        """Number of rejected rows."""
+        return self.statistics.num_rejected
+
     def warnings(self) -> list[RunWarning]:
         """Doubts about the input: labels or probabilities that seem to mean something else.
 
@@ -219,7 +204,7 @@ class LabelAudit:
                 c.THRESHOLD: self._scan.thresholds,
             }
         )
-        return self._show_classes(self._spark.createDataFrame(frame), {c.CLASS: c.CLASS})
+        return self.predictions.show_classes(self._spark.createDataFrame(frame), {c.CLASS: c.CLASS})
 
     def confident_joint(self, *, calibrate: bool = True) -> DataFrame:
         """Confident joint (equation 1), sparse.
@@ -233,11 +218,15 @@ class LabelAudit:
         """
         joint = self._scan.joint
         cells = (joint.calibrated if calibrate else joint.raised).to_spark()
-        return self._kept_by(self._show_classes(cells.select(c.GIVEN, c.TRUE, c.COUNT), CELL_CLASSES))
+        return keep_with(
+            self.predictions.show_classes(cells.select(c.GIVEN, c.TRUE, c.COUNT), CELL_CLASSES), self
+        )
 
     def confident_joint_table(self) -> DataFrame:
         """All non-zero cells, with the columns of the written table `confident_joint`."""
-        return self._kept_by(self._show_classes(noise.build_joint_table(self._scan.joint), CELL_CLASSES))
+        return keep_with(
+            self.predictions.show_classes(noise.build_joint_table(self._scan.joint), CELL_CLASSES), self
+        )
 
     def noise_rates(self, *, method: str = "cnt") -> NoiseRates:
         """Noise rates p(given | true), inverse noise rates p(true | given), and prior of the true classes.
@@ -255,10 +244,10 @@ class LabelAudit:
         rates = noise.estimate_noise_rates(calibrated).to_spark()
         rates = rates.select(c.GIVEN, c.TRUE, c.NOISE_RATE, c.INVERSE_NOISE_RATE)
         answer = NoiseRates(
-            rates=self._show_classes(rates, CELL_CLASSES),
-            prior=self._show_classes(self._spark.createDataFrame(priors), {c.CLASS: c.CLASS}),
+            rates=self.predictions.show_classes(rates, CELL_CLASSES),
+            prior=self.predictions.show_classes(self._spark.createDataFrame(priors), {c.CLASS: c.CLASS}),
         )
-        return self._kept_by(answer)
+        return keep_with(answer, self)
 
     def num_label_issues(
         self, *, estimation_method: str = "off_diagonal", confident_joint: ArrayLike | None = None
@@ -289,9 +278,9 @@ class LabelAudit:
 
         Args:
             method: "self_confidence" or "normalized_margin", answered from the evidence, or
-                "confidence_weighted_entropy", which reads the arrays again.
+                "confidence_weighted_entropy" or "threshold_cosine", which read the arrays again.
             adjust_pred_probs: subtract the confident thresholds from the probabilities first, which reads the
-                arrays again; not with entropy.
+                arrays again; with the first two only.
 
         Returns:
             The id columns, given_label, predicted_label, label_quality.
@@ -302,7 +291,59 @@ class LabelAudit:
         self._check_method(method, adjust_pred_probs, "method")
         columns = [*self.predictions.ids, c.GIVEN, c.PREDICTED]
         scored = self._scan.score_rows(method, adjust_pred_probs, columns)
-        return self._kept_by(scored.select(*self._show_example(c.PREDICTED_LABEL), c.LABEL_QUALITY))
+        return keep_with(scored.select(*self._show_example(c.PREDICTED_LABEL), c.LABEL_QUALITY), self)
+
+    def ensemble_label_quality_scores(
+        self,
+        weights: str | Sequence[float] = "uniform",
+        *,
+        method: str = "self_confidence",
+        adjust_pred_probs: bool = False,
+    ) -> DataFrame:
+        """Score the label of every example by each of several models, and tell where these differ.
+
+        Reads the arrays again: once, and once more for each of weights "accuracy" or "log_loss_search", for
+        adjusted scores and for threshold_cosine, as far as these need statistics of the models.
+
+        Args:
+            weights: how the scores of the models are weighed: "uniform"; "accuracy", by how often a model
+                predicts the given label; "log_loss_search", by ``exp(-T * log loss)``, where T is that of
+                eight candidates whose weighted mean has the lowest log loss; or M numbers, used as they are.
+            method: label quality score of each model; see `label_quality_scores`.
+            adjust_pred_probs: subtract each model's own confident thresholds first.
+
+        Returns:
+            The id columns, given_label, predicted_label (of the mean), label_quality (weighted mean of the
+            scores), correctness (share of the models that predict the given label), disagreement (share of
+            them that predict another class than the mean does), mean_margin and margin_variance (mean and
+            variance over the models of the probability of the given label minus the highest other one).
+            Where the models are epochs of one training, mean_margin is the area under the margin, and
+            correctness and margin_variance draw a map of the data.
+
+        Raises:
+            ConfigurationError: the audit has no `pred_probs_cols`, or an option is unknown or does not fit.
+            InputError: weights by accuracy where no model predicts a given label.
+
+        Source: Kuan, Mueller, "Model-agnostic label quality scoring to detect real-world label errors"
+        (2022); Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking" (2020);
+        Swayamdipta et al., "Dataset Cartography" (2020).
+
+        Example:
+            >>> rows = [(0, 0, [0.9, 0.1], [0.7, 0.3]), (1, 0, [0.6, 0.4], [0.2, 0.8]),
+            ...         (2, 1, [0.2, 0.8], [0.0, 1.0])]
+            >>> models = spark.createDataFrame(rows, "id int, label int, a array<double>, b array<double>")
+            >>> with LabelAudit(models, pred_probs_cols=["a", "b"]) as audit:
+            ...     worst = audit.ensemble_label_quality_scores().orderBy("label_quality").first()
+            >>> worst.id, round(worst.label_quality, 2), worst.correctness, round(worst.mean_margin, 2)
+            (1, 0.4, 0.5, -0.2)
+        """
+        if not self.predictions.pred_probs_cols:
+            raise ConfigurationError(
+                "ensemble_label_quality_scores needs several models: pass pred_probs_cols to LabelAudit"
+            )
+        columns = [*self.predictions.ids, c.GIVEN, c.PREDICTED]
+        scored = Ensemble(self._scan).score(method, adjust_pred_probs, weights, columns)
+        return keep_with(scored.select(*self._show_example(c.PREDICTED_LABEL), *ENSEMBLE_COLUMNS), self)
 
     def find_label_issues(
         self,
@@ -321,9 +362,9 @@ class LabelAudit:
             filter_by: "prune_by_noise_rate" (default), "prune_by_class", "both", "confident_learning",
                 "predicted_neq_given", "low_self_confidence", "low_normalized_margin", or "off_diagonal" (the
                 paper's C_conf).
-            rank_by: label quality score that ranks the issues: "self_confidence", "normalized_margin" or
-                "confidence_weighted_entropy".
-            adjust_pred_probs: rank by scores of adjusted probabilities; not with entropy.
+            rank_by: label quality score that ranks the issues: "self_confidence", "normalized_margin",
+                "confidence_weighted_entropy" or "threshold_cosine".
+            adjust_pred_probs: rank by scores of adjusted probabilities; with the first two only.
             frac_noise: share of the estimated noise to prune, in [0, 1]; with the three pruning filters.
             num_to_remove_per_class: K numbers, how many of each given class to prune; with the pruning
                 filters.
@@ -345,7 +386,7 @@ class LabelAudit:
         self._check_method(rank_by, adjust_pred_probs, "rank_by")
         issues = self._issue_finder.find_ranked(options, rank_by, adjust_pred_probs)
         columns = [c.LABEL_QUALITY, c.SELF_CONFIDENCE, c.NORMALIZED_MARGIN, c.RANK]
-        return self._kept_by(issues.select(*self._show_example(c.SUGGESTED_LABEL), *columns))
+        return keep_with(issues.select(*self._show_example(c.SUGGESTED_LABEL), *columns), self)
 
     def health_summary(self, *, asymmetric: bool = False) -> HealthSummary:
         """Health of each class, the most confused pairs, and the overall health (specification, section 6).
@@ -359,13 +400,17 @@ class LabelAudit:
         pairs = health.find_overlapping_classes(joint, self.num_examples, asymmetric=asymmetric)
         num_issues = self.num_label_issues()
         answer = HealthSummary(
-            class_health=self._show_classes(self._spark.createDataFrame(classes), {c.CLASS: c.CLASS}),
-            overlapping_classes=self._show_classes(pairs, {c.CLASS_A: c.CLASS_A, c.CLASS_B: c.CLASS_B}),
+            class_health=self.predictions.show_classes(
+                self._spark.createDataFrame(classes), {c.CLASS: c.CLASS}
+            ),
+            overlapping_classes=self.predictions.show_classes(
+                pairs, {c.CLASS_A: c.CLASS_A, c.CLASS_B: c.CLASS_B}
+            ),
             overall_health=1 - num_issues / self.num_examples,
             num_issues=num_issues,
             num_examples=self.num_examples,
         )
-        return self._kept_by(answer)
+        return keep_with(answer, self)
 
     def slice_health(self) -> DataFrame:
         """Health of the examples with each value of the columns `slice_by`, such as a source or an annotator.
@@ -388,7 +433,7 @@ class LabelAudit:
             self._scan.off_diagonal(suspects_only=True),
             self._scan.confident_parts,
         )
-        return self._kept_by(health.add_slice_quality(counts, self.predictions.slice_by))
+        return keep_with(health.add_slice_quality(counts, self.predictions.slice_by), self)
 
     def score_distribution(self, issues: DataFrame) -> DataFrame:
         """Distribution of the self-confidences of each class in twenty ranges, with the issues in each.
@@ -402,16 +447,16 @@ class LabelAudit:
         ranges = score_distribution.ScoreRanges.cover(self.statistics)
         examples = score_distribution.count_by_confidence(self._scan.blocks, ranges)
         of_issues = issues.select(F.col(c.GIVEN_LABEL).alias(c.CLASS), c.SELF_CONFIDENCE)
-        named = self._show_classes(examples, {c.GIVEN: c.CLASS})
-        return self._kept_by(score_distribution.add_issue_counts(named, of_issues, ranges))
+        named = self.predictions.show_classes(examples, {c.GIVEN: c.CLASS})
+        return keep_with(score_distribution.add_issue_counts(named, of_issues, ranges), self)
 
     def rejected(self) -> DataFrame:
         """Rows that cannot be used: id columns, reason, and the row as JSON. Reads the data again."""
+        rows, find = self.predictions, None
         if self.statistics.num_rejected:
-            return read_rejected_rows(self.predictions, self.num_classes, self._scan.repeated_ids)
-        types = {**self.predictions.id_types, c.REASON: "string", c.ROW: "string"}
-        no_rows = self._spark.createDataFrame([], ddl(types))
-        return no_rows.select(*self.predictions.restore_ids(), c.REASON, c.ROW)
+            columns = [*rows.id_types, c.REASON, c.ROW]
+            find = RejectedRows(rows.make_block_builder(), self.num_classes, columns, rows.id_columns)
+        return read_rejected_rows(rows, find, self._scan.repeated_ids)
 
     def _check_method(self, method: str, adjust_pred_probs: bool, option: str) -> None:
         scores.check_method(method, adjust_pred_probs, option)
@@ -426,15 +471,6 @@ class LabelAudit:
         """Id columns, given label, and predicted label under some name, as results show them."""
         given, of_predicted = map(self.predictions.class_column, (c.GIVEN, c.PREDICTED))
         return [*self.predictions.restore_ids(), given.alias(c.GIVEN_LABEL), of_predicted.alias(predicted)]
-
-    def _show_classes(self, frame: DataFrame, names: Mapping[str, str]) -> DataFrame:
-        """Replace columns of class indices by the classes as results show them, under new names."""
-        return frame.select(
-            *[
-                self.predictions.class_column(name).alias(names[name]) if name in names else F.col(name)
-                for name in frame.columns
-            ]
-        )
 
 
 CELL_CLASSES = {c.GIVEN: c.GIVEN_LABEL, c.TRUE: c.TRUE_LABEL}

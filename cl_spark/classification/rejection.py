@@ -11,7 +11,7 @@ from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.validity import RejectionReason, explain_rejection
-from cl_spark.evidence.workers import map_in_arrow
+from cl_spark.evidence.workers import ArrowFunction, map_in_arrow
 from cl_spark.kernels.arrays import Int8s
 from cl_spark.tables import columns as c
 
@@ -21,6 +21,7 @@ EXPLAINED_BY_LENGTH = (
     RejectionReason.TOO_LARGE,
     RejectionReason.NEGATIVE,
     RejectionReason.NO_DISTRIBUTION,
+    RejectionReason.NO_PROBABILITY,
 )
 """Reasons that give way to `WRONG_LENGTH`: an array of another length than K explains them."""
 
@@ -68,29 +69,42 @@ class RejectedRows:
             block = self.make_block(batch)
             codes = find_final_reasons(block, self.num_classes)
             is_rejected = codes > 0
-            found, of_row = np.unique(codes[is_rejected], return_inverse=True)
-            texts = [explain_rejection(code, self.id_columns) for code in found.tolist()]
             further = {
-                c.REASON: pa.array(texts, pa.string()).take(pa.array(of_row)),
+                c.REASON: explain_codes(codes[is_rejected], self.id_columns),
                 c.ROW: batch.column(c.ROW).filter(pa.array(is_rejected)),
             }
             yield block.to_batch(is_rejected, self.columns, further)
 
 
+def explain_codes(codes: Int8s, id_columns: Sequence[str]) -> pa.Array:
+    """Write the reasons of rejected rows as results show them.
+
+    Args:
+        codes: (m,) codes, as `explain_rejection` takes them.
+        id_columns: names of the id columns in the input.
+    """
+    found, of_row = np.unique(codes, return_inverse=True)
+    texts = [explain_rejection(code, id_columns) for code in found.tolist()]
+    return pa.array(texts, pa.string()).take(pa.array(of_row))
+
+
 def read_rejected_rows(
-    predictions: Predictions, num_classes: int, repeated_ids: DataFrame | None
+    predictions: Predictions, find: ArrowFunction | None, repeated_ids: DataFrame | None
 ) -> DataFrame:
     """Read the rejected rows of a table, by a scan.
 
     Args:
         predictions: the table.
-        num_classes: K.
+        find: makes id columns, reason and row of the rejected rows among batches of input rows; None if there
+            are none.
         repeated_ids: ids of several rows; None if there are none.
 
     Returns:
         Id columns, reason, and the row as JSON.
     """
-    types = {**predictions.id_types, c.REASON: "string", c.ROW: "string"}
-    kernel = RejectedRows(predictions.make_block_builder(), num_classes, list(types), predictions.id_columns)
-    rows = map_in_arrow(predictions.select_rows(repeated_ids, with_json=True), kernel, ddl(types))
+    schema = ddl({**predictions.id_types, c.REASON: "string", c.ROW: "string"})
+    if find is None:
+        rows = predictions.df.sparkSession.createDataFrame([], schema)
+    else:
+        rows = map_in_arrow(predictions.select_rows(repeated_ids, with_json=True), find, schema)
     return rows.select(*predictions.restore_ids(), c.REASON, c.ROW)

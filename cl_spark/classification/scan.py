@@ -42,7 +42,7 @@ from cl_spark.classification.sources import (
     WantedSource,
 )
 from cl_spark.classification.thresholds import ClassStatistics, ClassSummary, MarginBounds, summarize_classes
-from cl_spark.errors import ConfigurationError, SourceChangedError
+from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block, KeptArrays, Source
 from cl_spark.evidence.ids import find_repeated_ids, ranges_are_disjoint
 from cl_spark.evidence.packing import PACKED_SCHEMA, ddl, map_blocks, pack_blocks
@@ -54,7 +54,7 @@ from cl_spark.kernels.confident_class import NO_CLASS
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import RunWarning
-from cl_spark.tables.spark_errors import SOURCE_CHANGED
+from cl_spark.tables.spark_errors import rows_have_changed
 
 logger = logging.getLogger(__name__)
 
@@ -354,11 +354,7 @@ class Scan:
         if isinstance(cells.frame, pd.DataFrame):  # else it would take another query
             counted = cells.sum_by_class(c.GIVEN, c.COUNT)
             if not np.array_equal(counted, self.statistics.class_counts):
-                raise SourceChangedError(
-                    f"{SOURCE_CHANGED}: {self.statistics.num_examples:,} rows could be used at first, and "
-                    f"{int(counted.sum()):,} when they were read again. Audit it when nobody writes, or a "
-                    "table that keeps its versions"
-                )
+                raise rows_have_changed(self.statistics.num_examples, int(counted.sum()))
 
     def off_diagonal(self, *, suspects_only: bool) -> OffDiagonal:
         """Condition that a row is off the diagonal, and a suspect if only these are wanted."""

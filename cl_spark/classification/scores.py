@@ -15,7 +15,13 @@ from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.prob_formats import ProbFormat, map_rows
 from cl_spark.kernels import EPS
 from cl_spark.kernels.arrays import Float64s, Int32s
-from cl_spark.kernels.quality_scores import METHODS, adjust_probs
+from cl_spark.kernels.quality_scores import (
+    METHOD_NAMES,
+    METHODS,
+    THRESHOLD_COSINE,
+    adjust_probs,
+    threshold_cosine,
+)
 from cl_spark.tables import columns as c
 from cl_spark.tables.spark_errors import SOURCE_CHANGED
 
@@ -49,7 +55,7 @@ def self_confidences(block: Block) -> Float64s:
 
 def needs_arrays(method: str, adjust_pred_probs: bool) -> bool:
     """Tell whether a score is a function of the whole array of a row, which the evidence may lack."""
-    return adjust_pred_probs or method == "confidence_weighted_entropy"
+    return adjust_pred_probs or method in ("confidence_weighted_entropy", THRESHOLD_COSINE)
 
 
 def check_method(method: str, adjust_pred_probs: bool, option: str) -> None:
@@ -63,9 +69,14 @@ def check_method(method: str, adjust_pred_probs: bool, option: str) -> None:
     Raises:
         ConfigurationError: unknown method, or one that cannot be adjusted.
     """
-    if method not in METHODS:
+    if method not in METHOD_NAMES:
         raise ConfigurationError(
-            f"{option}={method!r} is not a label quality score; choose one of {', '.join(METHODS)}"
+            f"{option}={method!r} is not a label quality score; choose one of {', '.join(METHOD_NAMES)}"
+        )
+    if adjust_pred_probs and method == THRESHOLD_COSINE:
+        raise ConfigurationError(
+            f"adjust_pred_probs does not go with {option}={method!r}, which takes the thresholds out of the "
+            "probabilities itself"
         )
     if adjust_pred_probs and method == "confidence_weighted_entropy":
         raise ConfigurationError(
@@ -145,14 +156,14 @@ class ArrayScores:
 
     def __call__(self, block: Block) -> Float64s:
         """Score the rows of a block."""
-        thresholds = self.thresholds if self.adjust_pred_probs else None
-        score = ScoresOfRows(self.method, block.given, thresholds)
+        needs_thresholds = self.adjust_pred_probs or self.method == THRESHOLD_COSINE
+        score = ScoresOfRows(self.method, block.given, self.thresholds if needs_thresholds else None)
         return map_rows(self.prob_format, block.kept.arrays, len(self.thresholds), score)
 
 
 @dataclass(frozen=True)
 class ScoresOfRows:
-    """Kernel of `map_rows`: scores of rows of probabilities, adjusted where thresholds are given."""
+    """Kernel of `map_rows`: scores of rows of probabilities, with the thresholds where they matter."""
 
     method: str
     given: Int32s
@@ -161,6 +172,8 @@ class ScoresOfRows:
     def __call__(self, rows: slice, probs: Float64s) -> Float64s:
         """Score (m, K) probabilities."""
         if self.thresholds is not None:
+            if self.method == THRESHOLD_COSINE:
+                return threshold_cosine(self.given[rows], probs, self.thresholds)
             probs = adjust_probs(probs, self.thresholds)
         return METHODS[self.method](self.given[rows], probs)
 

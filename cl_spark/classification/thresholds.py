@@ -1,7 +1,7 @@
 """Confident thresholds, from per-class statistics of the self-confidence (JAIR 2021, equation 2)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -175,7 +175,7 @@ def summarize_classes(
     """
     if not aggregates.num_rows and not may_be_empty:
         raise EmptyTableError("the input has no rows")
-    num_classes = known_classes or find_usual_num_probs(aggregates)
+    num_classes = known_classes or find_usual_num_probs(aggregates.rows_by_num_probs)
     accepted = [part for part in aggregates.classes if part.num_probs == num_classes]
     rejected = count_rejected(aggregates, num_classes)
     if not accepted and not may_be_empty:
@@ -199,9 +199,9 @@ def summarize_classes(
     return ClassSummary(statistics, find_margin_bounds(accepted, num_classes))
 
 
-def find_usual_num_probs(aggregates: ClassAggregates) -> int:
+def find_usual_num_probs(rows_by_num_probs: Mapping[int, int]) -> int:
     """Find the number of probabilities that most rows have, the larger on a tie; 0 if none has any."""
-    rows = {num_probs: rows for num_probs, rows in aggregates.rows_by_num_probs.items() if num_probs > 0}
+    rows = {num_probs: rows for num_probs, rows in rows_by_num_probs.items() if num_probs > 0}
     return max(rows, key=lambda num_probs: (rows[num_probs], num_probs), default=0)
 
 

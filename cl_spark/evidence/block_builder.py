@@ -8,12 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cl_spark.evidence.blocks import Block, BlockParts, KeptArrays
-from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.native_evidence import WANTED
 from cl_spark.evidence.prob_formats import LengthGroup, ProbFormat
-from cl_spark.evidence.validity import NULL_PART, SUM_TOLERANCE, RejectionReason, choose_reasons
+from cl_spark.evidence.validity import (
+    RejectionReason,
+    choose_reasons,
+    find_null_ids,
+    name_null_parts,
+    to_flags,
+)
 from cl_spark.kernels import EPS
 from cl_spark.kernels.arrays import Bools, Floats, Int8s, Int32s, Int64s
+from cl_spark.kernels.dense_probs import SUM_TOLERANCE
 from cl_spark.kernels.fixed_point import LIMB
 from cl_spark.kernels.row_evidence import ListedProbs, ListingPolicy, find_suspects
 from cl_spark.tables import columns as c
@@ -91,13 +97,12 @@ class BlockBuilder:
     def _find_reasons(self, batch: pa.RecordBatch, given: Int32s, found: "_BatchEvidence") -> Int8s:
         """Find why each row is rejected, as far as it tells by itself; 0 where it is not."""
         size = len(given)
-        # a number that is NaN is no id
-        null_ids = np.array([_to_flags(batch.column(name).is_null(nan_is_null=True)) for name in self.ids])
+        null_ids = find_null_ids(batch, self.ids)
         largest = np.fmax(np.abs(found.max_prob), np.abs(found.self_confidence))
         failed: dict[RejectionReason, Bools] = {
             RejectionReason.REPEATED_ID: np.zeros(size, dtype=bool),
             RejectionReason.NULL_ID: np.logical_or.reduce(null_ids),
-            RejectionReason.NULL_LABEL: _to_flags(batch.column(c.LABEL).is_null()),
+            RejectionReason.NULL_LABEL: to_flags(batch.column(c.LABEL).is_null()),
             RejectionReason.UNKNOWN_CLASS: (given < 0) & (self.class_names is not None),
             RejectionReason.NULL_PROBS: found.num_probs <= 0,
             RejectionReason.NULL_PROBABILITY: found.has_null,
@@ -109,28 +114,20 @@ class BlockBuilder:
             RejectionReason.NEGATIVE: found.is_negative,
             RejectionReason.NO_DISTRIBUTION: found.is_off_sum,
         }
-        if UNMATCHED in batch.schema.names:
-            lacks = {
-                "label": RejectionReason.NO_LABEL,
-                "prediction": RejectionReason.NO_PREDICTION,
-                "single label": RejectionReason.REPEATED_ID,
-            }
-            for value, reason in lacks.items():
-                failed[reason] = _to_flags(pc.equal(batch.column(UNMATCHED), value).fill_null(False))
+        if c.REJECTION in batch.schema.names:
+            codes = batch.column(c.REJECTION).fill_null(0).to_numpy(zero_copy_only=False)
+            for reason in map(RejectionReason, np.unique(codes[codes > 0]).tolist()):
+                failed[reason] = codes == reason
         if c.REPEATED in batch.schema.names:
-            is_repeated = _to_flags(batch.column(c.REPEATED).fill_null(False))
+            is_repeated = to_flags(batch.column(c.REPEATED).fill_null(False))
             failed[RejectionReason.REPEATED_ID] = is_repeated | failed[RejectionReason.REPEATED_ID]
-        codes = choose_reasons(failed, size)
-        if len(self.ids) > 1:
-            lacks_part = codes == RejectionReason.NULL_ID
-            codes[lacks_part] = NULL_PART + null_ids.argmax(axis=0)[lacks_part]
-        return codes
+        return name_null_parts(choose_reasons(failed, size), null_ids)
 
     def _keep_arrays(
         self, column: pa.Array, given: Int32s, found: "_BatchEvidence", is_usable: Bools
     ) -> KeptArrays:
         if self.keeps_all_arrays:
-            rows = np.flatnonzero(_to_flags(column.is_valid()))
+            rows = np.flatnonzero(to_flags(column.is_valid()))
             return KeptArrays(rows, column.drop_null())
         is_suspect = find_suspects(given, found.predicted, found.self_confidence, found.max_prob)
         is_kept = self.policy.keeps_array(found.max_prob, found.unlisted_max_prob, found.num_probs)
@@ -173,7 +170,7 @@ def _merge_groups(groups: Iterable[LengthGroup], column: pa.Array, kind: type[np
     size = len(column)
     merged = _BatchEvidence(
         # -1 where the probabilities are null, 0 where they are empty
-        num_probs=np.where(_to_flags(column.is_valid()), 0, -1).astype(np.int32),
+        num_probs=np.where(to_flags(column.is_valid()), 0, -1).astype(np.int32),
         predicted=np.zeros(size, dtype=np.int32),
         self_confidence=np.full(size, np.nan, dtype=kind),
         max_prob=np.full(size, np.nan, dtype=kind),
@@ -216,7 +213,7 @@ def _merge_groups(groups: Iterable[LengthGroup], column: pa.Array, kind: type[np
 
 def _add_told_rows(found: _BatchEvidence, batch: pa.RecordBatch) -> _BatchEvidence:
     """Fill in the evidence of rows whose arrays stayed in Spark (see `native_evidence`)."""
-    rows = np.flatnonzero(_to_flags(batch.column(c.NUM_PROBS).is_valid()))
+    rows = np.flatnonzero(to_flags(batch.column(c.NUM_PROBS).is_valid()))
     told = batch.take(pa.array(rows))
     for values, name in (
         (found.num_probs, c.NUM_PROBS),
@@ -250,7 +247,3 @@ def _shorten(num_probs: Int32s) -> Int32s | int:
     """Give one number for all rows, where they have as many probabilities."""
     is_one = len(num_probs) > 0 and bool((num_probs == num_probs[0]).all())
     return int(num_probs[0]) if is_one else num_probs
-
-
-def _to_flags(values: pa.Array) -> Bools:
-    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)

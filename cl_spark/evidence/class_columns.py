@@ -3,9 +3,18 @@
 import json
 from collections.abc import Sequence
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DataType, FractionalType
+from pyspark.sql.types import BooleanType, DataType, FractionalType, StringType
+
+from cl_spark.errors import ConfigurationError
+from cl_spark.tables.columns import quoted
+
+MAX_CLASSES = 100_000
+"""Most classes: a label column of more holds something else, such as an id."""
+
+NO_CLASS = -1
+"""Index of a label that is no class."""
 
 
 def find_name(index: Column, class_names: Sequence[str]) -> Column:
@@ -44,3 +53,38 @@ def select_index(label: Column, kind: DataType, class_names: Sequence[str]) -> C
     is_index = (label % 1 == 0) & label.between(0, 2**31 - 1)
     is_missing = label.isNull() | F.isnan(label.cast("double"))
     return F.when(is_index, label.cast("long")).when(~is_missing, F.lit(-1).cast("long"))
+
+
+def select_class(label: Column, kind: DataType, class_names: Sequence[str] | None) -> Column:
+    """Select the class index, as int, of a label of any type: null where it is missing, `NO_CLASS` where it
+    is no class.
+
+    Args:
+        label: the label.
+        kind: its type.
+        class_names: names of the classes; labels that are names need them.
+    """
+    if isinstance(kind, StringType):
+        index = find_index(label, class_names or ())
+        return F.when(label.isNotNull(), F.coalesce(index, F.lit(NO_CLASS)))
+    index = select_index(label, kind, class_names or ())
+    greatest = MAX_CLASSES - 1 if class_names is None else len(class_names) - 1
+    is_class = index.between(0, greatest)
+    return F.when(index.isNotNull(), F.when(is_class, index.cast("int")).otherwise(F.lit(NO_CLASS)))
+
+
+def list_names(df: DataFrame, label_col: str) -> list[str]:
+    """List the class names in a column, ascending. Reads the table.
+
+    Raises:
+        ConfigurationError: there are more than can be classes.
+    """
+    label = F.col(quoted(label_col))
+    found = df.select(label.alias("name")).where(label.isNotNull()).distinct().limit(MAX_CLASSES + 1)
+    names = sorted(row.name for row in found.collect())
+    if len(names) > MAX_CLASSES:
+        raise ConfigurationError(
+            f"label_col: column {label_col!r} has more than {MAX_CLASSES:,} different names: is it "
+            "the label? Pass class_names, if it is"
+        )
+    return names

@@ -15,6 +15,9 @@ _HASH = "_hash"
 ID_RANGES_SCHEMA = "id_ranges array<struct<first:bigint,last:bigint>>, ids_differ boolean"
 """Columns of `IdRanges`; null where there are none."""
 
+MANY_ROWS = 5_000_000
+"""From so many rows on, repeated ids are looked for by their hashes."""
+
 MAX_RANGES = 32
 """Ranges that tell of some ids. A Spark task reads parts of many files, each with a range of its own."""
 

@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegralType
 
 from cl_spark.errors import ColumnTypeError, MissingColumnError
+from cl_spark.evidence.validity import RejectionReason
+from cl_spark.tables import columns as c
 from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 from cl_spark.tables.ids import lacks_id
 
 logger = logging.getLogger(__name__)
-
-UNMATCHED = "_unmatched"
-"""Column of the joined table that names what a row lacks: "label", "prediction", or "single label" where the
-labels table has several rows of its id; null where it has one of both."""
 
 _LABELS = "_labels"
 
@@ -33,10 +31,10 @@ def join_labels(
     """Join labels to predictions by id.
 
     No row is dropped in silence, and none is multiplied: ids of one table only and ids of several labels come
-    once, marked in `UNMATCHED`, so that their rows are rejected later. Nulls match each other, so that a row
-    without an id comes once too. The labels are the narrow side: where Spark can broadcast them, the arrays
-    are not shuffled. Where both tables have the label column, or one of `more`, that of the labels table is
-    used.
+    once, with a reason in `c.REJECTION`, so that their rows are rejected later. Nulls match each other, so
+    that a row without an id comes once too. The labels are the narrow side: where Spark can broadcast them,
+    the arrays are not shuffled. Where both tables have the label column, or one of `more`, that of the labels
+    table is used.
 
     Args:
         predictions: ids and probabilities.
@@ -57,19 +55,24 @@ def join_labels(
         logger.warning("predictions hold a column %r too: the labels table's is used", label_col)
     of_labels = (col for col in more if find_columns(col, labels.columns, case_sensitive=is_sensitive))
     taken = [label_col, *of_labels]
-    left = predictions.drop(*taken, UNMATCHED, *_find_twins(predictions, id_cols))
+    left = predictions.drop(*taken, c.REJECTION, *_find_twins(predictions, id_cols))
     keys = {col: f"_label_id_{i}" for i, col in enumerate(id_cols)}
     right = _group_labels(labels, keys, taken)
     is_same = reduce(and_, (F.col(quoted(col)).eqNullSafe(F.col(key)) for col, key in keys.items()))
-    has_several = F.when(F.col(_LABELS) > 1, "single label")
+    has_several = F.when(F.col(_LABELS) > 1, _code(RejectionReason.REPEATED_ID))
     joined = left.join(right, is_same, "left").drop(*keys.values())
-    joined = joined.withColumn(UNMATCHED, F.when(F.col(_LABELS).isNull(), "label").otherwise(has_several))
+    without_label = F.when(F.col(_LABELS).isNull(), _code(RejectionReason.NO_LABEL))
+    joined = joined.withColumn(c.REJECTION, without_label.otherwise(has_several))
     only_labels = right.join(left.select(*map(quoted, id_cols)), is_same, "left_anti").select(
         *[F.col(key).alias(col) for col, key in keys.items()],
         *map(quoted, taken),
-        F.coalesce(has_several, F.lit("prediction")).alias(UNMATCHED),
+        F.coalesce(has_several, _code(RejectionReason.NO_PREDICTION)).alias(c.REJECTION),
     )
     return joined.drop(_LABELS).unionByName(only_labels, allowMissingColumns=True)
+
+
+def _code(reason: RejectionReason) -> Column:
+    return F.lit(int(reason))
 
 
 def _group_labels(labels: DataFrame, keys: Mapping[str, str], taken: Sequence[str]) -> DataFrame:

@@ -19,7 +19,6 @@ from pyspark.sql.types import (
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.block_builder import BlockBuilder
 from cl_spark.evidence.class_columns import find_name, select_index
-from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
 from cl_spark.evidence.prob_columns import (
@@ -30,9 +29,10 @@ from cl_spark.evidence.prob_columns import (
     is_sparse,
     lists_names,
     select_class_columns,
+    select_models,
     select_probs,
 )
-from cl_spark.evidence.prob_formats import DenseProbs, ProbFormat
+from cl_spark.evidence.prob_formats import DenseProbs, MeanProbs, ProbFormat
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Bools
 from cl_spark.kernels.row_evidence import ListingPolicy
@@ -72,7 +72,7 @@ class Predictions:
         probabilities: the caller promises probabilities: rows with a negative value, or a sum off 1 by more
             than 0.01, are rejected.
         slice_by: columns for whose values health is told apart.
-        is_joined: `df` is a result of `join_labels`.
+        pred_probs_cols: instead of `pred_probs_col`, a column of each of several models, whose mean counts.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -89,7 +89,7 @@ class Predictions:
     absent_prob: float = 0.0
     probabilities: bool = False
     slice_by: Sequence[str] = ()
-    is_joined: bool = False
+    pred_probs_cols: Sequence[str] = ()
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +97,14 @@ class Predictions:
         if isinstance(self.class_names, str):
             raise ConfigurationError(
                 f"class_names must be a list of names, not the text {self.class_names!r}"
+            )
+        if isinstance(self.pred_probs_cols, str):
+            raise ConfigurationError(
+                f"pred_probs_cols must be a list of columns, not the text {self.pred_probs_cols!r}"
+            )
+        if self.pred_probs_cols and self.pred_probs_col != "pred_probs":
+            raise ConfigurationError(
+                "pred_probs_col goes without pred_probs_cols: name the columns of all models in the latter"
             )
         self._check_columns()
         self._check_types()
@@ -112,8 +120,8 @@ class Predictions:
             )
         wanted = {
             "id_col": self.id_columns,
-            "label_col": [self.label_col],
-            "pred_probs_col": self._prob_columns,
+            self.label_option: self._label_columns,
+            self._prob_option: self._prob_columns,
             "slice_by": self.slice_by,
         }
         is_sensitive = is_case_sensitive(self.df.sparkSession)
@@ -127,10 +135,10 @@ class Predictions:
                 raise ConfigurationError(
                     f"id_col: {col!r} is the name of a column of the results: rename it in the input"
                 )
-        parts = [*self.id_columns, self.label_col, *self._prob_columns]
+        parts = [*self.id_columns, *self._label_columns, *self._prob_columns]
         if len({part if is_sensitive else part.casefold() for part in parts}) < len(parts):
             raise ConfigurationError(
-                f"id_col, label_col and pred_probs_col must be different columns, got {wanted}"
+                f"id_col, {self.label_option} and {self._prob_option} must be different columns, got {wanted}"
             )
 
     def _check_types(self) -> None:
@@ -141,18 +149,21 @@ class Predictions:
                     f"id_col: column {col!r} is {kind.simpleString()}, which has no order; "
                     "use a plain column or list the parts of a composite key"
                 )
+        self._check_label_type()
+        for col in self._array_columns:
+            self._check_prob_column(col)
+        if not self._array_columns:
+            for col in self.pred_probs_col:
+                if not isinstance(self._types[col], NumericType):
+                    raise self._wrong_prob_type(col, "a numeric column per class")
+
+    def _check_label_type(self) -> None:
         kind = self._types[self.label_col]
         if not isinstance(kind, NumericType | BooleanType | StringType):
             raise ColumnTypeError(
                 f"label_col: column {self.label_col!r} is {kind.simpleString()}; "
                 "labels are class indices (numbers or booleans) or class names (string): cast it"
             )
-        if isinstance(self.pred_probs_col, str):
-            self._check_prob_column(self.pred_probs_col)
-        else:
-            for col in self.pred_probs_col:
-                if not isinstance(self._types[col], NumericType):
-                    raise self._wrong_prob_type(col, "a numeric column per class")
 
     def _check_prob_column(self, col: str) -> None:
         kind, fields = self._types[col], field_names(self._types[col])
@@ -171,6 +182,11 @@ class Predictions:
                 f"num_classes: column {col!r} lists some classes only ({kind.simpleString()}): "
                 "pass num_classes (or class_names), which the lists do not tell"
             )
+        if is_sparse(kind) and self.pred_probs_cols:
+            raise ColumnTypeError(
+                f"pred_probs_cols: column {col!r} lists some classes only ({kind.simpleString()}), and lists "
+                "of several models have no mean: pass arrays of all classes"
+            )
         if not is_sparse(kind) and self.absent_prob:
             raise ConfigurationError(
                 f"absent_prob goes with sparse probabilities; column {col!r} is {kind.simpleString()}"
@@ -184,7 +200,7 @@ class Predictions:
 
     def _wrong_prob_type(self, col: str, wanted: str) -> ColumnTypeError:
         return ColumnTypeError(
-            f"pred_probs_col: column {col!r} is {self._types[col].simpleString()}; it must be {wanted}"
+            f"{self._prob_option}: column {col!r} is {self._types[col].simpleString()}; it must be {wanted}"
         )
 
     def _check_classes(self) -> None:
@@ -204,9 +220,9 @@ class Predictions:
             )
         if self.labels_are_names and self._known_names is None:
             raise ConfigurationError(
-                f"label_col: column {self.label_col!r} holds class names, but nothing says which probability "
-                "belongs to which class: pass class_names in the order of the probabilities, "
-                "or one column per class"
+                f"{self.label_option}: column {self._label_columns[0]!r} holds class names, but nothing says "
+                "which probability belongs to which class: pass class_names in the order of the "
+                "probabilities, or one column per class"
             )
 
     # Meaning of the columns
@@ -266,7 +282,7 @@ class Predictions:
     @property
     def known_classes(self) -> int | None:
         """K, if the arguments tell it. Else it is the number of probabilities most rows have."""
-        if not isinstance(self.pred_probs_col, str):
+        if not self._array_columns:
             return len(self._prob_columns)
         if self._is_binary:
             return 2
@@ -275,6 +291,8 @@ class Predictions:
     @property
     def prob_format(self) -> ProbFormat:
         """How rows hold their probabilities."""
+        if self.pred_probs_cols:
+            return MeanProbs("double", len(self.pred_probs_cols))
         if not isinstance(self.pred_probs_col, str):
             return DenseProbs("double")
         return find_prob_format(self._types[self.pred_probs_col], self.known_classes or 0, self.absent_prob)
@@ -285,18 +303,39 @@ class Predictions:
         return LISTING
 
     @property
+    def label_option(self) -> str:
+        """Name of the option that names the label column."""
+        return "label_col"
+
+    @property
+    def _label_columns(self) -> list[str]:
+        return [self.label_col]
+
+    @property
+    def _prob_option(self) -> str:
+        """Name of the option that names the columns of probabilities."""
+        return "pred_probs_cols" if self.pred_probs_cols else "pred_probs_col"
+
+    @property
+    def _array_columns(self) -> list[str]:
+        """Columns that hold the probabilities of all classes, each of a model; none where a class has one."""
+        if self.pred_probs_cols:
+            return list(self.pred_probs_cols)
+        return [self.pred_probs_col] if isinstance(self.pred_probs_col, str) else []
+
+    @property
     def _prob_columns(self) -> list[str]:
-        return [self.pred_probs_col] if isinstance(self.pred_probs_col, str) else list(self.pred_probs_col)
+        return self._array_columns or list(self.pred_probs_col)
 
     @property
     def _known_names(self) -> list[str] | None:
         if self.class_names is not None:
             return list(self.class_names)
-        return None if isinstance(self.pred_probs_col, str) else self._prob_columns
+        return None if self._array_columns else self._prob_columns
 
     @property
     def _is_binary(self) -> bool:
-        return isinstance(self.pred_probs_col, str) and is_binary(self._types[self.pred_probs_col])
+        return any(is_binary(self._types[col]) for col in self._array_columns)
 
     # Reading
     # -------------------------------------------------------------------------------------------------------
@@ -308,12 +347,16 @@ class Predictions:
             repeated: ids to mark as those of several rows.
             with_json: select the whole input row too, as JSON.
         """
-        if isinstance(self.pred_probs_col, str):
-            probs = select_probs(
-                self.pred_probs_col, self._types[self.pred_probs_col], self._known_names or ()
-            )
+        names = self._known_names or ()
+        rejections = [F.col(c.REJECTION)] if c.REJECTION in self.df.columns else []
+        if self.pred_probs_cols:
+            probs, uneven = select_models({col: self._types[col] for col in self.pred_probs_cols}, names)
+            rejections.append(uneven)
+        elif isinstance(self.pred_probs_col, str):
+            probs = select_probs(self.pred_probs_col, self._types[self.pred_probs_col], names)
         else:
             probs = select_class_columns(self.pred_probs_col)
+        shown = [F.col(quoted(col)) for col in self.df.columns if col != c.REJECTION]
         ids = zip(self.id_columns, self.ids, strict=True)
         slices = zip(self.slice_by, self.slices, strict=True)
         rows = self.df.select(
@@ -321,8 +364,8 @@ class Predictions:
             *[F.col(quoted(col)).cast("string").alias(name) for col, name in slices],
             self._select_label().alias(c.LABEL),
             probs.alias(c.PROBS),
-            *([UNMATCHED] if self.is_joined else []),
-            *([F.to_json(F.struct("*")).alias(c.ROW)] if with_json else []),
+            *([F.coalesce(*rejections).alias(c.REJECTION)] if rejections else []),
+            *([F.to_json(F.struct(*shown)).alias(c.ROW)] if with_json else []),
         )
         if repeated is None:
             return rows
@@ -353,7 +396,8 @@ class Predictions:
         """True if Spark's expressions can tell the evidence of a row: its array is dense, and its sum is no
         matter, which they are slow to compute.
         """
-        return isinstance(self.prob_format, DenseProbs) and not self.probabilities and not self._is_binary
+        is_array = isinstance(self.prob_format, DenseProbs) and not self.pred_probs_cols
+        return is_array and not self.probabilities and not self._is_binary
 
     def select_wanted(
         self, wanted: Mapping[int, Sequence[int]], num_classes: int, repeated: DataFrame | None = None
@@ -404,6 +448,15 @@ class Predictions:
         if self.names is None:
             return index.cast("int")
         return find_name(index, self.names)
+
+    def show_classes(self, frame: DataFrame, names: Mapping[str, str]) -> DataFrame:
+        """Replace columns of class indices by the classes as results show them, under new names."""
+        return frame.select(
+            *[
+                self.class_column(name).alias(names[name]) if name in names else F.col(name)
+                for name in frame.columns
+            ]
+        )
 
     def restore_ids(self) -> list[Column]:
         """Select the id columns under their own names."""

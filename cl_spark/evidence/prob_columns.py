@@ -1,6 +1,6 @@
 """Columns of probabilities: the Spark types that can hold them, and how they are selected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column
@@ -20,6 +20,7 @@ from pyspark.sql.types import (
 
 from cl_spark.evidence.class_columns import find_index
 from cl_spark.evidence.prob_formats import DenseProbs, ProbFormat, SparseProbs
+from cl_spark.evidence.validity import RejectionReason
 from cl_spark.tables.columns import quoted
 
 
@@ -115,6 +116,25 @@ class _ClassEntry:
 def select_class_columns(cols: Sequence[str]) -> Column:
     """Select K columns, one of each class, as one array of doubles."""
     return F.array(*[F.col(quoted(col)).cast("double") for col in cols])
+
+
+def select_models(cols: Mapping[str, DataType], class_names: Sequence[str] = ()) -> tuple[Column, Column]:
+    """Select the probabilities of several models as one array of doubles, one model after the other.
+
+    Args:
+        cols: their columns, and the types of these.
+        class_names: names of the K classes, where columns have the probabilities by name.
+
+    Returns:
+        The array, null where a model's is null, and empty where models differ in how many they have; and a
+        code of `RejectionReason` where they differ, or else null.
+    """
+    probs = [select_probs(col, kind, class_names).cast("array<double>") for col, kind in cols.items()]
+    whole, sizes = F.concat(*probs), F.array(*map(F.size, probs))
+    is_uneven = whole.isNotNull() & (F.array_min(sizes) < F.array_max(sizes))
+    return F.when(is_uneven, F.array().cast("array<double>")).otherwise(whole), F.when(
+        is_uneven, F.lit(int(RejectionReason.UNEVEN_MODELS))
+    )
 
 
 def _is_vector(kind: DataType) -> bool:

@@ -4,7 +4,7 @@ Both formats answer the same questions about an Arrow column of such rows, at th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from cl_spark.kernels import CACHED_VALUES
 from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s
+from cl_spark.kernels.fixed_point import LIMB
 from cl_spark.kernels.row_evidence import ListingPolicy, RowEvidence, extract_dense
 from cl_spark.kernels.sparse_evidence import SparseRows, extract_sparse, find_entries
 
@@ -150,6 +151,55 @@ class DenseProbs:
 
 
 @dataclass(frozen=True)
+class MeanProbs(DenseProbs):
+    """Arrays of several models, one after the other, of which the mean counts.
+
+    Attributes:
+        element: "double".
+        num_models: how many models there are.
+    """
+
+    num_models: int
+
+    def extract_evidence(
+        self, column: pa.Array, given: Int32s, policy: ListingPolicy, *, with_sums: bool
+    ) -> Iterator[LengthGroup]:
+        """Extract the evidence of the means; what is wrong with the values of a model is wrong with a row.
+
+        The lowest probability is that of any model, the sum that which is farthest from 1, and a value that
+        is too large takes the place of the highest probability.
+        """
+        whole = DenseProbs(self.element).take_apart(column)
+        for group in super().extract_evidence(column, given, policy, with_sums=with_sums):
+            values = whole.probs[whole.find_positions(group.rows)]
+            of_models = values.reshape(len(group.rows), self.num_models, group.num_probs)
+            evidence, largest = group.evidence, np.abs(of_models).max(axis=(1, 2))
+            sums = evidence.prob_sum
+            if sums is not None:
+                every = of_models.sum(axis=2)
+                farthest = np.abs(every - 1).argmax(axis=1)
+                sums = every[np.arange(len(every)), farthest]
+            evidence = replace(
+                evidence,
+                min_prob=of_models.min(axis=(1, 2)),
+                max_prob=np.where(largest >= LIMB, largest, evidence.max_prob),
+                prob_sum=sums,
+            )
+            yield replace(group, evidence=evidence)
+
+    def take_apart(self, column: pa.Array) -> ProbLists:
+        """Take a column apart into the means over the models, added in their order."""
+        whole = DenseProbs(self.element).take_apart(column)
+        lengths = np.where(whole.lengths > 0, whole.lengths // self.num_models, whole.lengths)
+        means = ProbLists(lengths, whole.has_null, np.zeros(int(np.maximum(lengths, 0).sum())))
+        for length in np.unique(lengths[lengths > 0]).tolist():
+            rows = np.flatnonzero(lengths == length)
+            probs = whole.probs[whole.find_positions(rows)].reshape(-1, self.num_models, length)
+            means.probs[means.find_positions(rows)] = probs.mean(axis=1).ravel()
+        return means
+
+
+@dataclass(frozen=True)
 class SparseProbs:
     """Maps of class to probability, or arrays of structs of both.
 
@@ -218,7 +268,7 @@ class SparseProbs:
         return np.where(position >= 0, lists.probs[position], absent_prob)
 
 
-ProbFormat = DenseProbs | SparseProbs
+ProbFormat = DenseProbs | MeanProbs | SparseProbs
 
 
 class MatrixKernel(Protocol):

@@ -1,7 +1,11 @@
 """Persisting what several queries read: in Spark's cache, or in a directory that the user names."""
 
+import atexit
 import uuid
+import weakref
 from contextlib import suppress
+from types import TracebackType
+from typing import TypeVar
 
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
@@ -9,6 +13,31 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.tables.location import absolute, escaped, locate_path, remove_directory
+
+ReleasableT = TypeVar("ReleasableT", bound="Releasable")
+T = TypeVar("T")
+
+
+class Releasable:
+    """Something that keeps what its answers are computed from until `release`, or the end of its context."""
+
+    def release(self) -> None:
+        """Free what is kept."""
+        raise NotImplementedError
+
+    def __enter__(self: ReleasableT) -> ReleasableT:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def keep_with(answer: T, owner: Releasable) -> T:
+    """Return an answer that keeps its owner, and with it the evidence that it is computed from."""
+    object.__setattr__(answer, "_audit", owner)
+    return answer
 
 
 class Storage:
@@ -68,8 +97,18 @@ class Storage:
                 return df.localCheckpoint()
         return self.persist(df)
 
+    def release_with(self, owner: Releasable) -> None:
+        """Release what is kept once the owner is forgotten. Not at exit, where Spark takes its cache with it;
+        but DataFrames derived from an answer may read files until then.
+        """
+        if self._path is None:
+            weakref.finalize(owner, self.release).atexit = False
+        else:
+            atexit.register(self.release)
+
     def release(self) -> None:
         """Free the cache, and remove what was written."""
+        atexit.unregister(self.release)
         while self._cached:
             self._cached.pop().unpersist()
         if self._directory is not None and self._written:

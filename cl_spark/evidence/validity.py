@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 import numpy as np
+import pyarrow as pa
 
 from cl_spark.kernels.arrays import Bools, Int8s
 
@@ -28,6 +29,11 @@ class RejectionReason(IntEnum):
     NEGATIVE = 14
     NO_DISTRIBUTION = 15
     REPEATED_ID = 16
+    NO_PROBABILITY = 17
+    UNEVEN_MODELS = 18
+    NULL_SENTENCE = 19
+    UNEVEN_SENTENCE = 20
+    NO_TOKENS = 21
 
 
 REASONS = {
@@ -47,6 +53,11 @@ REASONS = {
     RejectionReason.NEGATIVE: "negative value in pred_probs",
     RejectionReason.NO_DISTRIBUTION: "pred_probs that do not sum to 1",
     RejectionReason.REPEATED_ID: "id of several rows",
+    RejectionReason.NO_PROBABILITY: "value outside 0..1 in pred_probs",
+    RejectionReason.UNEVEN_MODELS: "models with different numbers of pred_probs",
+    RejectionReason.NULL_SENTENCE: "null tokens, labels or pred_probs",
+    RejectionReason.UNEVEN_SENTENCE: "tokens, labels and pred_probs of different lengths",
+    RejectionReason.NO_TOKENS: "sentence without tokens",
 }
 """Text of each reason."""
 
@@ -74,11 +85,15 @@ def explain_rejection(code: int, id_columns: Sequence[str] = ()) -> str:
 
 PRECEDENCE = (
     RejectionReason.REPEATED_ID,
+    RejectionReason.NULL_SENTENCE,
+    RejectionReason.UNEVEN_SENTENCE,
+    RejectionReason.NO_TOKENS,
     RejectionReason.NULL_ID,
     RejectionReason.NO_LABEL,
     RejectionReason.NO_PREDICTION,
     RejectionReason.NULL_LABEL,
     RejectionReason.UNKNOWN_CLASS,
+    RejectionReason.UNEVEN_MODELS,
     RejectionReason.NULL_PROBS,
     RejectionReason.NULL_PROBABILITY,
     RejectionReason.NOT_FINITE,
@@ -89,13 +104,10 @@ PRECEDENCE = (
     RejectionReason.TOO_LARGE,
     RejectionReason.NEGATIVE,
     RejectionReason.NO_DISTRIBUTION,
+    RejectionReason.NO_PROBABILITY,
 )
 """Of several reasons the first one is given. `WRONG_LENGTH` is decided once K is known, so no single row has
 it yet."""
-
-SUM_TOLERANCE = 0.01
-"""How far the sum of promised probabilities may be from 1: more than half precision and rounding to three
-digits lose."""
 
 
 def choose_reasons(failed: Mapping[RejectionReason, Bools], size: int) -> Int8s:
@@ -113,3 +125,22 @@ def choose_reasons(failed: Mapping[RejectionReason, Bools], size: int) -> Int8s:
         if reason in failed:
             codes[failed[reason]] = reason
     return codes
+
+
+def to_flags(values: pa.Array) -> Bools:
+    """Convert booleans without nulls to numpy, as an array of its own."""
+    return np.array(values.to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def find_null_ids(batch: pa.RecordBatch, ids: Sequence[str]) -> Bools:
+    """(parts, n) True where a part of the id is null; a number that is NaN is no id."""
+    return np.array([to_flags(batch.column(name).is_null(nan_is_null=True)) for name in ids])
+
+
+def name_null_parts(codes: Int8s, null_ids: Bools) -> Int8s:
+    """Replace `NULL_ID` by the code of the first part that is null, where keys are composite."""
+    if len(null_ids) < 2:
+        return codes
+    return np.where(codes == RejectionReason.NULL_ID, NULL_PART + null_ids.argmax(axis=0), codes).astype(
+        np.int8
+    )

@@ -45,6 +45,11 @@ class _TaskFunction:
         return self.function(map(without_large_types, batches))
 
 
+def add_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+    """Add a column to a record batch, which pyarrow 15 has no method for."""
+    return pa.RecordBatch.from_arrays([*batch.columns, values], names=[*batch.schema.names, name])
+
+
 def without_large_types(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Convert what a session with ``useLargeVarTypes`` sends into the types of any other session.
 

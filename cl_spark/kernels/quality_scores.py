@@ -85,9 +85,42 @@ def adjust_probs(pred_probs: Float64s, thresholds: Float64s) -> Float64s:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
+def threshold_cosine(labels: Ints, pred_probs: Float64s, thresholds: Float64s) -> Float64s:
+    """Compare the probabilities, each over its class's confident threshold, with the given label.
+
+    With ``r = p / t`` the score is ``r[label] / |r|``, the cosine of the angle between r and the direction of
+    the label: 1 where no other class has any probability, and 0 where the label has none. What a model gives
+    each class on average cancels out. Values that rounding put below 0 count as 0. It has no parameter, and
+    is a score of this project.
+
+    Args:
+        labels: (n,) class indices.
+        pred_probs: (n, K) probabilities.
+        thresholds: (K,) confident thresholds, above 0.
+
+    Returns:
+        (n,) scores; 0 where all probabilities are 0.
+
+    Example:
+        >>> probs, thresholds = np.array([[0.6, 0.4]]), np.array([0.75, 0.5])
+        >>> threshold_cosine(np.array([0]), probs, thresholds).round(6).tolist()
+        [0.707107]
+    """
+    ratios = pred_probs.clip(0) / thresholds
+    of_label = self_confidence(labels, ratios)
+    length = np.sqrt((ratios * ratios).sum(axis=1))
+    return np.asarray(of_label / np.where(length > 0, length, 1))
+
+
 METHODS: dict[str, Callable[[Ints, Float64s], Float64s]] = {
     "self_confidence": self_confidence,
     "normalized_margin": normalized_margin,
     "confidence_weighted_entropy": confidence_weighted_entropy,
 }
-"""Label quality scores by the names that users give."""
+"""Label quality scores of probabilities alone, by the names that users give."""
+
+THRESHOLD_COSINE = "threshold_cosine"
+"""Name of the score that needs the confident thresholds too."""
+
+METHOD_NAMES = (*METHODS, THRESHOLD_COSINE)
+"""All label quality scores."""

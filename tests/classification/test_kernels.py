@@ -14,6 +14,7 @@ from cl_spark.classification.cells import apply_to_counts, apply_to_sorted
 from cl_spark.classification.class_aggregates import ClassSums
 from cl_spark.classification.confident_joint import ConfidentCells, ConfidentClassesOfRows, OffDiagonal
 from cl_spark.classification.cuts import BucketCounts, CutBuckets, LowestCandidates, RowsUpToCuts
+from cl_spark.classification.ensembles import CandidateLosses, ModelScores, ModelSums
 from cl_spark.classification.filters import RowsOfPrunedClasses, ScoredRows
 from cl_spark.classification.health import SliceCounts
 from cl_spark.classification.issues import is_suspect
@@ -61,6 +62,9 @@ KERNELS = [
     ScoredColumns(self_confidences, ["_id_0"], suspects_only=False),
     KernelOnBatches(is_suspect, ClassSums(ListingPolicy()), 3),
     SelectedRows(["_id_0"], is_suspect),
+    ModelSums(2, 3),
+    CandidateLosses(2, 3, np.ones((8, 2))),
+    ModelScores(2, 3, "self_confidence", ONES, None, ["_id_0"]),
     partial(apply_to_sorted, kernel=NormalizedRates(ONES, ONES)),
     partial(apply_to_counts, kernel=partial(calibrate, class_counts=COUNTS, total=1.0), value="count"),
 ]  # fmt: skip

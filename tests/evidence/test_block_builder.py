@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from cl_spark.evidence.block_builder import BlockBuilder
-from cl_spark.evidence.labels import UNMATCHED
 from cl_spark.evidence.prob_formats import DenseProbs, SparseProbs
 from cl_spark.evidence.validity import NULL_PART, RejectionReason
 from cl_spark.kernels.row_evidence import ListingPolicy
@@ -100,15 +99,15 @@ def test_nan_is_no_id() -> None:
 
 
 def test_rows_of_one_table_only_are_rejected() -> None:
-    assert reason(BUILDER, (1, None, GOOD), **{UNMATCHED: "label"}) == R.NO_LABEL
-    assert reason(BUILDER, (1, 0, None), **{UNMATCHED: "prediction"}) == R.NO_PREDICTION
+    assert reason(BUILDER, (1, None, GOOD), **{c.REJECTION: int(R.NO_LABEL)}) == R.NO_LABEL
+    assert reason(BUILDER, (1, 0, None), **{c.REJECTION: int(R.NO_PREDICTION)}) == R.NO_PREDICTION
 
 
 def test_rows_of_an_id_with_several_labels_are_rejected() -> None:
     for is_repeated in (False, True):
-        marks = {UNMATCHED: "single label", c.REPEATED: is_repeated}
+        marks = {c.REJECTION: int(R.REPEATED_ID), c.REPEATED: is_repeated}
         assert reason(BUILDER, (1, None, GOOD), **marks) == R.REPEATED_ID
-    assert reason(BUILDER, (1, 0, GOOD), **{UNMATCHED: None, c.REPEATED: True}) == R.REPEATED_ID
+    assert reason(BUILDER, (1, 0, GOOD), **{c.REJECTION: 0, c.REPEATED: True}) == R.REPEATED_ID
 
 
 @pytest.mark.parametrize(
@@ -137,9 +136,9 @@ def test_lists_of_classes_are_rejected_for_what_is_wrong_with_them(
 
 
 def test_of_several_reasons_the_first_is_given() -> None:
-    everything = {c.REPEATED: True, UNMATCHED: "label"}
+    everything = {c.REPEATED: True, c.REJECTION: int(R.NO_LABEL)}
     row: list[Any] = [None, None, [INF, None]]
-    order = [(R.REPEATED_ID, c.REPEATED), (R.NULL_ID, 0), (R.NO_LABEL, UNMATCHED), (R.NULL_LABEL, 1),
+    order = [(R.REPEATED_ID, c.REPEATED), (R.NULL_ID, 0), (R.NO_LABEL, c.REJECTION), (R.NULL_LABEL, 1),
              (R.NULL_PROBABILITY, None)]  # fmt: skip
     for expected, healed in order:
         assert reason(BUILDER, tuple(row), **everything) == expected

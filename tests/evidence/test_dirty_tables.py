@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from cl_spark import ClSparkError, LabelAudit
 from cl_spark.evidence import native_evidence
-from cl_spark.evidence.validity import SUM_TOLERANCE
+from cl_spark.kernels.dense_probs import SUM_TOLERANCE
 
 CLASSES = 3
 NUMBERS = st.one_of(

@@ -5,7 +5,9 @@ from pyspark.sql import SparkSession
 
 from cl_spark import LabelAudit
 from cl_spark.errors import ColumnTypeError, MissingColumnError
-from cl_spark.evidence.labels import UNMATCHED, join_labels
+from cl_spark.evidence.labels import join_labels
+from cl_spark.evidence.validity import RejectionReason as R
+from cl_spark.tables import columns as c
 
 
 def test_labels_are_joined_by_id_and_rows_of_one_table_only_are_marked(
@@ -16,11 +18,11 @@ def test_labels_are_joined_by_id_and_rows_of_one_table_only_are_marked(
     )
     labels = spark.createDataFrame([(2, 0, "a"), (3, 1, "b")], "`i.d` long, label int, source string")
     joined = join_labels(predictions, labels, ["i.d"], "label", ["source", "nowhere"])
-    rows = joined.select("`i.d`", "p", "label", "source", UNMATCHED).collect()
+    rows = joined.select("`i.d`", "p", "label", "source", c.REJECTION).collect()
     assert sorted(map(tuple, rows)) == [
-        (1, 0.5, None, None, "label"),
+        (1, 0.5, None, None, R.NO_LABEL),
         (2, 0.25, 0, "a", None),
-        (3, None, 1, "b", "prediction"),
+        (3, None, 1, "b", R.NO_PREDICTION),
     ]
     assert "the labels table's is used" in caplog.text
 
@@ -44,13 +46,13 @@ def test_no_row_is_multiplied(spark: SparkSession) -> None:
     )
     joined = join_labels(predictions, labels, ["source", "id"], "label")
     assert sorted(map(tuple, joined.collect()), key=str) == [
-        ("a", 1, None, "single label"),
+        ("a", 1, None, R.REPEATED_ID),
         ("a", 2, 2, None),
-        ("b", 4, None, "label"),
-        ("c", 6, None, "single label"),
+        ("b", 4, None, R.NO_LABEL),
+        ("c", 6, None, R.REPEATED_ID),
         (None, 3, None, None),
         (None, 3, None, None),
-        (None, 5, 1, "prediction"),
+        (None, 5, 1, R.NO_PREDICTION),
     ]
 
 
@@ -59,7 +61,7 @@ def test_nan_is_no_id_of_several_rows(spark: SparkSession) -> None:
     predictions = spark.createDataFrame([(1.0,), (nan,)], "id double")
     labels = spark.createDataFrame([(1.0, 0), (nan, 1), (nan, 2)], "id double, label int")
     rows = join_labels(predictions, labels, ["id"], "label").collect()
-    assert sorted((str(row.id), row.label, row[UNMATCHED]) for row in rows) == [
+    assert sorted((str(row.id), row.label, row[c.REJECTION]) for row in rows) == [
         ("1.0", 0, None),
         ("nan", None, None),
     ]

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl_spark.kernels.quality_scores import METHODS, adjust_probs, confidence_weighted_entropy
+from cl_spark.kernels.quality_scores import (
+    METHODS,
+    adjust_probs,
+    confidence_weighted_entropy,
+    threshold_cosine,
+)
 
 RNG = np.random.default_rng(5)
 PROBS = RNG.dirichlet(np.ones(4), 50)
@@ -73,3 +78,9 @@ def test_scores_take_any_finite_rows(rows: list[list[float]], seed: int) -> None
         found = METHODS[name](labels, probs)
         assert found.shape == (len(probs),)
         assert np.isfinite(found).all()
+
+
+def test_the_cosine_lies_between_0_and_1() -> None:
+    probs = np.array([[-1e-6, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    scores = threshold_cosine(np.array([0, 0, 0]), probs, np.array([2e-6, 1.0]))
+    assert scores.tolist() == [0, 0, 1]

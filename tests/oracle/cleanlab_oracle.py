@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 _argsort = np.argsort
 
@@ -26,6 +27,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     os.environ.setdefault("TQDM_DISABLE", "1")
     from cleanlab import classification, count, dataset, filter, rank
+    from cleanlab import multiannotator as annotators
 
 
 @contextlib.contextmanager
@@ -106,3 +108,79 @@ def learnt(
         learning = classification.CleanLearning(model, find_label_issues_kwargs=options)
         learning.fit(features, labels, pred_probs=probs)
     return set(np.flatnonzero(learning.get_label_issues()["is_label_issue"]).tolist()), learning.clf
+
+
+def multiannotator(labels: pd.DataFrame, probs: np.ndarray, consensus_method: str) -> dict[str, Any]:
+    """labels: examples x annotators, NaN where there is none; probs: (n, K), or (models, n, K)."""
+    with _quiet():
+        if probs.ndim == 3:
+            return annotators.get_label_quality_multiannotator_ensemble(labels, probs, verbose=False)
+        return annotators.get_label_quality_multiannotator(
+            labels, probs, consensus_method=consensus_method, verbose=False
+        )
+
+
+def active_learning_scores(
+    labels: pd.DataFrame, probs: np.ndarray, unlabeled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Without temperature scaling, which the oracle bases on miscounted vote shares."""
+    found = annotators.find_best_temp_scaler
+    annotators.find_best_temp_scaler = lambda *_, **__: 1.0
+    try:
+        with _quiet():
+            if probs.ndim == 3:
+                return annotators.get_active_learning_scores_ensemble(labels, probs, unlabeled)
+            return annotators.get_active_learning_scores(labels, probs, unlabeled)
+    finally:
+        annotators.find_best_temp_scaler = found
+
+
+def ensemble_scores(
+    labels: np.ndarray, probs: list[np.ndarray], weights: Any, method: str, adjust_pred_probs: bool
+) -> np.ndarray:
+    """Label quality scores of several models."""
+    how: dict[str, Any] = {"weight_ensemble_members_by": weights}
+    if not isinstance(weights, str):
+        how = {"weight_ensemble_members_by": "custom", "custom_weights": np.asarray(weights)}
+    with _quiet():
+        return rank.get_label_quality_ensemble_scores(
+            labels, probs, method=method, adjust_pred_probs=adjust_pred_probs, verbose=False, **how
+        )
+
+
+def token_issues(labels: list[Any], probs: list[np.ndarray], filter_by: str) -> list[tuple[int, int]]:
+    """Issues of tokens as pairs of sentence and position, the lowest self-confidence first."""
+    from cleanlab.token_classification import filter as of_tokens
+
+    with _quiet():
+        found = of_tokens.find_label_issues(
+            [of.tolist() for of in labels],
+            probs,
+            filter_by=filter_by,
+            return_indices_ranked_by="self_confidence",
+            n_jobs=1,
+        )
+    return [(int(sentence), int(token)) for sentence, token in found]
+
+
+def sentence_scores(labels: list[Any], probs: list[np.ndarray], method: str, score: str) -> np.ndarray:
+    """Label quality scores of sentences."""
+    from cleanlab.token_classification import rank as of_tokens
+
+    with _quiet():
+        scores, _ = of_tokens.get_label_quality_scores(
+            [of.tolist() for of in labels], probs, sentence_score_method=method, token_score_method=score
+        )
+    return np.asarray(scores)
+
+
+def common_issues(
+    issues: list[tuple[int, int]], tokens: list[list[str]], labels: list[Any], probs: list[np.ndarray]
+) -> pd.DataFrame:
+    """Texts, given and predicted class, and how often they are issues."""
+    from cleanlab.token_classification import summary
+
+    with _quiet():
+        return summary.common_label_issues(
+            issues, tokens, labels=[of.tolist() for of in labels], pred_probs=probs, top=10_000, verbose=False
+        )
