@@ -9,24 +9,15 @@ issues, and trains again.
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contestant_process import measure, plain_session
 
 FEATURES, CLASSES, FOLDS, NOISE = 20, 5, 5, 0.1
 CONTESTANTS = ("cl_spark, Spark ML", "cl_spark, scikit-learn", "cleanlab, scikit-learn")
-
-
-def session(memory: str) -> Any:
-    """A plain session on two cores."""
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    return builder.config("spark.driver.memory", memory).getOrCreate()
 
 
 def generate(rows: int, directory: Path) -> Path:
@@ -36,7 +27,7 @@ def generate(rows: int, directory: Path) -> Path:
     path = directory / f"learning-{rows}"
     if (path / "_SUCCESS").exists():
         return path
-    spark = session("2g")
+    spark = plain_session("2g")
     centers = np.random.default_rng(0).normal(0, 1, (CLASSES, FEATURES)).round(3)
     true = F.pmod(F.xxhash64("id"), F.lit(CLASSES)).cast("int")
     table = F.array(*[F.array(*map(F.lit, map(float, center))) for center in centers])
@@ -59,7 +50,7 @@ def run_ours(path: str, of_spark: bool, memory: str) -> dict[str, Any]:
 
     from cl_spark import CleanLearning
 
-    spark = session(memory)
+    spark = plain_session(memory)
     df = spark.read.parquet(path)
     if of_spark:
         from pyspark.ml.classification import LogisticRegression as SparkLogisticRegression
@@ -94,46 +85,6 @@ def run_cleanlab(path: str) -> dict[str, Any]:
     return {"seconds": seconds, "issues": int(is_issue.sum()), "wrong": wrong}
 
 
-def peak_memory(pid: int) -> dict[str, int]:
-    """Resident memory of a process and of those below it, now, in MiB, by kind."""
-    found = {"python": 0, "java": 0}
-    children: dict[int, list[int]] = {}
-    names = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status = (entry / "status").read_text()
-            except OSError:
-                continue
-            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-            children.setdefault(int(fields["PPid"]), []).append(int(entry.name))
-            names[int(entry.name)] = (fields["Name"], int(fields.get("VmRSS", "0 kB").split()[0]))
-    waiting = [pid]
-    while waiting:
-        each = waiting.pop()
-        waiting += children.get(each, [])
-        name, size = names.get(each, ("", 0))
-        found["java" if name == "java" else "python"] += size // 1024
-    return found
-
-
-def measure(contestant: str, path: Path, memory: str) -> dict[str, Any]:
-    """Run a contestant in a process of its own, and watch its memory."""
-    command = [sys.executable, __file__, "--contestant", contestant, "--path", str(path), "--memory", memory]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    peaks = {"python": 0, "java": 0}
-    while process.poll() is None:
-        peaks = {kind: max(size, peaks[kind]) for kind, size in peak_memory(process.pid).items()}
-        time.sleep(0.25)
-    out, err = process.communicate()
-    if process.returncode:
-        return {"failed": err.strip().splitlines()[-1]}
-    return {
-        **json.loads(out.strip().splitlines()[-1]),
-        **{f"{kind}_mib": size for kind, size in peaks.items()},
-    }
-
-
 def main() -> None:
     """Measure, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -156,14 +107,14 @@ def main() -> None:
     print(f"{options.rows:,} examples of {FEATURES} features, {CLASSES} classes, {FOLDS} folds\n")
     print("| | seconds | issues | of these wrong labels | Python MiB | Java MiB |\n|---|---|---|---|---|---|")
     for contestant in options.only.split(";") if options.only else CONTESTANTS:
-        found = measure(contestant, path, options.memory)
+        found = measure(__file__, contestant, path, options.memory)
         if "failed" in found:
             print(f"| {contestant} | failed: {found['failed']} | | | | |", flush=True)
             continue
         share = found["wrong"] / max(found["issues"], 1)
         print(
             f"| {contestant} | {found['seconds']:.1f} | {found['issues']:,} | {share:.1%} | "
-            f"{found['python_mib']:,} | {found['java_mib']:,} |",
+            f"{found['python']:,} | {found['java']:,} |",
             flush=True,
         )
 

@@ -18,7 +18,12 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.learning.clean_learning_model import CleanLearningModel, TrainedOn, find_vector_col
 from cl_spark.learning.correction import Correction, Findings, How, check_issues
 from cl_spark.learning.cross_validation import CrossValidation, check_rounds
-from cl_spark.learning.estimators import check_estimator, find_weight_argument, is_spark_estimator
+from cl_spark.learning.estimators import (
+    check_estimator,
+    find_weight_argument,
+    is_spark_estimator,
+    own_params,
+)
 from cl_spark.learning.final_model import fit_in_task
 from cl_spark.learning.given_probs import audit_given
 from cl_spark.learning.incv import NoisyCrossValidation
@@ -138,6 +143,19 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
             if param.name in arguments:
                 self.set(param, arguments[param.name])
         self._check()
+
+    def copy(self, extra: Mapping[Any, Any] | None = None) -> "CleanLearning":
+        """Copy it, with other values of some Params: its own, or those of a classifier of Spark ML and of its
+        stages, so that a search can tune both.
+
+        Args:
+            extra: values by Param. One of the class, such as `CleanLearning.how`, stands for that of a copy.
+        """
+        given = own_params(self, extra or {})
+        copied: CleanLearning = super().copy(given)
+        if copied.isDefined("estimator") and is_spark_estimator(copied.value("estimator")):
+            copied.set(copied.estimator, copied.value("estimator").copy(given))
+        return copied
 
     def value(self, name: str) -> Any:
         """Return the value of a Param by its name, as in ``learning.value("folds")``."""
@@ -326,11 +344,13 @@ class CleanLearning(Estimator, MLReadable, MLWritable):  # type: ignore[misc, ty
         correction = Correction(data, found, self._takes_weights(data))
         vector_col, prediction_col = None, "prediction"
         if is_spark_estimator(estimator):
-            by_spark, vector_col = SparkTraining(data, estimator), find_vector_col(estimator)
+            by_spark = SparkTraining(data, estimator, self.value("seed"))
+            vector_col = find_vector_col(estimator)
             prediction_col = by_spark.classifier.getOrDefault("predictionCol")
             corrected = correction.apply(by_spark.select_examples(), how)
             label = by_spark.label_with_classes(F.col(c.LABEL))
-            relabelled = corrected.rows.withColumns({by_spark.label_col: label})
+            # by select: a column that withColumn adds on Connect loses the number of classes
+            relabelled = corrected.rows.drop(by_spark.label_col).select("*", label)
             model = by_spark.fit(by_spark.arrange(relabelled), corrected.weight)
         else:
             features = data.features.select().alias(FEATURES)

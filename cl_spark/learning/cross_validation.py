@@ -4,7 +4,6 @@ import logging
 import weakref
 from collections.abc import Sequence
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.errors import ConfigurationError, SourceChangedError
-from cl_spark.evidence.storage import Storage
+from cl_spark.evidence.storage import Releasable, Storage
 from cl_spark.learning.estimators import check_estimator, check_weights, is_spark_estimator, takes_missing
 from cl_spark.learning.folds import FOLDS, FoldPlan
 from cl_spark.learning.model_tasks import IS_TEST, MESSAGE, TASK, check_memory, explain_failures
@@ -29,7 +28,7 @@ from cl_spark.tables.spark_errors import SOURCE_CHANGED
 logger = logging.getLogger(__name__)
 
 
-class CrossValidation:
+class CrossValidation(Releasable):
     """Cross-validation of an estimator on a table: each example is predicted by models that never saw it.
 
     The first question trains the models and keeps the probabilities. Use it as a context manager, or call
@@ -110,17 +109,9 @@ class CrossValidation:
         )
         self.estimator = estimator
         self.folds, self.repeats, self.seed = folds, repeats, seed
-        self._by_spark = SparkTraining(self.data, estimator) if is_spark_estimator(estimator) else None
+        self._by_spark = SparkTraining(self.data, estimator, seed) if is_spark_estimator(estimator) else None
         if self._by_spark is None and weight_col is not None:
             check_weights(estimator)
-
-    def __enter__(self) -> "CrossValidation":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
     def release(self) -> None:
         """Free what is kept. Results already returned stay valid, and train the models again, except with

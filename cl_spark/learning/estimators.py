@@ -5,6 +5,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,33 @@ def find_stages(estimator: Any) -> list[Any]:
     if estimator.hasParam("estimatorParamMaps"):
         return find_stages(estimator.getEstimator())
     return []
+
+
+def find_unset_seeds(estimator: Any) -> list[Any]:
+    """Find the seeds, as Params, that an estimator of Spark ML and its parts have and the user did not set.
+    Their default is the hash of a name, which differs from one Python process to the next.
+    """
+    parts = []
+    if estimator.hasParam("stages"):
+        parts = [part for part in estimator.getStages() if is_spark_estimator(part)]
+    elif estimator.hasParam("estimatorParamMaps"):
+        parts = [estimator.getEstimator()]
+    seeds = [seed for part in parts for seed in find_unset_seeds(part)]
+    if estimator.hasParam("seed") and not estimator.isSet("seed"):
+        seeds.append(estimator.getParam("seed"))
+    return seeds
+
+
+def own_params(instance: Any, values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Replace Params of a class, such as `LogisticRegression.maxIter`, by those of an object of it: Spark ML
+    ignores the former.
+
+    Args:
+        instance: the object.
+        values: values by Param; Params of other objects stay.
+    """
+    of_class = {id(getattr(type(instance), param.name, None)): param for param in instance.params}
+    return {of_class.get(id(param), param): value for param, value in values.items()}
 
 
 def takes_missing(estimator: Any) -> bool:
@@ -195,8 +223,32 @@ def fresh_copy(estimator: Any, seed: int) -> Any:
     return fresh
 
 
+@dataclass(frozen=True)
+class RecodedModel:
+    """A model that was trained on the classes as 0, 1, 2, ..., and answers in class indices.
+
+    Attributes:
+        model: the model.
+        classes_: (k,) class index of each class that the model knows.
+    """
+
+    model: Any
+    classes_: np.ndarray[Any, np.dtype[np.int64]]
+
+    def predict_proba(self, features: Any) -> Any:
+        """Predict the probabilities of the classes in `classes_`: (n, k)."""
+        return self.model.predict_proba(features)
+
+    def predict(self, features: Any) -> Any:
+        """Predict class indices: (n,)."""
+        return self.classes_[np.asarray(self.model.predict(features)).astype(np.int64)]
+
+
 def train(estimator: Any, features: Any, labels: Any, weights: Any, seed: int) -> Any:
     """Train a fresh copy of an estimator.
+
+    Some, such as XGBClassifier, refuse class indices with gaps, where a class has no example. They get 0, 1,
+    2, ... instead, and the model is a `RecodedModel`.
 
     Args:
         estimator: the estimator, which stays as it is.
@@ -205,6 +257,19 @@ def train(estimator: Any, features: Any, labels: Any, weights: Any, seed: int) -
         weights: (n,) weights; None if there are none.
         seed: of the copy, and of numpy's global generator, which some estimators use.
     """
+    try:
+        return _fit(estimator, features, labels, weights, seed)
+    except ValueError as error:
+        present, codes = np.unique(labels, return_inverse=True)
+        if not len(present) or len(present) == present[-1] + 1:
+            raise
+        try:
+            return RecodedModel(_fit(estimator, features, codes, weights, seed), present)
+        except Exception:
+            raise error from None
+
+
+def _fit(estimator: Any, features: Any, labels: Any, weights: Any, seed: int) -> Any:
     np.random.seed(seed % 2**32)
     argument = None if weights is None else find_weight_argument(estimator)
     fresh = fresh_copy(estimator, seed % 2**32)

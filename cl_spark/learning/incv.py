@@ -128,7 +128,7 @@ class NoisyCrossValidation:
         marks = halved.where(F.col(STATUS) != REMOVED).select(*data.ids, STATUS, HALF)
         seed = self.validation.seed + 2 * iteration
         if is_spark_estimator(estimator):
-            training = SparkTraining(data, estimator)
+            training = SparkTraining(data, estimator, seed)
             rows = training.arrange(training.select_examples().join(marks, data.ids))
             halves = [(_is_training(F.lit(half)), _is_test(F.lit(half))) for half in (0, 1)]
             predicted = training.predict_parts(rows, halves, [STATUS, HALF])

@@ -15,12 +15,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.learning import accuracy as tables
-from cl_spark.learning.example_ids import ExampleIds
 from cl_spark.learning.hits import count_hits
 from cl_spark.learning.model_predictions import list_tables, name_argument, select_predictions
 from cl_spark.learning.reviewed_labels import read_labels
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
+from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.pandas_frames import to_spark
 
 

@@ -11,10 +11,10 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, String
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, InputError, SourceChangedError
 from cl_spark.evidence.validity import RejectionReason, explain_rejection
-from cl_spark.learning.example_ids import ExampleIds, check_columns, find_types, show_id
 from cl_spark.learning.reviewed_labels import GIVEN, ReviewedLabels
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
+from cl_spark.tables.example_ids import ExampleIds, check_columns, find_types, show_id
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
 

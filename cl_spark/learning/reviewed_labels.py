@@ -10,9 +10,9 @@ from pyspark.sql.types import BooleanType, NumericType, StringType
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError, InputError
 from cl_spark.evidence.class_columns import find_index, select_index
 from cl_spark.evidence.validity import RejectionReason, explain_rejection
-from cl_spark.learning.example_ids import ExampleIds, check_columns, find_types, show_id
 from cl_spark.learning.hash_cuts import hash_of
 from cl_spark.tables.columns import quoted
+from cl_spark.tables.example_ids import ExampleIds, check_columns, find_types, show_id
 from cl_spark.tables.ids import lacks_id
 
 GIVEN, CORRECTED, HASH = "_given", "_corrected", "_hash"

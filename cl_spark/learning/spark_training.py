@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.errors import ClSparkError, ConfigurationError, EstimatorError
 from cl_spark.evidence.partitions import partitions_for
-from cl_spark.learning.estimators import find_classifier, find_stages
+from cl_spark.learning.estimators import find_classifier, find_stages, find_unset_seeds
 from cl_spark.learning.model_tasks import IS_ERROR, MESSAGE, TASK
 from cl_spark.learning.training_data import GROUP, WEIGHT, TrainingData
 from cl_spark.tables import columns as c
@@ -32,7 +32,8 @@ class SparkTraining:
 
     Attributes:
         data: the table.
-        estimator: the classifier, or the pipeline that ends in it.
+        estimator: the classifier, or the pipeline that ends in it, or a search over either.
+        seed: of every part that has a seed which the user did not set.
 
     Raises:
         ConfigurationError: its columns and those of the table do not fit.
@@ -40,6 +41,7 @@ class SparkTraining:
 
     data: TrainingData
     estimator: Any
+    seed: int = 0
 
     def __post_init__(self) -> None:
         label, there = self.label_col, self.data.df.columns
@@ -142,6 +144,7 @@ class SparkTraining:
             EstimatorError: training failed.
         """
         extra = {} if weight is None else {self.classifier.getParam("weightCol"): weight}
+        extra |= dict.fromkeys(find_unset_seeds(self.estimator), self.seed)
         # a stage may take all columns for features, as the formula "label ~ ." does: then our label leaks
         readable = rows.drop(*self.data.ids, c.LABEL, GROUP)
         try:
@@ -152,8 +155,19 @@ class SparkTraining:
         except Exception as error:
             raise EstimatorError(
                 f"estimator: {type(self.classifier).__name__} of Spark ML could not be trained: "
-                f"{error_summary(error)}"
+                f"{error_summary(error).rstrip('.')}{self._explain_gap()}"
             ) from error
+
+    def _explain_gap(self) -> str:
+        """Tell of a class without examples below others, which may be why training failed."""
+        counts = self.data.profile.class_counts
+        gaps = [index for index in range(max(counts)) if index not in counts]
+        if not gaps:
+            return ""
+        return (
+            f". No example is of class {self.data.class_name(gaps[0])}: some classifiers, such as "
+            "SparkXGBClassifier, need examples of every class below the last that has some"
+        )
 
     def predict_parts(
         self, rows: DataFrame, parts: Sequence[tuple[Column, Column]], drop: Sequence[str]

@@ -25,8 +25,14 @@ from cl_spark.errors import (
     InputError,
     SingleClassError,
 )
-from cl_spark.evidence.class_columns import find_index, find_name, says_true_first, select_index
-from cl_spark.evidence.ids import find_repeated_ids
+from cl_spark.evidence.class_columns import (
+    find_index,
+    find_name,
+    list_names,
+    says_true_first,
+    select_class,
+)
+from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.predictions import RESULT_COLUMNS
 from cl_spark.evidence.storage import Storage
@@ -42,12 +48,6 @@ FEATURES, GROUP, WEIGHT = "_features", "_group", "_weight"
 """Columns of selected rows, beside the ids and the class index `c.LABEL`."""
 
 REPEATED_ID = "id of several rows"
-
-MAX_CLASSES = 100_000
-"""Most classes: a label column of more holds something else, such as an id."""
-
-MANY_ROWS = 5_000_000
-"""From so many rows on, repeated ids are looked for by their hashes."""
 
 
 @dataclass(frozen=True)
@@ -190,15 +190,7 @@ class TrainingData:
         """
         if self.class_names is not None or not self.labels_are_names:
             return None if self.class_names is None else list(self.class_names)
-        label = F.col(quoted(self.label_col))
-        found = self.df.select(label.alias("name")).where(label.isNotNull()).distinct().limit(MAX_CLASSES + 1)
-        names = sorted(row.name for row in found.collect())
-        if len(names) > MAX_CLASSES:
-            raise ConfigurationError(
-                f"label_col: column {self.label_col!r} has more than {MAX_CLASSES:,} different names: is it "
-                "the label? Pass class_names, if it is"
-            )
-        return names
+        return list_names(self.df, self.label_col)
 
     @cached_property
     def num_classes(self) -> int:
@@ -245,14 +237,7 @@ class TrainingData:
 
     def select_label(self) -> Column:
         """Select the class index as int: null of a missing label, -1 of one that is no class."""
-        column, kind = F.col(quoted(self.label_col)), self._types[self.label_col]
-        if self.labels_are_names:
-            index = find_index(column, self.names or ())
-            return F.when(column.isNotNull(), F.coalesce(index, F.lit(-1)))
-        index = select_index(column, kind, self.class_names or ())
-        greatest = MAX_CLASSES - 1 if self.names is None else len(self.names) - 1
-        is_class = index.between(0, greatest)
-        return F.when(index.isNotNull(), F.when(is_class, index.cast("int")).otherwise(F.lit(-1)))
+        return select_class(F.col(quoted(self.label_col)), self._types[self.label_col], self.names)
 
     def _reason(self, ids_are_repeated: Column) -> Column:
         """Reason why a row cannot be used by itself, null where it can."""

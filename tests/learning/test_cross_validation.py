@@ -30,7 +30,7 @@ from cl_spark import (
     SingleClassError,
     cross_val_pred_probs,
 )
-from cl_spark.learning.estimators import takes_missing
+from cl_spark.learning.estimators import takes_missing, train
 from tests.learning.frames import blobs, training_frame
 
 pytestmark = pytest.mark.matrix
@@ -58,6 +58,16 @@ class Broken:
 
     def predict_proba(self, features: Any) -> Any:
         return np.zeros((len(features), 3))
+
+
+class Contiguous(GaussianNB):
+    """A classifier that takes only the labels 0, 1, 2, ..., without gaps, as XGBClassifier does."""
+
+    def fit(self, features: Any, labels: Any) -> "Contiguous":
+        if not np.array_equal(np.unique(labels), np.arange(len(np.unique(labels)))):
+            raise ValueError(f"Expected: 0, 1, ..., got {np.unique(labels)}")
+        super().fit(features, labels)
+        return self
 
 
 def collect(frame: Any) -> dict[Any, Any]:
@@ -346,3 +356,15 @@ def test_fewer_groups_than_folds_are_refused(spark: SparkSession) -> None:
     df = training_frame(spark, *blobs(20, 2), group=np.arange(20) % 3)
     with pytest.raises(InputError, match="there are 3 groups for 4 folds"):
         cross_val_pred_probs(df, GaussianNB(), folds=4, group_col="group")
+
+
+def test_an_estimator_that_takes_no_gaps_in_the_labels_gets_none(spark: SparkSession) -> None:
+    df = training_frame(spark, *blobs(60)).where("label != 1")
+    expected = collect(cross_val_pred_probs(df, GaussianNB(), folds=2))
+    assert collect(cross_val_pred_probs(df, Contiguous(), folds=2)) == expected
+    assert {probs[1] for _, _, probs in expected.values()} == {0.0}
+    features, labels = blobs(30)
+    model = train(Contiguous(), features, labels * 2, None, 0)
+    assert set(model.predict(features)) == {0, 2, 4}
+    with pytest.raises(ValueError, match="the moon is in the wrong house"):
+        train(Broken(), features, labels * 2, None, 0)

@@ -19,6 +19,8 @@ from cl_spark.learning.hash_cuts import (
     hash_of,
 )
 
+pytestmark = pytest.mark.matrix
+
 
 def elements_of(spark: SparkSession, stratum: object, hash_: object, weight: object = 1) -> DataFrame:
     frame = pd.DataFrame({STRATUM: stratum, HASH: hash_, WEIGHT: weight})

@@ -10,6 +10,8 @@ from cl_spark import CleanLearning, ConfigurationError
 from cl_spark.learning.incv import estimate_noise_rate
 from tests.learning.frames import blobs, training_frame
 
+pytestmark = pytest.mark.matrix
+
 NOISY = 30
 
 

@@ -7,6 +7,8 @@ from sklearn.naive_bayes import GaussianNB
 from cl_spark import LabelAudit, cross_val_pred_probs, estimate_joint
 from tests.learning.frames import blobs, training_frame
 
+pytestmark = pytest.mark.matrix
+
 
 def test_it_is_what_an_audit_of_the_probabilities_tells(spark: SparkSession) -> None:
     features, labels = blobs(90)

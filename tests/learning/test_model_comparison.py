@@ -16,11 +16,11 @@ from cl_spark.errors import (
     ConfigurationError,
 )
 from cl_spark.learning import hits
-from cl_spark.learning.example_ids import ExampleIds
 from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
 from cl_spark.learning.model_predictions import list_tables, select_predictions
 from cl_spark.learning.reviewed_labels import HASH, read_labels
 from cl_spark.tables import columns as c
+from cl_spark.tables.example_ids import ExampleIds
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("spark")]
 

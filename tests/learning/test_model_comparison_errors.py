@@ -20,10 +20,10 @@ from cl_spark.errors import (
     SourceChangedError,
 )
 from cl_spark.learning import hits
-from cl_spark.learning.example_ids import ExampleIds
 from cl_spark.learning.model_comparison import benchmark_models
 from cl_spark.learning.model_predictions import list_tables, select_predictions
 from cl_spark.learning.reviewed_labels import read_labels
+from cl_spark.tables.example_ids import ExampleIds
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("spark")]
 

@@ -15,6 +15,8 @@ from cl_spark.learning.flip_labels import flip_labels
 from cl_spark.learning.hash_cuts import count_parts
 from cl_spark.learning.noise_matrix import noise_bound, noise_matrix, noise_matrix_from_trace
 
+pytestmark = pytest.mark.matrix
+
 MATRIX = np.array([[0.7, 0.0, 0.25], [0.2, 0.9, 0.05], [0.1, 0.1, 0.7]])
 
 

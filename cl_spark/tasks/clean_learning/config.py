@@ -9,6 +9,17 @@ from cl_spark.classification.filters import PRUNING
 from cl_spark.tables.location import is_path
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 
+_OF_FILTERS = (
+    "filter_by",
+    "rank_by",
+    "adjust_pred_probs",
+    "frac_noise",
+    "num_to_remove_per_class",
+    "min_examples_per_class",
+    "num_issues",
+)
+"""Keys that choose the filter or the rank of issues."""
+
 
 class CleanLearningConfig(CrossValidationConfig):
     """The configuration of learning with noisy labels: what a model is trained on, what is done about label
@@ -25,6 +36,11 @@ class CleanLearningConfig(CrossValidationConfig):
         'prune'
     """
 
+    method: Literal["confident_learning", "incv"] = Field(
+        "confident_learning",
+        description="How label issues are found: confident_learning, or incv (iterative noisy "
+        "cross-validation), which trains up to eight more models and has no filter",
+    )
     how: Literal["prune", "reweight", "relabel"] = Field(
         "prune",
         description="What is done about label issues: they are left out, all examples are weighed, or "
@@ -36,7 +52,7 @@ class CleanLearningConfig(CrossValidationConfig):
     model_path: str | None = Field(
         None,
         description="Directory that the trained model is saved to, for `CleanLearningModel.load`. Default: "
-        "models/<run_id> below `output`, where that is a path",
+        "one of its own below models/<run_id> in `output`, where that is a path",
     )
 
     @model_validator(mode="after")
@@ -44,6 +60,23 @@ class CleanLearningConfig(CrossValidationConfig):
         if self.model_path is None and self.output is not None and not is_path(self.output):
             raise ValueError(
                 "model_path: the directory to save the model to; needed where output is a schema"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _goes_with_method(self) -> "CleanLearningConfig":
+        if self.method != "incv":
+            return self
+        fields = type(self).model_fields
+        wrong = [name for name in _OF_FILTERS if getattr(self, name) != fields[name].default]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)}: method incv has no such option: leave out what belongs to a filter"
+            )
+        if self.how == "reweight":
+            raise ValueError(
+                "how: reweight follows from noise rates, which method incv does not estimate; "
+                "choose prune or relabel"
             )
         return self
 

@@ -1,18 +1,21 @@
 """Learning with noisy labels as a task of the run machinery."""
 
-import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from cl_spark.classification.scores import add_by_id
 from cl_spark.learning.correction import Findings
+from cl_spark.learning.incv import NoisyCrossValidation
 from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Stage, Written
+from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable
-from cl_spark.tables.location import absolute, locate_path
+from cl_spark.tables.location import absolute, is_path, locate_path, remove_earlier_attempts
 from cl_spark.tables.schema import Column
 from cl_spark.tasks.clean_learning.config import CleanLearningConfig
 from cl_spark.tasks.cross_validation.tables import NUMBERS, PRED_PROBS
@@ -37,26 +40,56 @@ class CleanLearningExecution(CrossValidationExecution):
         super().__init__(config, data)
         self._learning = CleanLearning(self.validation.estimator, how=config.how, **config.training_arguments)
         self._learning.check(self.validation.data)
+        self._method = config.method
         self._model_path = config.model_path
         self._output = str(config.output)
         self._num_trained = 0
+
+    def find_issues(self, steps: Steps) -> DataFrame:
+        """Find the label issues, by a filter or by INCV. Self-confidence and margin are of the
+        cross-validation, as in the other tables.
+        """
+        if self._method != "incv":
+            return super().find_issues(steps)
+        ids = self.config.id_col
+        with steps("training the models of INCV"):
+            issues = NoisyCrossValidation(self.validation).find_label_issues()
+        for method in (c.SELF_CONFIDENCE, c.NORMALIZED_MARGIN):
+            scores = self.audit.label_quality_scores(method=method)
+            named = scores.select(*map(c.quoted, ids), F.col(c.LABEL_QUALITY).alias(method))
+            issues = add_by_id(issues, named, ids)
+        return issues.select(*[name for name in issues.columns if name != c.RANK], c.RANK)
 
     def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
         """Yield the tables; then train the model, and save it."""
         yield from super().stages(steps, written)
         with steps("training on the clean labels"):
-            found = Findings(written(ISSUES), self.audit, written(PRED_PROBS))
+            estimates = () if self._method == "incv" else (self.audit, written(PRED_PROBS))
+            found = Findings(written(ISSUES), *estimates)
             model, self._num_trained = self._learning.train(self.validation, found)
         with steps("saving the model"):
-            spark = self.validation.data.df.sparkSession
             # of its own, so that the model of a recorded run stays until another is recorded
-            own = f"{self._output.rstrip('/')}/models/{steps.run_id}/{uuid.uuid4().hex[:12]}"
+            own = f"{self._own_models(steps.run_id)}/{steps.attempt}"
+            spark = self.validation.data.df.sparkSession
             self._model_path = absolute(locate_path(spark, self._model_path or own))
             model.write().overwrite().save(self._model_path)
 
     def numbers(self) -> Mapping[str, Any]:
         """Return the numbers of the cross-validation, and where the model is."""
         return {**super().numbers(), "num_trained": self._num_trained, "model_path": self._model_path}
+
+    def remove_earlier(self, run_id: str, attempt: str) -> None:
+        """Remove the models that earlier attempts saved below the output. One at a `model_path` stays, unless
+        this attempt has replaced it.
+        """
+        if is_path(self._output):
+            spark = self.validation.data.df.sparkSession
+            models = absolute(locate_path(spark, self._own_models(run_id)))
+            remove_earlier_attempts(spark, models, attempt, "output")
+
+    def _own_models(self, run_id: str) -> str:
+        """Name the directory of the models of a run, where no `model_path` is given."""
+        return f"{self._output.rstrip('/')}/models/{run_id}"
 
 
 class CleanLearningTask(TrainingTask[CleanLearningConfig]):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from cl_spark.tables.location import holds_delta
 from cl_spark.tables.text_files import Roles
@@ -71,11 +71,6 @@ class TrainingOptions(BaseModel):
         if self.source_version is not None and self.source_timestamp is not None:
             raise ValueError("source_version: goes without source_timestamp")
         return self
-
-    @field_validator("class_names", mode="before")
-    @classmethod
-    def _names_are_text(cls, value: Any) -> Any:
-        return [str(name) for name in value] if isinstance(value, list) else value
 
 
 class CrossValidationConfig(IssueConfig, TrainingOptions):

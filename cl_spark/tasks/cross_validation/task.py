@@ -13,7 +13,7 @@ from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.learning.cross_validation import CrossValidation
 from cl_spark.learning.estimators import load_estimator
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
-from cl_spark.runs.facts import RunFacts
+from cl_spark.runs.facts import RunFacts, first_rows
 from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import RowCounts, Stage, View, Written
@@ -169,7 +169,7 @@ def open_data(spark: SparkSession, config: CrossValidationConfig) -> InputTable:
 
 def models_section(run: Run) -> Section:
     """Show the accuracy of each model of the cross-validation."""
-    folds = run.table(FOLD_ACCURACY.name).orderBy("round", "fold").limit(1_000).toPandas()
+    folds = first_rows(run.table(FOLD_ACCURACY.name), 1_000, "round", "fold")
     text = (
         "Each example was predicted by a model that was trained on the other folds. The accuracy is that on "
         "given labels, of which some are wrong: a good model stays below 100 %."

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
 from cl_spark.runs.config import RunConfig
 from cl_spark.tables.location import holds_delta
@@ -62,11 +62,6 @@ class ComparisonOptions(BaseModel):
     seed: int = Field(
         0, description="Changes which unchanged examples are removed first to raise the noise prevalence"
     )
-
-    @field_validator("class_names", mode="before")
-    @classmethod
-    def _names_are_text(cls, value: Any) -> Any:
-        return [str(name) for name in value] if isinstance(value, list) else value
 
 
 class ModelComparisonConfig(RunConfig, ComparisonOptions):

@@ -3,7 +3,6 @@ number of models and classes.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -11,6 +10,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.learning import accuracy as a
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section, Spec
+from cl_spark.runs.facts import first_rows, tell_cut
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.model_comparison.tables import (
@@ -102,7 +102,7 @@ def sections(run: Run, issues: int) -> list[Section]:
         issues: how many corrected labels to list.
     """
     compared = accuracy_by_model(run.table(MODEL_ACCURACY.name)).where(F.col(c.EXAMPLES) > 0)
-    accuracy = _first(compared, ROWS, a.SUBSET, a.TOP_K, a.RANK_CORRECTED)
+    accuracy = first_rows(compared, ROWS, a.SUBSET, a.TOP_K, a.RANK_CORRECTED)
     flips = run.table(MODEL_FLIP_PREVALENCES.name).where(F.col(FLIP_PREVALENCE).isNotNull())
     return [
         Section(
@@ -118,7 +118,7 @@ def sections(run: Run, issues: int) -> list[Section]:
             "If more labels were wrong",
             text=[_PREVALENCE_TEXT] if run.record.num_corrected else [],
             charts=_draw(run, accuracy),
-            tables=[_flip_table(_first(flips, ROWS, FLIP_PREVALENCE, a.TOP_K, MODEL_A, MODEL_B))],
+            tables=[_flip_table(first_rows(flips, ROWS, FLIP_PREVALENCE, a.TOP_K, MODEL_A, MODEL_B))],
             otherwise="No label was corrected, so that both kinds of labels are the same.",
         ),
         Section(
@@ -132,7 +132,7 @@ def sections(run: Run, issues: int) -> list[Section]:
             "corrections-section",
             "Corrected labels",
             "Corrected labels",
-            text=_correction_text(run, issues),
+            text=tell_cut(issues, run.record.num_corrected, LABEL_CORRECTIONS),
             tables=[_correction_table(run, issues)],
             otherwise="None is listed." if run.record.num_corrected else "No label was corrected.",
         ),
@@ -149,7 +149,7 @@ def _draw(run: Run, accuracy: pd.DataFrame) -> Mapping[str, Spec]:
     rows = run.table(MODEL_PREVALENCE_ACCURACY.name).where(
         (F.col(a.TOP_K) == k) & F.col(a.MODEL).isin(models)
     )
-    return prevalence_chart(_first(rows, DRAWN_ROWS, a.PREVALENCE, a.RANK_CORRECTED), models, k)
+    return prevalence_chart(first_rows(rows, DRAWN_ROWS, a.PREVALENCE, a.RANK_CORRECTED), models, k)
 
 
 def _read_classes(run: Run) -> pd.DataFrame:
@@ -160,11 +160,7 @@ def _read_classes(run: Run) -> pd.DataFrame:
     ]
     rows = run.table(MODEL_CLASS_ACCURACY.name).groupBy(a.MODEL, c.CLASS).agg(*sides)
     difference = F.abs(F.col("accuracy_corrected") - F.col("accuracy_given"))
-    return _first(rows, ROWS, F.desc_nulls_last(difference), c.CLASS, a.MODEL)
-
-
-def _first(frame: DataFrame, rows: int, *order: Any) -> pd.DataFrame:
-    return frame.orderBy(*order).limit(rows).toPandas()
+    return first_rows(rows, ROWS, F.desc_nulls_last(difference), c.CLASS, a.MODEL)
 
 
 def _accuracy_table(accuracy: pd.DataFrame) -> ReportTable:
@@ -216,15 +212,8 @@ def _class_table(classes: pd.DataFrame) -> ReportTable:
     )
 
 
-def _correction_text(run: Run, issues: int) -> list[str]:
-    number = run.record.num_corrected
-    if not 0 < issues < number:
-        return []
-    return [f"The first {issues:,} of {number:,}; the others are in the table {LABEL_CORRECTIONS.name}."]
-
-
 def _correction_table(run: Run, issues: int) -> ReportTable:
-    rows = _first(run.table(LABEL_CORRECTIONS.name), issues, c.RANK)
+    rows = first_rows(run.table(LABEL_CORRECTIONS.name), issues, c.RANK)
     return ReportTable(
         "corrections",
         [

@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 
 from cl_spark.errors import SourceChangedError
 from cl_spark.learning import accuracy as a
-from cl_spark.learning.example_ids import ExampleIds
 from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
 from cl_spark.learning.reviewed_labels import read_labels
 from cl_spark.report.sections import KeyNumber, Section
@@ -19,6 +18,7 @@ from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, RowCounts, Stage, Task, View, Written
 from cl_spark.tables import columns as c
+from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_source
 from cl_spark.tables.schema import RunWarning
@@ -186,6 +186,7 @@ class ModelComparisonTask(Task[ModelComparisonConfig]):
     title = "Comparison of models"
     config = ModelComparisonConfig
     issues = LABEL_CORRECTIONS
+    counted = ("corrections", "examples")
     tables = TABLES
     numbers = NUMBERS
 

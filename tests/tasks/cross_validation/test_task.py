@@ -25,6 +25,8 @@ from cl_spark.tasks.cross_validation.tables import TABLES
 from cl_spark.terminal.command_line import exit_code
 from tests.learning.frames import blobs, training_frame
 
+pytestmark = pytest.mark.matrix
+
 NAIVE_BAYES = "sklearn.naive_bayes.GaussianNB"
 
 
