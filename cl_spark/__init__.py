@@ -4,9 +4,11 @@ on Spark.
 
 from typing import TYPE_CHECKING, Any
 
+from cl_spark.annotators.annotator_audit import AnnotatorAudit
 from cl_spark.api import (
     confident_joint,
     confident_thresholds,
+    ensemble_label_quality_scores,
     find_label_issues,
     health_summary,
     label_quality_scores,
@@ -38,18 +40,42 @@ from cl_spark.learning.flip_labels import flip_labels
 from cl_spark.learning.joint_estimate import JointEstimate, estimate_joint
 from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
 from cl_spark.learning.noise_matrix import noise_matrix, noise_matrix_from_trace
+from cl_spark.multilabel.health import MultilabelHealth
+from cl_spark.multilabel.multilabel_audit import MultilabelAudit
+from cl_spark.review.correction_run import Corrections
+from cl_spark.review.corrections import apply_corrections
+from cl_spark.review.label_studio import export_label_studio, read_label_studio
+from cl_spark.review.page import export_review_page
+from cl_spark.review.review_csv import export_review_csv, read_review_csv
+from cl_spark.review.undo import Undone, undo_corrections
+from cl_spark.review.validated_quality import ValidatedQuality, validated_quality
+from cl_spark.review.verdicts import Verdicts, decide_verdicts
 from cl_spark.runs.session import start_session
 from cl_spark.tables.finished_run import Run, read_run
 from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.clean_learning.config import CleanLearningConfig
 from cl_spark.tasks.clean_learning.task import run_clean_learning
+from cl_spark.tasks.consensus.config import ConsensusConfig
+from cl_spark.tasks.consensus.task import run_consensus
+from cl_spark.tasks.corrections.config import CorrectionsConfig
+from cl_spark.tasks.corrections.task import run_corrections
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.task import run_cross_validation
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from cl_spark.tasks.model_comparison.config import ModelComparisonConfig
 from cl_spark.tasks.model_comparison.task import run_model_comparison
+from cl_spark.tasks.multilabel_audit.config import MultilabelAuditConfig
+from cl_spark.tasks.multilabel_audit.task import run_multilabel_audit
 from cl_spark.tasks.registry import write_report
+from cl_spark.tasks.review_queue.config import ReviewQueueConfig
+from cl_spark.tasks.review_queue.queue import review_queue
+from cl_spark.tasks.review_queue.task import run_review_queue
+from cl_spark.tasks.token_audit.config import TokenAuditConfig
+from cl_spark.tasks.token_audit.task import run_token_audit
+from cl_spark.tasks.verdicts.config import VerdictsConfig
+from cl_spark.tasks.verdicts.task import run_verdicts
+from cl_spark.tokens.token_audit import TokenAudit
 from cl_spark.version import __version__
 
 if TYPE_CHECKING:
@@ -57,6 +83,7 @@ if TYPE_CHECKING:
     from cl_spark.learning.clean_learning_model import CleanLearningModel
 
 __all__ = [
+    "AnnotatorAudit",
     "AuditConfig",
     "AuditResult",
     "ClSparkError",
@@ -65,6 +92,9 @@ __all__ = [
     "CleanLearningModel",
     "ColumnTypeError",
     "ConfigurationError",
+    "ConsensusConfig",
+    "Corrections",
+    "CorrectionsConfig",
     "CrossValidation",
     "CrossValidationConfig",
     "DoubtfulInputError",
@@ -79,20 +109,36 @@ __all__ = [
     "MissingDependencyError",
     "ModelComparison",
     "ModelComparisonConfig",
+    "MultilabelAudit",
+    "MultilabelAuditConfig",
+    "MultilabelHealth",
     "NoiseRates",
     "OutputError",
     "RejectedRowsError",
+    "ReviewQueueConfig",
     "Run",
     "RunError",
     "RunWarning",
     "SingleClassError",
     "SourceChangedError",
+    "TokenAudit",
+    "TokenAuditConfig",
+    "Undone",
+    "ValidatedQuality",
+    "Verdicts",
+    "VerdictsConfig",
     "__version__",
+    "apply_corrections",
     "benchmark_models",
     "confident_joint",
     "confident_thresholds",
     "cross_val_pred_probs",
+    "decide_verdicts",
+    "ensemble_label_quality_scores",
     "estimate_joint",
+    "export_label_studio",
+    "export_review_csv",
+    "export_review_page",
     "find_label_issues",
     "flip_labels",
     "health_summary",
@@ -101,12 +147,23 @@ __all__ = [
     "noise_matrix_from_trace",
     "noise_rates",
     "num_label_issues",
+    "read_label_studio",
+    "read_review_csv",
     "read_run",
+    "review_queue",
     "run_audit",
     "run_clean_learning",
+    "run_consensus",
+    "run_corrections",
     "run_cross_validation",
     "run_model_comparison",
+    "run_multilabel_audit",
+    "run_review_queue",
+    "run_token_audit",
+    "run_verdicts",
     "start_session",
+    "undo_corrections",
+    "validated_quality",
     "write_report",
 ]
 

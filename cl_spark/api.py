@@ -23,6 +23,7 @@ def find_label_issues(
     id_col: str | Sequence[str] = "id",
     label_col: str = "label",
     pred_probs_col: str | Sequence[str] = "pred_probs",
+    pred_probs_cols: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
     num_classes: int | None = None,
     absent_prob: float = 0.0,
@@ -51,6 +52,7 @@ def find_label_issues(
         id_col=id_col,
         label_col=label_col,
         pred_probs_col=pred_probs_col,
+        pred_probs_cols=pred_probs_cols,
         class_names=class_names,
         num_classes=num_classes,
         absent_prob=absent_prob,
@@ -90,6 +92,36 @@ def label_quality_scores(
     """
     audit = LabelAudit(df, **columns)
     return audit.label_quality_scores(method=method, adjust_pred_probs=adjust_pred_probs)
+
+
+def ensemble_label_quality_scores(
+    df: DataFrame | pd.DataFrame,
+    pred_probs_cols: Sequence[str],
+    weights: str | Sequence[float] = "uniform",
+    *,
+    method: str = "self_confidence",
+    adjust_pred_probs: bool = False,
+    **columns: Any,
+) -> DataFrame:
+    """Score the label of every example by several models: see `LabelAudit.ensemble_label_quality_scores`.
+
+    Args:
+        df: one row per example.
+        pred_probs_cols: columns of predicted probabilities, each of a model, a fold or an epoch.
+        weights: "uniform", "accuracy", "log_loss_search", or a number for each model.
+        method: label quality score of each model.
+        adjust_pred_probs: score adjusted probabilities.
+        columns: id_col, label_col, class_names and others, as for `LabelAudit`.
+
+    Example:
+        >>> models = df.withColumn("second", df.pred_probs)
+        >>> ", ".join(ensemble_label_quality_scores(models, ["pred_probs", "second"]).columns[3:6])
+        'label_quality, correctness, disagreement'
+    """
+    audit = LabelAudit(df, pred_probs_cols=pred_probs_cols, **columns)
+    return audit.ensemble_label_quality_scores(
+        weights=weights, method=method, adjust_pred_probs=adjust_pred_probs
+    )
 
 
 def confident_thresholds(df: DataFrame | pd.DataFrame, **columns: Any) -> DataFrame:

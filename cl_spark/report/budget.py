@@ -18,24 +18,26 @@ LEFT_OUT = "_left_out "
 """Before the name of a column: how many bytes of an image were left out; null where none were."""
 
 
-def limit_bytes(rows: DataFrame, media: Sequence[str], order: str) -> DataFrame:
+def limit_bytes(rows: DataFrame, media: Sequence[str], order: str, most: int | None = None) -> DataFrame:
     """Cut long texts, and leave out images beyond the bytes that a page takes, the first rows' last.
 
     Args:
         rows: few rows.
         media: columns that may hold images.
         order: the column that orders the rows.
+        most: bytes of images to keep; one may have a quarter of it. Default None is `PAGE_BYTES`.
 
     Returns:
         The rows with a further column `LEFT_OUT + name` for each of `media`. What is left out is null.
     """
+    most = PAGE_BYTES if most is None else most
     fields = {field.name: field for field in rows.schema.fields}
     sizes = {name: _image_bytes(fields[name]) for name in media}
-    is_large = {name: size > PAGE_BYTES // 4 for name, size in sizes.items()}
+    is_large = {name: size > most // 4 for name, size in sizes.items()}
     counted = [F.when(~is_large[name], size).otherwise(0) for name, size in sizes.items()]
     so_far = Window.orderBy(order).rowsBetween(Window.unboundedPreceding, Window.currentRow)
     rows = rows.withColumn("_bytes", F.sum(reduce(add, counted, F.lit(0))).over(so_far))
-    is_late = F.col("_bytes") > PAGE_BYTES
+    is_late = F.col("_bytes") > most
     left_out = {
         LEFT_OUT + name: F.when(is_large[name] | (is_late & (size > 0)), size) for name, size in sizes.items()
     }

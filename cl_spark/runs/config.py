@@ -87,6 +87,11 @@ class RunConfig(BaseModel):
         is_list = "list[" in str(cls.model_fields[info.field_name].annotation)
         return [value] if is_list and isinstance(value, str | int) and not isinstance(value, bool) else value
 
+    @field_validator("class_names", mode="before", check_fields=False)  # of the tasks that have classes
+    @classmethod
+    def _names_are_text(cls, value: Any) -> Any:
+        return [str(name) for name in value] if isinstance(value, list) else value
+
     @field_validator("spark_conf", mode="before")
     @classmethod
     def _settings_are_text(cls, value: Any) -> Any:
@@ -106,6 +111,11 @@ class RunConfig(BaseModel):
         if self.output is None:
             raise ValueError("output: needed; a directory path or a catalog.schema")
         return self
+
+    @property
+    def example_ids(self) -> list[str]:
+        """The columns of results that tell examples apart."""
+        return self.id_col
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -148,26 +158,7 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
     values: dict[str, Any] = {}
     misread: dict[str, str] = {}
     if path is not None:
-        try:
-            raw = Path(path).read_bytes()  # YAML knows UTF-8 and UTF-16
-            loaded, written = yaml.safe_load(raw), yaml.load(raw, yaml.BaseLoader)
-        except OSError as error:
-            raise ConfigurationError(f"config: cannot read {path!r}: {error.strerror}") from error
-        except yaml.reader.ReaderError as error:
-            raise ConfigurationError(
-                f"config: {path!r} is not text in UTF-8: {error.reason} at position {error.position}; "
-                "save it as UTF-8"
-            ) from error
-        except yaml.YAMLError as error:
-            # without the line itself, which may hold a password
-            mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-            where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-            raise ConfigurationError(f"config: {path!r} is not YAML: {problem or error}{where}") from error
-        if not isinstance(loaded, dict):
-            raise ConfigurationError(
-                f"config: {path!r} must hold keys and values, found {type(loaded).__name__}"
-            )
-        values, misread = _keep_spelling(config, loaded, written)
+        values, misread = _keep_spelling(config, *_read_yaml(path))
         # a key without a value, as where all below it is commented out, is as if it were not there
         values = {key: value for key, value in values.items() if value is not None}
         misread = {key: fault for key, fault in misread.items() if key not in overrides}
@@ -183,6 +174,41 @@ def load_config(config: type[ConfigT], path: str | None, overrides: Mapping[str,
     if faults:
         raise ConfigurationError("\n".join(faults))
     return valid
+
+
+def read_key(path: str | None, key: str) -> Any:
+    """Read the value of one key of a YAML file; None where there is no file, or no such key.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    return None if path is None else _read_yaml(path)[0].get(key)
+
+
+def _read_yaml(path: str) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """Read a YAML file of keys: what YAML makes of it, and the same with every value as text.
+
+    Raises:
+        ConfigurationError: it cannot be read, or holds something else.
+    """
+    try:
+        raw = Path(path).read_bytes()  # YAML knows UTF-8 and UTF-16
+        loaded, written = yaml.safe_load(raw), yaml.load(raw, yaml.BaseLoader)
+    except OSError as error:
+        raise ConfigurationError(f"config: cannot read {path!r}: {error.strerror}") from error
+    except yaml.reader.ReaderError as error:
+        raise ConfigurationError(
+            f"config: {path!r} is not text in UTF-8: {error.reason} at position {error.position}; "
+            "save it as UTF-8"
+        ) from error
+    except yaml.YAMLError as error:
+        # without the line itself, which may hold a password
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+        raise ConfigurationError(f"config: {path!r} is not YAML: {problem or error}{where}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigurationError(f"config: {path!r} must hold keys and values, found {type(loaded).__name__}")
+    return loaded, written
 
 
 def _keep_spelling(

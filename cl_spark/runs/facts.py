@@ -57,6 +57,24 @@ def read_run_facts(run: Run) -> RunFacts:
     return RunFacts(run.run_id, run.record.asDict(), run.parameters, trend, rejected)
 
 
+def first_rows(frame: DataFrame, rows: int, *order: Any) -> pd.DataFrame:
+    """Read the first rows of a table in some order, as many as a page shows."""
+    return frame.orderBy(*order).limit(rows).toPandas()
+
+
+def tell_cut(shown: int, number: int, table: Table) -> list[str]:
+    """Tell that a page shows the first rows of a table only; nothing where it shows all, or none.
+
+    Args:
+        shown: rows that are shown.
+        number: rows that there are.
+        table: the table.
+    """
+    if not 0 < shown < number:
+        return []
+    return [f"The first {shown:,} of {number:,}; the others are in the table {table.name}."]
+
+
 def read_or_empty(run: Run, table: Table, more: Sequence[str] = ()) -> DataFrame:
     """Read the run's rows of a table; none where there is no such table, as in runs of earlier versions.
 

@@ -67,6 +67,7 @@ def run_task(
     with steps("opening the input"):
         execution = task.open(spark, config)
         plan = plan.settle(execution)
+        steps.attempt = plan.attempt
     if "not pinned" in (execution.source_version or ""):
         steps.log(
             f"{execution.source} keeps no versions: of rows that change meanwhile, only the number tells"
@@ -81,7 +82,7 @@ def run_task(
         with steps("recording the run"):
             record = _reconcile(execution, plan, counts)
             record |= {"started": started, "parameters": config.model_dump_json(), c.WARNINGS: warnings}
-            run = _record(plan, record)
+            run = _record(execution, plan, record)
         report, failed_report = None, None
         if plan.report_path is not None:
             with steps("writing the report"):
@@ -102,8 +103,8 @@ def run_task(
         )
         health = "" if result.overall_health is None else f"overall health {result.overall_health:.2%}, "
         steps.log(
-            f"finished in {result.seconds:.1f} s: {health}{result.num_issues:,} issues in "
-            f"{result.num_examples:,} examples, {counts.num_rejected:,} rows rejected"
+            f"finished in {result.seconds:.1f} s: {health}{result.num_issues:,} {task.counted[0]} in "
+            f"{result.num_examples:,} {task.counted[1]}, {counts.num_rejected:,} rows rejected"
         )
         return result
 
@@ -282,8 +283,9 @@ def check_counts(execution: Execution, counts: RowCounts, config: RunConfig, ste
         raise _source_changed(
             f"{read:,} rows at first, later {counts.num_examples:,} accepted and {rejected:,} rejected"
         )
-    if rejected > find_allowed_fraction(config) * read:
-        reasons = first_reasons(execution.rejected(), config.id_col).collect()
+    if counts.num_faulty > find_allowed_fraction(config) * read:
+        faulty = execution.rejected().where(~F.col(c.REASON).isin(*counts.expected))
+        reasons = first_reasons(faulty, config.example_ids).collect()
         hints = execution.explain_rejections(steps)
         raise too_many_rejected(reasons, read, config, hints)
 
@@ -386,9 +388,9 @@ def _reconcile(execution: Execution, plan: Plan, counts: RowCounts) -> dict[str,
     }
 
 
-def _record(plan: Plan, record: Mapping[str, Any]) -> Run:
-    """Check the gates, and write the row in `runs`: from here on it is a finished run, and rows of earlier
-    attempts go.
+def _record(execution: Execution, plan: Plan, record: Mapping[str, Any]) -> Run:
+    """Check the gates, and write the row in `runs`: from here on it is a finished run, and what earlier
+    attempts left goes.
 
     Raises:
         RunError: a later attempt at the run has finished meanwhile.
@@ -406,6 +408,7 @@ def _record(plan: Plan, record: Mapping[str, Any]) -> Run:
     later = tables.recorded_attempt(run_id) if plan.is_named else None
     if later is not None and later > plan.attempt:
         tables.remove_earlier(of_run, run_id, later)
+        execution.remove_earlier(run_id, later)
         raise RunError(
             f"run {run_id!r} was started again while it ran, and that later attempt has finished: "
             "this one is not recorded"
@@ -416,6 +419,7 @@ def _record(plan: Plan, record: Mapping[str, Any]) -> Run:
             tables.remove_earlier(of_run, run_id, plan.attempt)
         except OutputError as error:  # no reader sees these rows, and the run stands
             logger.warning("rows of earlier attempts at run %r are still there: %s", run_id, error)
+        execution.remove_earlier(run_id, plan.attempt)
     return Run(run_id, Row(**row), tables)
 
 

@@ -16,6 +16,7 @@ class Steps:
     Attributes:
         tell: called with a step's name when it begins; by default nobody is told.
         run_id: the run they belong to: part of each line of the log, and an attribute of its record.
+        attempt: the attempt at that run.
         seconds: of each step so far, wall time, in the order they began.
 
     Example:
@@ -29,6 +30,7 @@ class Steps:
 
     tell: Callable[[str], None] = lambda _: None
     run_id: str = ""
+    attempt: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager

@@ -31,15 +31,22 @@ class RowCounts:
     Attributes:
         num_examples: rows accepted.
         rejected: rows rejected, by reason.
+        expected: reasons that are nobody's fault, and do not count towards the rows that may be rejected.
     """
 
     num_examples: int
     rejected: Mapping[str, int] = field(default_factory=dict)
+    expected: frozenset[str] = frozenset()
 
     @property
     def num_rejected(self) -> int:
         """Rows rejected, whatever the reason."""
         return sum(self.rejected.values())
+
+    @property
+    def num_faulty(self) -> int:
+        """Rows rejected for a reason that is not expected."""
+        return sum(rows for reason, rows in self.rejected.items() if reason not in self.expected)
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,15 @@ class Execution(ABC):
     def numbers(self) -> Mapping[str, Any]:
         """Return the values of the task's columns in `runs`, and of `overall_health` (in [0, 1], or None)."""
 
+    def remove_earlier(self, run_id: str, attempt: str) -> None:  # noqa: B027 - most tasks write tables only
+        """Remove what earlier attempts at a run left outside the tables, now that another is recorded. By
+        default there is nothing.
+
+        Args:
+            run_id: the run.
+            attempt: the attempt that is recorded; those before it are less.
+        """
+
     def release(self) -> None:  # noqa: B027 - most tasks persist nothing
         """Free what the execution persisted."""
 
@@ -150,11 +166,13 @@ class Task(ABC, Generic[ConfigT]):
     Attributes:
         name: as `runs` names it.
         command: its command, as in `cl-spark audit`.
+        variant: what tells it apart from other tasks of the same command: the value of its flag `--task`.
         help: one sentence about it, for the help of the command.
         title: as people read it: "Label audit".
         config: the model of its configuration.
         issues: the table of what it found, with the id columns and `rank`: what is shown first, and compared
             by id from run to run.
+        counted: what the rows of that table are, and what the rows are that it read.
         tables: the tables it may write, `issues` among them; `rejected` and `runs` are the machinery's.
         numbers: the columns it adds to `runs`.
         gated_tables: tables of few rows whose numbers gates may name, as in class_health.class_quality; each
@@ -163,10 +181,12 @@ class Task(ABC, Generic[ConfigT]):
 
     name: ClassVar[str]
     command: ClassVar[str]
+    variant: ClassVar[str] = ""
     help: ClassVar[str]
     title: ClassVar[str]
     config: type[ConfigT]
     issues: ClassVar[Table]
+    counted: ClassVar[tuple[str, str]] = ("issues", "examples")
     tables: ClassVar[tuple[Table, ...]]
     numbers: ClassVar[tuple[Column, ...]] = ()
     gated_tables: ClassVar[Mapping[Table, str]] = {}

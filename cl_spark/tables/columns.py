@@ -1,8 +1,8 @@
 """The names of columns, each written once: those of result tables, and those of the evidence within a run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark.errors import ConfigurationError, MissingColumnError
 
@@ -63,6 +63,8 @@ NUM_PROBS = "_num_probs"
 LISTED_PROBS = "_listed_probs"
 LABEL = "_label"
 PROBS = "_pred_probs"
+REJECTION = "_cl_spark_rejection"
+"""Column of an input table: code of the reason for which a row is rejected, whatever it holds, or null."""
 REPEATED = "_is_repeated"
 CONFIDENT = "_confident"
 TRUE = "_true"
@@ -94,6 +96,25 @@ def find_columns(name: str, columns: Iterable[str], *, case_sensitive: bool) -> 
     if case_sensitive:
         return [col for col in columns if col == name]
     return [col for col in columns if col.casefold() == name.casefold()]
+
+
+def resolve_columns(df: DataFrame, table: str, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Find columns of a table by the arguments that name them.
+
+    Args:
+        df: the table.
+        table: its name, for messages.
+        wanted: names of columns by argument.
+
+    Raises:
+        MissingColumnError: one is missing.
+        ConfigurationError: a name means several columns.
+    """
+    sensitive, there = is_case_sensitive(df.sparkSession), df.columns
+    return {
+        key: resolve_column(key, name, there, case_sensitive=sensitive, table=table)
+        for key, name in wanted.items()
+    }
 
 
 def resolve_column(

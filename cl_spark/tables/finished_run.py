@@ -2,13 +2,14 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
-from cl_spark.errors import InputError
+from cl_spark.errors import ConfigurationError, InputError
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card, worst_classes
 from cl_spark.tables.results import ResultTables
@@ -64,7 +65,21 @@ class Run:
     @property
     def id_columns(self) -> list[str]:
         """The columns that tell examples apart."""
-        return list(self.parameters["id_col"])
+        parameters = self.parameters
+        return list(parameters.get("example_ids", parameters["id_col"]))
+
+    def check_id_columns(self, id_col: Sequence[str]) -> None:
+        """Check that a configuration names the id columns of the run.
+
+        Raises:
+            ConfigurationError: it names others.
+        """
+        if list(id_col) != self.id_columns:
+            own = ", ".join(self.id_columns)
+            raise ConfigurationError(
+                f"id_col: run {self.run_id!r} has the id columns {own}, not {', '.join(id_col)}: say "
+                f"id_col: [{own}]"
+            )
 
     @property
     def failed_gates(self) -> list[str]:

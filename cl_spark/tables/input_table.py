@@ -25,6 +25,7 @@ from cl_spark.tables.location import (
     identifier,
     is_path,
     is_query,
+    is_there,
     is_uri,
     locate,
     name_files,
@@ -302,8 +303,4 @@ def _delta_version(spark: SparkSession, table: str, version: int | None, timesta
 
 def _is_delta(spark: SparkSession, path: str) -> bool:
     """Tell whether a directory holds the log of a Delta table."""
-    try:
-        _ = spark.read.format("binaryFile").load(f"{escaped(path.rstrip('/'))}/_delta_log/*.json").schema
-    except SPARK_ERRORS:
-        return False
-    return True
+    return is_there(spark, f"{escaped(path.rstrip('/'))}/_delta_log/*.json")

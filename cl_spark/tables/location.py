@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlparse
 from weakref import WeakKeyDictionary
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.tables.columns import quoted
@@ -41,6 +42,9 @@ _STORE = re.compile(r"[^/]+:(//[^/]*)?")
 
 _NO_HOST = re.compile(r"[^/]+:(///|/(?!/))")
 """Beginning of a URI that leaves its host to the default file system."""
+
+_ATTEMPT = r"^\d{8}T\d{6}\.\d{6}[-~]"
+"""Beginning of the name of an attempt at a run."""
 
 _MOUNTED = ("/Volumes/", "/Workspace/")
 """Directories of Databricks that are paths for Spark and for Python, whatever the default file system is."""
@@ -237,6 +241,15 @@ def check_reachable(spark: SparkSession, path: str, key: str) -> None:
             raise ConfigurationError(f"{key}: Spark cannot reach {path!r}: {error_summary(error)}") from error
 
 
+def is_there(spark: SparkSession, pattern: str) -> bool:
+    """Tell whether a store has a file or directory that matches a pattern, as Spark finds it."""
+    try:
+        _ = spark.read.format("binaryFile").load(pattern).schema
+    except SPARK_ERRORS:
+        return False
+    return True
+
+
 def remove_directory(spark: SparkSession, path: str, key: str) -> None:
     """Remove a directory of this machine, or empty one of another file system.
 
@@ -259,6 +272,31 @@ def remove_directory(spark: SparkSession, path: str, key: str) -> None:
         logger.info("%s: %s is empty now, and can be removed", key, path)
     except SPARK_ERRORS as error:
         logger.warning("%s: remove %s yourself; Spark cannot: %s", key, path, error_summary(error))
+
+
+def remove_earlier_attempts(spark: SparkSession, parent: str, attempt: str, key: str) -> None:
+    """Remove what is directly below a directory and called as an earlier attempt is, if there are files two
+    levels below, as there are not where a directory was emptied before.
+
+    Args:
+        spark: the session.
+        parent: the directory, in full; it need not be there.
+        attempt: the attempt that stays, and those after it, as `new_attempt` names them.
+        key: the configuration key that named the directory, for the log.
+    """
+    of_parent = "/".join(["", *parent.split("/")[-2:], ""])  # the store may spell what is before it otherwise
+    child = F.substring_index(F.substring_index("path", of_parent, -1), "/", 1)
+    try:
+        reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+        files = reader.load(f"{escaped(parent)}/*/*/*").select(child.alias("child"))
+        is_earlier = F.col("child").rlike(_ATTEMPT) & (F.col("child") < attempt)
+        earlier = files.where(is_earlier).distinct().collect()
+    except SPARK_ERRORS as error:
+        if error_condition(error) not in NOT_FOUND:
+            logger.warning("%s: cannot look for what to remove in %s: %s", key, parent, error_summary(error))
+        return
+    for row in earlier:
+        remove_directory(spark, f"{parent}/{row.child}", key)
 
 
 def delta_name(path: str) -> str:

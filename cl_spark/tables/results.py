@@ -5,8 +5,6 @@ never see a run that broke off. Rows carry the attempt at the run that wrote the
 other until one is recorded in `runs`; then only its rows count, and those of earlier ones are removed.
 """
 
-import random
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,10 +50,8 @@ from cl_spark.tables.spark_errors import (
     explain_unreadable,
     find_source_change,
 )
+from cl_spark.tables.write_conflicts import retry_conflicts
 from cl_spark.version import __version__
-
-ATTEMPTS = 8
-"""How often a write is tried that other writers of the same Delta table got ahead of."""
 
 
 def new_attempt(moment: datetime, after: str | None = None) -> str:
@@ -335,14 +331,10 @@ class ResultTables:
 
     def _retry(self, table: Table, write: Callable[[], Any]) -> None:
         """Write, again after a conflict with another writer of the table."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                write()
-                return
-            except SPARK_ERRORS as error:
-                if attempt == ATTEMPTS or not _is_write_conflict(error):
-                    raise self._explain_unwritable(table, error) from error
-                time.sleep(random.uniform(0.1, 0.3) * attempt)
+        try:
+            retry_conflicts(write)
+        except SPARK_ERRORS as error:
+            raise self._explain_unwritable(table, error) from error
 
     def _append(self, table: Table, named: DataFrame, run_id: str, transaction: Mapping[str, str]) -> None:
         """Append rows to a Delta table as part of a transaction of an application."""
@@ -439,32 +431,3 @@ def _with_run_id(rows: DataFrame, run_id: str, attempt: str | None = None) -> Da
 def _sql_text(value: str) -> str:
     """Write a text as a SQL literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-_CONFLICTS = (
-    "DELTA_CONCURRENT",
-    "DELTA_METADATA_CHANGED",
-    "DELTA_PROTOCOL_CHANGED",
-    "DELTA_CREATE_TABLE_SCHEME_MISMATCH",
-    "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",
-    "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS",
-    "DELTA_TABLE_NOT_FOUND",
-    "DELTA_TABLE_ALREADY_EXISTS",
-    "TABLE_OR_VIEW_ALREADY_EXISTS",
-    "UNRESOLVED_COLUMN",
-)
-_CONFLICT_CLASSES = (
-    "ConcurrentAppendException",
-    "ConcurrentDeleteReadException",
-    "ConcurrentWriteException",
-    "MetadataChangedException",
-    "ProtocolChangedException",
-)
-
-
-def _is_write_conflict(error: Exception) -> bool:
-    """Tell whether a Delta write lost to another one, which has committed or is just creating the table."""
-    text = str(error)
-    return error_condition(error).startswith(_CONFLICTS) or any(
-        name in text for name in (*_CONFLICTS, *_CONFLICT_CLASSES)
-    )

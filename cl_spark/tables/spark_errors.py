@@ -27,6 +27,14 @@ SOURCE_CHANGED = "the input changed while it was read"
 NOT_FOUND = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND")
 
 
+def rows_have_changed(first: int, later: int) -> SourceChangedError:
+    """Make the error for an input of which another number of rows can be used when it is read again."""
+    return SourceChangedError(
+        f"{SOURCE_CHANGED}: {first:,} rows could be used at first, and {later:,} when they were read again. "
+        "Audit it when nobody writes, or a table that keeps its versions"
+    )
+
+
 def explain_unreadable(error: Exception, name: str, key: str) -> ClSparkError:
     """Explain a failed read to the user.
 

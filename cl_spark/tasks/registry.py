@@ -11,12 +11,31 @@ from cl_spark.runs.task import Task
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.clean_learning.task import CLEAN_LEARNING
+from cl_spark.tasks.consensus.task import CONSENSUS
+from cl_spark.tasks.corrections.task import CORRECTIONS_TASK
 from cl_spark.tasks.cross_validation.task import CROSS_VALIDATION
-from cl_spark.tasks.label_audit.task import LABEL_AUDIT
+from cl_spark.tasks.label_audit.task import LABEL_AUDIT, SourceTask
 from cl_spark.tasks.model_comparison.task import MODEL_COMPARISON
+from cl_spark.tasks.multilabel_audit.task import MULTILABEL_AUDIT
+from cl_spark.tasks.review_queue.task import REVIEW
+from cl_spark.tasks.token_audit.task import TOKEN_AUDIT
+from cl_spark.tasks.verdicts.task import VERDICTS_TASK
+
+SOURCE_TASKS: tuple[SourceTask[Any], ...] = (LABEL_AUDIT, MULTILABEL_AUDIT, TOKEN_AUDIT)
+"""Kinds of audits of a table of predictions, between which `--task` decides."""
 
 TASKS: dict[str, Task[Any]] = {
-    task.name: task for task in (LABEL_AUDIT, CROSS_VALIDATION, CLEAN_LEARNING, MODEL_COMPARISON)
+    task.name: task
+    for task in (
+        *SOURCE_TASKS,
+        CROSS_VALIDATION,
+        CLEAN_LEARNING,
+        MODEL_COMPARISON,
+        CONSENSUS,
+        REVIEW,
+        VERDICTS_TASK,
+        CORRECTIONS_TASK,
+    )
 }
 """Every task, by its name in `runs`. A new one is added here."""
 

@@ -8,13 +8,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
 from cl_spark.errors import ClSparkError, ConfigurationError, GatesFailedError, InputError, ReportFailedError
-from cl_spark.runs.config import load_config
+from cl_spark.runs.config import load_config, read_key
 from cl_spark.runs.history import compare as compare_runs
 from cl_spark.runs.history import find_baseline, set_baseline
 from cl_spark.runs.report import DEFAULT_ISSUES
@@ -26,14 +26,14 @@ from cl_spark.tables.finished_run import finished_run
 from cl_spark.tables.location import exists, holds_delta, local_path
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.times import zoned_column
+from cl_spark.tasks.corrections.task import undo_run
 from cl_spark.tasks.label_audit import scoring
 from cl_spark.tasks.label_audit.check import check
-from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.registry import TASKS, read_history, task_of, write_report
+from cl_spark.tasks.registry import SOURCE_TASKS, TASKS, read_history, task_of, write_report
 from cl_spark.terminal import console as screen
 from cl_spark.terminal.bench_command import bench
 from cl_spark.terminal.command_session import command_session
-from cl_spark.terminal.options import config_options, json_option, rows_option, spark_conf_option
+from cl_spark.terminal.options import config_options, fit_flags, json_option, rows_option, spark_conf_option
 from cl_spark.terminal.progress import show_progress
 from cl_spark.version import __version__
 
@@ -53,11 +53,16 @@ _EXIT_CODES = (
 )
 
 
-class TaskCommand:
-    """The body of a task's command: run it, and print what it found."""
+TaskT = TypeVar("TaskT", bound=Task[Any])
 
-    def __init__(self, task: Task[Any]) -> None:
-        self.task = task
+
+class TaskCommand:
+    """The body of the command of a task, or of several between which the key `task` decides: run it, and
+    print what it found.
+    """
+
+    def __init__(self, tasks: Sequence[Task[Any]]) -> None:
+        self.tasks = tasks
 
     def __call__(self, config: str | None, as_json: bool, **flags: Any) -> None:
         """Run the task as the flags say.
@@ -66,8 +71,7 @@ class TaskCommand:
             GatesFailedError: everything was written, but a gate failed.
             ReportFailedError: everything was written but the report.
         """
-        task = self.task
-        settings = load_config(task.config, config, given_flags(flags))
+        task, settings = load_task(self.tasks, config, given_flags(flags))
         notes = set_up_notes(settings.quiet)
         conf, delta, brief = settings.spark_conf, settings.needs_delta, settings.is_brief
         with command_session(conf, delta=delta, brief=brief) as spark:
@@ -89,14 +93,33 @@ class TaskCommand:
             raise ReportFailedError(result.failed_report)
 
 
-def task_command(task: Task[Any]) -> click.Command:
-    """Make the command of a task. Its flags are the fields of its configuration."""
-    options = config_options(task.config)(json_option(TaskCommand(task)))
-    return click.command(task.command, help=f"{task.help}\n\n{_EXIT_CODES}")(options)
+def load_task(tasks: Sequence[TaskT], config: str | None, flags: dict[str, Any]) -> tuple[TaskT, Any]:
+    """Load the configuration of one of several tasks, and find which it is: by its key `task`, or the first.
+
+    Raises:
+        ConfigurationError: the file cannot be read, there is no such task, or values do not fit it.
+    """
+    if len(tasks) == 1:
+        return tasks[0], load_config(tasks[0].config, config, flags)
+    variant = flags.get("task") or read_key(config, "task") or tasks[0].variant
+    found = [task for task in tasks if task.variant == variant]
+    if not found:
+        known = ", ".join(task.variant for task in tasks)
+        raise ConfigurationError(f"task: there is no {variant!r}; choose one of {known}")
+    return found[0], load_config(found[0].config, config, fit_flags(found[0].config, flags))
 
 
+def task_command(*tasks: Task[Any]) -> click.Command:
+    """Make the command of tasks. Its flags are the fields of their configurations."""
+    options = config_options(*[task.config for task in tasks])(json_option(TaskCommand(tasks)))
+    return click.command(tasks[0].command, help=f"{tasks[0].help}\n\n{_EXIT_CODES}")(options)
+
+
+TASKS_BY_COMMAND: dict[str, list[Task[Any]]] = {}
 for _task in TASKS.values():
-    cli.add_command(task_command(_task))
+    TASKS_BY_COMMAND.setdefault(_task.command, []).append(_task)
+for _tasks in TASKS_BY_COMMAND.values():
+    cli.add_command(task_command(*_tasks))
 cli.add_command(bench)
 
 
@@ -127,16 +150,16 @@ def _to_json(value: Any) -> Any:
 @cli.command()
 @rows_option
 @json_option
-@config_options(AuditConfig)
+@config_options(*[task.config for task in SOURCE_TASKS])
 def validate(config: str | None, rows: int, as_json: bool, **flags: Any) -> None:
     """Check a configuration and the first rows of its input, without a run: takes the flags of audit and
     writes nothing.
 
     Exit code 0 if it can be audited as far as these rows tell, else as audit.
     """
-    settings = load_config(AuditConfig, config, given_flags(flags))
+    task, settings = load_task(SOURCE_TASKS, config, given_flags(flags))
     with command_session(settings.spark_conf, delta=settings.needs_delta, brief=True) as spark:
-        checked = check(spark, settings, rows)
+        checked = check(spark, settings, rows, task)
         if as_json:
             print_json(asdict(checked) | {c.WARNINGS: [warning._asdict() for warning in checked.warnings]})
         else:
@@ -309,6 +332,26 @@ def score_stream(
         start, steps = scoring.score_stream(tables.spark, location, predictions, **options), Steps()
         with explain_failures(options["name"], steps), steps("streaming"):
             start(until_read).awaitTermination()
+
+
+@cli.command()
+@click.argument("location")
+@click.argument("run_id")
+@json_option
+@spark_conf_option
+def undo(location: str, run_id: str, as_json: bool, spark_conf: dict[str, str] | None) -> None:
+    """Take back the corrections that the run RUN_ID of `correct`, recorded at LOCATION, has made in place.
+
+    Where nothing was written to the labels since, they are restored; else the rows that nobody has changed
+    since are set back.
+    """
+    with command_session(spark_conf or {}, delta=True, brief=True) as spark:
+        with explain_failures(run_id, Steps()):
+            undone = undo_run(ResultTables.at(spark, location), run_id)
+        if as_json:
+            print_json(undone.summary())
+        else:
+            click.echo(undone.sentence)
 
 
 @contextmanager

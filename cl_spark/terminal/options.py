@@ -1,7 +1,7 @@
 """The flags of commands: those of a task are the fields of its configuration."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, get_args
 
@@ -13,16 +13,31 @@ from cl_spark.runs.config import RunConfig
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def config_options(config: type[RunConfig]) -> Decorator:
-    """Give a command a flag for each field of a configuration, and `--config` for a file of them."""
-    return partial(_add_config_options, config)
+def config_options(*configs: type[RunConfig]) -> Decorator:
+    """Give a command a flag for each field of a configuration, or of several, and `--config` for a file."""
+    return partial(_add_config_options, configs)
 
 
-def _add_config_options(config: type[RunConfig], command: Callable[..., Any]) -> Callable[..., Any]:
-    for name, field in reversed(config.model_fields.items()):
+def _add_config_options(
+    configs: Sequence[type[RunConfig]], command: Callable[..., Any]
+) -> Callable[..., Any]:
+    fields: dict[str, FieldInfo] = {}
+    for config in configs:  # of fields that several have, the first says what they are
+        fields = {**config.model_fields, **fields}
+    for name, field in reversed(fields.items()):
         command = field_option(name, field)(command)
     about = "YAML file with the same keys; flags win over it"
     return click.option("--config", type=click.Path(), default=None, help=about)(command)
+
+
+def fit_flags(config: type[RunConfig], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit flags to one of several configurations: a list of one is the text that a field of it takes."""
+    fields = config.model_fields
+    texts = {name for name in flags if name in fields and fields[name].annotation in (str, str | None)}
+    return {
+        name: value[0] if name in texts and isinstance(value, list) and len(value) == 1 else value
+        for name, value in flags.items()
+    }
 
 
 def field_option(name: str, field: FieldInfo) -> Decorator:

@@ -1,8 +1,6 @@
 """The report in a real browser. Screenshots are kept in artifacts/."""
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pyspark.sql import SparkSession
 
 from cl_spark import read_run
@@ -19,27 +17,11 @@ from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.facts import Facts
 from cl_spark.tasks.label_audit.report import render as html_of
 from cl_spark.tasks.label_audit.task import run_audit
+from tests.frames import HOSTILE
 
 pytestmark = pytest.mark.slow
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
-HOSTILE = [
-    "<img src=x onerror=window.hacked=1>",
-    "</script><script>window.hacked=1</script>",
-    "{{ 7 * 7 }} '\"&\u2028",
-]
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        told = "no Chromium found: install it (apt-get install chromium) or set CHROMIUM"
-        pytest.fail(told) if os.environ.get("CL_SPARK_REQUIRE_BROWSER") else pytest.skip(told)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

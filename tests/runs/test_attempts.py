@@ -21,7 +21,7 @@ from cl_spark.tasks.label_audit.task import LABEL_AUDIT, AuditExecution
 from tests import frames
 from tests.frames import audit
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 
 class Driven:
@@ -40,6 +40,7 @@ class Driven:
     def record(self) -> None:
         record = _reconcile(self.execution, self.plan, self.counts)
         _record(
+            self.execution,
             self.plan,
             {**record, "started": self.plan.started, "parameters": '{"id_col": ["id"]}', "warnings": []},
         )
@@ -75,6 +76,27 @@ def test_a_zombie_never_mixes_with_its_retry(
     assert content(second.tables, "x") == expected
     assert issues_of(spark, out) == second.num_issues
     assert second.tables.read(ISSUES).count() == second.num_issues, "rows of the first are removed"
+
+
+def test_what_attempts_left_outside_the_tables_goes_once_another_is_recorded(
+    spark: SparkSession, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, removed = str(tmp_path / "out"), []
+
+    def remove(_: AuditExecution, run_id: str, attempt: str) -> None:
+        assert ResultTables.at(spark, out).recorded_attempt(run_id) == attempt
+        removed.append(attempt)
+
+    monkeypatch.setattr(AuditExecution, "remove_earlier", remove)
+    zombie = Driven(spark, table, out, "parquet")
+    zombie.write()
+    retry = audit(spark, table, out, format="parquet", run_id="x").run.record.attempt
+    assert removed == [retry]
+    with pytest.raises(RunError, match="started again while it ran"):
+        zombie.record()
+    assert removed == [retry, retry], "the zombie removes what it left itself"
+    audit(spark, table, out, format="parquet", run_id="y")
+    assert removed == [retry, retry], "nothing was there before"
 
 
 @pytest.mark.parametrize("kind", ["delta", "parquet"])

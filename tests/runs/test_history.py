@@ -15,6 +15,8 @@ from cl_spark.tables.schema import RUNS
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
 from tests.frames import audit, baseline_of, ids
 
+pytestmark = pytest.mark.tables
+
 NOWHERE: Any = None  # no tables: past runs are read from their rows in `runs`
 
 

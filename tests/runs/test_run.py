@@ -34,7 +34,7 @@ from cl_spark.tasks.label_audit.task import AuditExecution, run_audit
 from cl_spark.terminal.command_line import exit_code
 from tests.frames import audit, content, predictions
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 
 def test_too_many_bad_rows_fail_the_run_before_anything_is_written(

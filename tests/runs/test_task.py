@@ -31,7 +31,7 @@ from cl_spark.tasks.registry import TASKS
 from cl_spark.terminal import command_line
 from tests.runs.toy_task import REPEATED, REPEATED_TEXTS, TEXTS, RepeatedConfig, RepeatedExecution
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 
 @pytest.fixture(autouse=True)

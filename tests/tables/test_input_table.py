@@ -14,7 +14,7 @@ from cl_spark.tables.location import holds_delta
 from cl_spark.tables.schema import RUNS
 from tests.frames import audit, content
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from cl_spark.tables.location import (
     local_file,
     local_path,
     remove_directory,
+    remove_earlier_attempts,
     split_partitions,
 )
 
@@ -184,6 +185,31 @@ def test_what_is_not_on_this_machine_is_emptied_and_told(
 def test_what_cannot_be_emptied_is_told(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
     remove_directory(spark, "nowhere://host/evidence", "evidence_path")
     assert "evidence_path: remove nowhere://host/evidence yourself" in caplog.text
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_only_what_earlier_attempts_left_goes(
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_here: bool,
+) -> None:
+    first, second, third = (f"2026013{day}T020000.000000-abc123" for day in (0, 1, 2))
+    models = tmp_path / "models" / "x [1]"
+    for name in (first, second, third, "1"):
+        spark.range(3).write.parquet(f"{models}/{name}/data")
+    remove_earlier_attempts(spark, f"{tmp_path}/models/other", third, "output")
+    assert not (tmp_path / "models" / "other").exists()
+    with monkeypatch.context() as patched, caplog.at_level("INFO"):
+        if not is_here:
+            patched.setattr(Path, "exists", lambda _: False)  # stands for another file system
+        remove_earlier_attempts(spark, str(models), second, "output")
+        told = caplog.text
+        remove_earlier_attempts(spark, str(models), second, "output")
+    assert caplog.text == told, "what was emptied is not emptied again"
+    assert {path.parent.name for path in models.glob("*/data")} == {second, third, "1"}
+    assert (models / first).exists() != is_here
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from cl_spark.tasks.label_audit.task import LABEL_AUDIT, run_audit
 from cl_spark.terminal.command_line import exit_code
 from tests.frames import audit, baseline_of
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "delta"])

@@ -24,4 +24,4 @@ def test_a_task_of_a_later_version_is_told_apart_from_those_there_are() -> None:
 
 def test_tasks_differ_in_name_and_command() -> None:
     assert all(task.name == name for name, task in TASKS.items())
-    assert len({task.command for task in TASKS.values()}) == len(TASKS)
+    assert len({(task.command, task.variant) for task in TASKS.values()}) == len(TASKS)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -14,8 +15,8 @@ from cl_spark.runs.facts import first_reasons
 from cl_spark.runs.run import check_warnings, find_allowed_fraction, plan_run, too_many_rejected
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import RunWarning
-from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.tasks.label_audit.task import LABEL_AUDIT, AuditExecution, make_audit, open_inputs
+from cl_spark.tasks.label_audit.config import SourceConfig
+from cl_spark.tasks.label_audit.task import LABEL_AUDIT, Audit, SourceTask
 
 
 @dataclass(frozen=True)
@@ -43,29 +44,32 @@ class Checked:
     warnings: list[RunWarning]
 
 
-def check(spark: SparkSession, config: AuditConfig, rows: int = 1_000) -> Checked:
+def check(
+    spark: SparkSession, config: SourceConfig, rows: int = 1_000, task: SourceTask[Any] = LABEL_AUDIT
+) -> Checked:
     """Check a configuration and the first rows of its input; write nothing.
 
     Args:
         spark: the session.
         config: the audit to be.
+        task: the kind of audit.
         rows: how many rows to look at.
 
     Raises:
         ClSparkError: an audit would fail, as far as these rows tell.
     """
-    plan = plan_run(spark, LABEL_AUDIT, config, datetime.now(timezone.utc))
-    predictions, labels = open_inputs(spark, config)
-    plan.settle(AuditExecution(config, predictions, labels))
+    plan = plan_run(spark, task, config, datetime.now(timezone.utc))
+    predictions, labels = task.open_inputs(spark, config)
+    plan.settle(task.execute(config, predictions, labels))
     storage = Storage()
     first = storage.persist(predictions.df.limit(rows))  # the same rows however often they are read
     if labels is not None:
         ids = first.select(*map(c.quoted, config.id_col))
         labels = replace(labels, df=labels.df.join(ids, config.id_col, "left_semi"))
-    audit = make_audit(config, first, labels)
+    audit = task.make_audit(config, first, labels)
     try:
         num_rejected, rejected = _count_rejected(audit), audit.rejected()
-        reasons = first_reasons(rejected, config.id_col).collect()
+        reasons = first_reasons(rejected, config.example_ids).collect()
         checked = Checked(
             predictions.name,
             predictions.version,
@@ -73,7 +77,7 @@ def check(spark: SparkSession, config: AuditConfig, rows: int = 1_000) -> Checke
             audit.num_examples,
             {row[c.REASON]: (row.rows, row.id) for row in reasons},
             audit.num_classes,
-            find_unknown_classes(rejected, config.label_col),
+            find_unknown_classes(rejected, audit),
             audit.warnings(),
         )
         if num_rejected > find_allowed_fraction(config) * checked.rows:
@@ -87,19 +91,23 @@ def check(spark: SparkSession, config: AuditConfig, rows: int = 1_000) -> Checke
         storage.release()
 
 
-def _count_rejected(audit: LabelAudit) -> int:
+def _count_rejected(audit: Audit) -> int:
     """Count the rejected rows; where all are, the error names the labels."""
     try:
-        return audit.statistics.num_rejected
+        return audit.num_rejected
     except EmptyTableError as error:
+        if not isinstance(audit, LabelAudit):
+            raise
         label_col = audit.predictions.label_col
         labels = _most_frequent(audit.predictions.df.select(F.col(c.quoted(label_col)).alias(c.CLASS)))
         raise EmptyTableError(f"{error}; labels of {label_col!r}: {', '.join(map(repr, labels))}") from error
 
 
-def find_unknown_classes(rejected: DataFrame, label_col: str) -> list[str]:
-    """Find labels that are no class among rejected rows: the five most frequent."""
-    label = F.from_json(F.col(c.ROW), "map<string, string>").getItem(label_col)
+def find_unknown_classes(rejected: DataFrame, audit: Audit) -> list[str]:
+    """Find labels that are no class among rejected rows, where each has one label: the five most frequent."""
+    if not isinstance(audit, LabelAudit):
+        return []
+    label = F.from_json(F.col(c.ROW), "map<string, string>").getItem(audit.predictions.label_col)
     unknown = (REASONS[RejectionReason.UNKNOWN_CLASS], REASONS[RejectionReason.LABEL_OUT_OF_RANGE])
     return _most_frequent(rejected.where(F.col(c.REASON).isin(*unknown)).select(label.alias(c.CLASS)))
 

@@ -1,9 +1,10 @@
 """The configuration of a label audit."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from cl_spark.runs.config import RunConfig
 from cl_spark.tables.location import holds_delta
@@ -62,45 +63,42 @@ class IssueConfig(RunConfig, IssueOptions):
         return {**super().places, **evidence}
 
 
-class AuditOptions(BaseModel):
-    """The keys of a label audit alone: its input, and what it means."""
+def name_of_method(parameters: Mapping[str, Any]) -> str:
+    """Name what chose the issues of a run: the filter, or a method that has none.
+
+    Args:
+        parameters: the configuration of the run, as `runs` holds it.
+
+    Example:
+        >>> name_of_method({"filter_by": "both"}), name_of_method({"filter_by": "both", "method": "incv"})
+        ('both', 'incv')
+    """
+    method = parameters.get("method", "confident_learning")
+    return str(parameters["filter_by"] if method == "confident_learning" else method)
+
+
+TASK_DESCRIPTION = (
+    "What the rows of the input are: classification (a label each), multilabel (a set of labels each) or "
+    "tokens (sentences with a label of each token)"
+)
+"""Meaning of the key `task`, which tells the kinds of audits apart."""
+
+
+class SourceOptions(BaseModel):
+    """The keys of an audit of a table of predictions: the table, whatever its rows are."""
 
     predictions: str | None = Field(
         None,
-        description="Table of predicted probabilities, and of labels unless `labels` is given: a path to "
-        "Delta, Parquet, CSV or JSON lines, or a catalog table name",
-    )
-    labels: str | None = Field(
-        None,
-        description="Table of ids and given labels, joined with `predictions` on the id; "
-        "unmatched ids are rejected",
-    )
-    sample: Literal["digits"] | None = Field(
-        None, description="Audit a sample that ships with the package instead of `predictions`: digits"
+        description="Table of given labels and predicted probabilities: a path to Delta, Parquet, CSV or "
+        "JSON lines, or a catalog table name",
     )
     input_format: Literal["auto", "delta", "parquet", "csv", "json"] = Field(
         "auto",
         description="Format of `predictions` at a path: by what the files are called, or one of "
         "delta, parquet, csv, json",
     )
-    label_col: str = Field(
-        "label", description="Column of given labels: class indices (numbers, booleans) or class names (text)"
-    )
-    pred_probs_col: list[str] = Field(
-        ["pred_probs"],
-        min_length=1,
-        description="Column of predicted probabilities (array, ML vector, or sparse: map of class to "
-        "probability; of two classes also a number, that of the second); several are one column per class",
-    )
     class_names: list[str] | None = Field(
         None, description="Names of the classes, in the order of the probabilities"
-    )
-    num_classes: int | None = Field(None, ge=2, description="Number of classes; sparse probabilities need it")
-    absent_prob: float = Field(0.0, description="Probability of the classes that a sparse list leaves out")
-    probabilities: bool = Field(
-        False,
-        description="The values are promised to be probabilities: rows with a negative one or a sum off 1 "
-        "are rejected",
     )
     check_ids: bool = Field(True, description="Look for ids that several rows share, and reject those rows")
     source_version: int | None = Field(
@@ -115,10 +113,68 @@ class AuditOptions(BaseModel):
         [], description="Columns for whose values health is told apart, such as source or annotator"
     )
 
-    @field_validator("class_names", mode="before")
-    @classmethod
-    def _names_are_text(cls, value: Any) -> Any:
-        return [str(name) for name in value] if isinstance(value, list) else value
+    @model_validator(mode="after")
+    def _has_one_state(self) -> "SourceOptions":
+        if self.source_version is not None and self.source_timestamp is not None:
+            raise ValueError("source_version: goes without source_timestamp")
+        return self
+
+
+class SourceConfig(IssueConfig, SourceOptions):
+    """The configuration of an audit of a table of predictions, whatever its rows are."""
+
+    @property
+    @abstractmethod
+    def roles(self) -> Roles:
+        """Roles of the columns of the input."""
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The predictions."""
+        return {} if self.predictions is None else {"predictions": self.predictions}
+
+    @property
+    def needs_delta(self) -> bool:
+        """Tell whether results, or `predictions` at a path of this machine, are Delta tables."""
+        return super().needs_delta or holds_delta(self.predictions)
+
+
+class AuditOptions(SourceOptions):
+    """The keys of a label audit alone: what the columns of its input mean."""
+
+    task: Literal["classification"] = Field(
+        "classification",
+        description=TASK_DESCRIPTION,
+    )
+    labels: str | None = Field(
+        None,
+        description="Table of ids and given labels, joined with `predictions` on the id; "
+        "unmatched ids are rejected",
+    )
+    sample: Literal["digits"] | None = Field(
+        None, description="Audit a sample that ships with the package instead of `predictions`: digits"
+    )
+    label_col: str = Field(
+        "label", description="Column of given labels: class indices (numbers, booleans) or class names (text)"
+    )
+    pred_probs_col: list[str] = Field(
+        ["pred_probs"],
+        min_length=1,
+        description="Column of predicted probabilities (array, ML vector, or sparse: map of class to "
+        "probability; of two classes also a number, that of the second); several are one column per class",
+    )
+    pred_probs_cols: list[str] = Field(
+        [],
+        description="Instead of pred_probs_col: a column of each of several models, folds or epochs, whose "
+        "mean is audited",
+    )
+    num_classes: int | None = Field(None, ge=2, description="Number of classes; sparse probabilities need it")
+    absent_prob: float = Field(0.0, description="Probability of the classes that a sparse list leaves out")
+    probabilities: bool = Field(
+        False,
+        description="The values are promised to be probabilities: rows with a negative one or a sum off 1 "
+        "are rejected",
+    )
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "AuditOptions":
@@ -126,14 +182,12 @@ class AuditOptions(BaseModel):
             raise ValueError("sample: goes without predictions and labels")
         if self.sample is None and self.predictions is None:
             raise ValueError("predictions: needed; a path or table name (or sample: digits to try it out)")
-        if self.source_version is not None and self.source_timestamp is not None:
-            raise ValueError("source_version: goes without source_timestamp")
         if self.sample is not None and (self.source_version is not None or self.source_timestamp is not None):
             raise ValueError("source_version, source_timestamp: a sample has no older state")
         return self
 
 
-class AuditConfig(IssueConfig, AuditOptions):
+class AuditConfig(SourceConfig, AuditOptions):
     """The configuration of a label audit: what to audit, how, and where the results go.
 
     Every field is a YAML key, and a flag of the same name with dashes.
@@ -154,6 +208,7 @@ class AuditConfig(IssueConfig, AuditOptions):
             "id_col": self.id_col,
             "label_col": self.label_col,
             "pred_probs_col": probs[0] if len(probs) == 1 else probs,
+            "pred_probs_cols": tuple(self.pred_probs_cols),
             "class_names": self.class_names,
             "num_classes": self.num_classes,
             "absent_prob": self.absent_prob,
@@ -169,7 +224,7 @@ class AuditConfig(IssueConfig, AuditOptions):
         return Roles(
             ids=tuple(self.id_col),
             label=self.label_col,
-            probs=probs,
+            probs=tuple(self.pred_probs_cols) or probs,
             others=(*self.slice_by, *self.review_columns),
             class_names=tuple(self.class_names or (probs if len(probs) > 1 else ())),
         )
@@ -182,7 +237,7 @@ class AuditConfig(IssueConfig, AuditOptions):
     @property
     def needs_delta(self) -> bool:
         """Tell whether results, or `predictions` or `labels` at a path of this machine, are Delta tables."""
-        return super().needs_delta or holds_delta(self.predictions) or holds_delta(self.labels)
+        return super().needs_delta or holds_delta(self.labels)
 
     @property
     def is_brief(self) -> bool:

@@ -9,6 +9,7 @@ from cl_spark.report.media import shown
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.report import frame_report
 from cl_spark.tables import columns as c
+from cl_spark.tasks.label_audit.config import name_of_method
 from cl_spark.tasks.label_audit.facts import Facts
 
 TITLE = "Label audit"
@@ -32,7 +33,7 @@ def key_numbers(facts: Facts) -> list[KeyNumber]:
             f"95 % interval {low} to {high} %{counted}",
             "health",
         ),
-        KeyNumber("label issues", f"{record[c.NUM_ISSUES]:,}", f"by {facts.parameters['filter_by']}"),
+        KeyNumber("label issues", f"{record[c.NUM_ISSUES]:,}", f"by {name_of_method(facts.parameters)}"),
         KeyNumber("examples", f"{record['num_examples']:,}"),
         KeyNumber("classes", f"{record['num_classes']:,}"),
         KeyNumber("rejected rows", f"{record['num_rejected']:,}"),
@@ -83,7 +84,7 @@ def sections(facts: Facts) -> list[Section]:
                 "Slices",
                 "Slices, surely worst first",
                 text=text,
-                tables=[_slice_table(facts)],
+                tables=[slice_table(facts.slices, "labels that look right", "confidently of another class")],
             )
         )
     return found
@@ -180,16 +181,23 @@ def _issue_table(facts: Facts) -> ReportTable:
     )
 
 
-def _slice_table(facts: Facts) -> ReportTable:
+def slice_table(slices: pd.DataFrame, quality: str, off_diagonal: str) -> ReportTable:
+    """Make the table of slices.
+
+    Args:
+        slices: rows of `slice_health`.
+        quality: heading of the share that looks right.
+        off_diagonal: heading of the others.
+    """
     return ReportTable(
         "slices",
         [
-            ReportColumn.of(facts.slices, c.SLICE_COLUMN, "column", "text"),
-            ReportColumn.of(facts.slices, c.SLICE_VALUE, "value", "text"),
-            ReportColumn.of(facts.slices, c.SLICE_QUALITY, "labels that look right", "score"),
-            ReportColumn.of(facts.slices, c.LOWER, "at least", "score"),
-            ReportColumn.of(facts.slices, c.UPPER, "at most", "score"),
-            ReportColumn.of(facts.slices, c.EXAMPLES, "examples", "count"),
-            ReportColumn.of(facts.slices, c.OFF_DIAGONAL_ISSUES, "confidently of another class", "count"),
+            ReportColumn.of(slices, c.SLICE_COLUMN, "column", "text"),
+            ReportColumn.of(slices, c.SLICE_VALUE, "value", "text"),
+            ReportColumn.of(slices, c.SLICE_QUALITY, quality, "score"),
+            ReportColumn.of(slices, c.LOWER, "at least", "score"),
+            ReportColumn.of(slices, c.UPPER, "at most", "score"),
+            ReportColumn.of(slices, c.EXAMPLES, "examples", "count"),
+            ReportColumn.of(slices, c.OFF_DIAGONAL_ISSUES, off_diagonal, "count"),
         ],
     )

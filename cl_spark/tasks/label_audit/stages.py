@@ -17,7 +17,7 @@ from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, Stage, Written
 from cl_spark.tables import columns as c
 from cl_spark.tables.input_table import InputTable
-from cl_spark.tables.schema import RunWarning
+from cl_spark.tables.schema import RunWarning, Table
 from cl_spark.tables.spark_errors import SOURCE_CHANGED
 from cl_spark.tasks.label_audit.config import IssueConfig
 from cl_spark.tasks.label_audit.tables import (
@@ -44,7 +44,7 @@ class AuditStages(Execution):
         self.config, self._slice_by = config, slice_by
         check_options(config)
         self.review = select_review_columns(table, config)
-        frames = [table.df.select(*map(c.quoted, config.id_col))]
+        frames = [table.df.select(*map(c.quoted, config.example_ids))]
         frames += [] if self.review is None else [self.review]
         fields = [field for frame in frames for field in frame.schema.fields]
         self.types = {field.name: field.dataType.simpleString() for field in fields}
@@ -62,10 +62,9 @@ class AuditStages(Execution):
     def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
         """Yield issues and health; then what is read from the written issues."""
         health = self._health
-        with steps("choosing the issues"):
-            issues = self.audit.find_label_issues(**self.config.filter_arguments)
+        issues = self.find_issues(steps)
         if self.review is not None:
-            issues = add_by_id(issues, self.review, self.config.id_col)
+            issues = add_by_id(issues, self.review, self.config.example_ids)
         slices = {SLICE_HEALTH: self.audit.slice_health()} if self._slice_by else {}
         yield Stage(
             "writing the tables",
@@ -84,6 +83,18 @@ class AuditStages(Execution):
         )
         if scores:
             self._check_scores(written(LABEL_SCORES), found.count())
+
+    def find_issues(self, steps: Steps) -> DataFrame:
+        """Find the label issues: those that a filter chooses.
+
+        Args:
+            steps: told of each step of the computation as it begins.
+
+        Returns:
+            The columns of `LabelAudit.find_label_issues`.
+        """
+        with steps("choosing the issues"):
+            return self.audit.find_label_issues(**self.config.filter_arguments)
 
     def numbers(self) -> Mapping[str, Any]:
         """Return K, the off-diagonal issues, and the overall health that follows from them."""
@@ -107,7 +118,7 @@ class AuditStages(Execution):
         scores = self.audit.label_quality_scores(
             method=config.rank_by, adjust_pred_probs=config.adjust_pred_probs
         )
-        return add_issue_flag(scores, issues, config.id_col)
+        return add_issue_flag(scores, issues, config.example_ids)
 
     def _check_scores(self, scores: DataFrame, num_issues: int) -> None:
         """Check that every example and every issue has a score.
@@ -134,17 +145,43 @@ def check_options(config: IssueConfig) -> None:
     FilterOptions(**arguments)
 
 
-def select_review_columns(predictions: InputTable, config: IssueConfig) -> DataFrame | None:
+def select_review_columns(
+    predictions: InputTable, config: IssueConfig, issues: Table = ISSUES
+) -> DataFrame | None:
     """Select ids, and the columns of the input that go with the issues; None if none do.
+
+    Args:
+        predictions: the input.
+        config: names the columns.
+        issues: the table of issues.
 
     Raises:
         MissingColumnError: there is no such column.
         ConfigurationError: the table of issues has a column of the name.
     """
-    columns = predictions.df.columns
-    sensitive = c.is_case_sensitive(predictions.df.sparkSession)
-    taken = {name.casefold() for name in (*(column.name for column in ISSUES.columns), *config.id_col)}
-    for col in config.review_columns:
+    check_review_columns(predictions.df, config.review_columns, config.example_ids, issues)
+    names = map(c.quoted, (*config.example_ids, *config.review_columns))
+    return predictions.df.select(*names) if config.review_columns else None
+
+
+def check_review_columns(
+    df: DataFrame, review_columns: Sequence[str], example_ids: Sequence[str], issues: Table = ISSUES
+) -> None:
+    """Check that columns can go with the issues.
+
+    Args:
+        df: the table that holds them.
+        review_columns: the columns.
+        example_ids: columns that tell examples apart.
+        issues: the table of issues.
+
+    Raises:
+        MissingColumnError: there is no such column.
+        ConfigurationError: the table of issues has a column of the name.
+    """
+    columns, sensitive = df.columns, c.is_case_sensitive(df.sparkSession)
+    taken = {name.casefold() for name in (*(column.name for column in issues.columns), *example_ids)}
+    for col in review_columns:
         if col.casefold() in taken:
             raise ConfigurationError(
                 f"review_columns: {col!r} is a column of the table of issues already; leave it out"
@@ -154,5 +191,3 @@ def select_review_columns(predictions: InputTable, config: IssueConfig) -> DataF
             raise MissingColumnError(
                 f"review_columns: there is no column {col!r}; the table has {', '.join(columns)}"
             )
-    names = map(c.quoted, (*config.id_col, *config.review_columns))
-    return predictions.df.select(*names) if config.review_columns else None

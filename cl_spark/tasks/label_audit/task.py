@@ -1,8 +1,9 @@
 """The label audit as a task of the run machinery: what it reads, computes, writes and shows."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,13 +17,14 @@ from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
-from cl_spark.runs.task import RowCounts, Task, View
+from cl_spark.runs.task import Execution, RowCounts, Task, View
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.label_audit import report
-from cl_spark.tasks.label_audit.config import AuditConfig
+from cl_spark.tasks.label_audit.config import AuditConfig, IssueConfig, SourceConfig, name_of_method
 from cl_spark.tasks.label_audit.facts import Facts
 from cl_spark.tasks.label_audit.stages import AuditStages
 from cl_spark.tasks.label_audit.tables import (
@@ -87,14 +89,23 @@ class AuditExecution(AuditStages):
 
     Args:
         config: what to audit, and how.
+        audit: the audit.
         predictions: the input.
         labels: the second table, if there is one.
+        examples: the table of examples and review columns, where the input's rows are something else.
     """
 
-    def __init__(self, config: AuditConfig, predictions: InputTable, labels: InputTable | None) -> None:
-        self._sample, self._inputs = config.sample, (predictions, labels)
-        self._audit = make_audit(config, predictions.df, labels)
-        super().__init__(config, predictions, config.slice_by)
+    def __init__(
+        self,
+        config: IssueConfig,
+        audit: LabelAudit,
+        predictions: InputTable,
+        labels: InputTable | None = None,
+        examples: InputTable | None = None,
+    ) -> None:
+        self._audit, self._inputs = audit, (predictions, labels)
+        self._is_sample = isinstance(config, AuditConfig) and config.sample is not None
+        super().__init__(config, examples or predictions, audit.predictions.slice_by)
         self.source = predictions.name if labels is None else f"{predictions.name} with labels {labels.name}"
         self.source_version = self.read_version()
         self.types = {
@@ -110,17 +121,16 @@ class AuditExecution(AuditStages):
     def read_version(self) -> str | None:
         """Ask for the state of predictions and labels; the sample has none."""
         predictions, labels = self._inputs
-        if self._sample is not None:
+        if self._is_sample:
             return None
         return predictions.state() if labels is None else f"{predictions.state()}, labels {labels.state()}"
 
     def count_rows(self) -> RowCounts:
         """Count the input without the audit's own scan, so that the two can be compared; then scan it."""
-        predictions, labels = self._inputs
-        self.num_read = (predictions.df if labels is None else self.audit.predictions.df).count()
+        self.num_read = self.audit.predictions.df.count()
         statistics = self.audit.statistics
         rejected = {
-            explain_rejection(code, self.config.id_col): rows
+            explain_rejection(code, self.config.example_ids): rows
             for code, rows in sorted(statistics.rejected.items())
         }
         return RowCounts(self.audit.num_examples, rejected)
@@ -144,7 +154,7 @@ class AuditTask(Task[ConfigT]):
         return [
             f"{record.overall_health:.2%} overall label health "
             f"({record[c.OFF_DIAGONAL_ISSUES]:,} of {record.num_examples:,} labels are off the diagonal)",
-            f"{record.num_issues:,} label issues by {run.parameters['filter_by']}, "
+            f"{record.num_issues:,} label issues by {name_of_method(run.parameters)}, "
             f"in {record.num_classes:,} classes",
         ]
 
@@ -155,7 +165,7 @@ class AuditTask(Task[ConfigT]):
         classes = run.table(CLASS_HEALTH.name).orderBy(F.desc(c.LABEL_NOISE), c.CLASS)
         pairs = run.table(OVERLAPPING_CLASSES.name).orderBy(F.desc(c.JOINT_PROBABILITY), c.CLASS_A, c.CLASS_B)
         views = [
-            View("Most suspicious examples", run.issues.orderBy(c.RANK), _issue_columns(run)),
+            View("Most suspicious examples", run.issues.orderBy(c.RANK), self.issue_columns(run)),
             View(
                 "Worst classes",
                 classes,
@@ -200,7 +210,12 @@ class AuditTask(Task[ConfigT]):
             InputError: no class is called so.
         """
         rows = issues_of_classes(run, **classes).orderBy(c.RANK)
-        return View(f"Issues of run {run.run_id}", rows, _issue_columns(run))
+        return View(f"Issues of run {run.run_id}", rows, self.issue_columns(run))
+
+    def issue_columns(self, run: Run) -> dict[str, str]:
+        """Return the columns of issues to show on the terminal, with their headings."""
+        names = (c.RANK, *run.id_columns, *_ISSUE_HEADINGS)
+        return {name: _ISSUE_HEADINGS.get(name, name) for name in names}
 
     def worst(self, run: Run) -> tuple[Any, float] | None:
         """Return the class of lowest quality."""
@@ -217,20 +232,115 @@ class AuditTask(Task[ConfigT]):
         return AuditResult(**values)
 
 
-class LabelAuditTask(AuditTask[AuditConfig]):
+SourceConfigT = TypeVar("SourceConfigT", bound=SourceConfig)
+
+
+class Audit(Protocol):
+    """An audit of any kind, as far as it tells of its rows."""
+
+    @property
+    def num_examples(self) -> int:
+        """Number of accepted rows."""
+        ...
+
+    @property
+    def num_rejected(self) -> int:
+        """Number of rejected rows."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        ...
+
+    def rejected(self) -> DataFrame:
+        """Read the rejected rows."""
+        ...
+
+    def warnings(self) -> list[RunWarning]:
+        """Tell doubts about the input."""
+        ...
+
+    def release(self) -> None:
+        """Free what is kept."""
+        ...
+
+
+class SourceTask(Task[SourceConfigT]):
+    """A task that audits a table of predictions, whose rows are examples or hold them."""
+
+    command = "audit"
+
+    @abstractmethod
+    def make_audit(self, config: SourceConfigT, df: DataFrame, labels: InputTable | None = None) -> Audit:
+        """Make the audit of a table; it says what is wrong with the columns."""
+
+    @abstractmethod
+    def execute(self, config: SourceConfigT, predictions: InputTable, labels: InputTable | None) -> Execution:
+        """Check the input against the configuration."""
+
+    def open_inputs(self, spark: SparkSession, config: SourceConfigT) -> tuple[InputTable, InputTable | None]:
+        """Open the predictions, and the labels if these are a second table.
+
+        Raises:
+            InputError: there is no such table, or it cannot be read.
+        """
+        return open_predictions(spark, config), None
+
+    def open(self, spark: SparkSession, config: SourceConfigT) -> Execution:
+        """Open the input."""
+        return self.execute(config, *self.open_inputs(spark, config))
+
+
+class SourceAuditTask(AuditTask[SourceConfigT], SourceTask[SourceConfigT]):
+    """The label audit of a table of predictions."""
+
+    @abstractmethod
+    def make_audit(
+        self, config: SourceConfigT, df: DataFrame, labels: InputTable | None = None
+    ) -> LabelAudit:
+        """Make the audit of a table."""
+
+    def select_examples(self, config: SourceConfigT, predictions: InputTable) -> InputTable:
+        """Select the table of examples, with the columns that `review_columns` may name."""
+        return predictions
+
+    def execute(
+        self, config: SourceConfigT, predictions: InputTable, labels: InputTable | None
+    ) -> AuditExecution:
+        """Check the input against the configuration."""
+        audit = self.make_audit(config, predictions.df, labels)
+        return AuditExecution(config, audit, predictions, labels, self.select_examples(config, predictions))
+
+
+class LabelAuditTask(SourceAuditTask[AuditConfig]):
     """The label audit: confident learning on a table of given labels and predicted probabilities."""
 
     name = "label_audit"
-    command = "audit"
+    variant = "classification"
     help = "Audit a table of labels and predicted probabilities, and write the tables of issues and health."
     title = report.TITLE
     config = AuditConfig
     tables = TABLES
     numbers = NUMBERS
 
-    def open(self, spark: SparkSession, config: AuditConfig) -> AuditExecution:
-        """Open predictions and labels."""
-        return AuditExecution(config, *open_inputs(spark, config))
+    def make_audit(self, config: AuditConfig, df: DataFrame, labels: InputTable | None = None) -> LabelAudit:
+        """Make a `LabelAudit`."""
+        return LabelAudit(
+            df,
+            labels=None if labels is None else labels.df,
+            slice_by=config.slice_by,
+            **config.input_arguments,
+        )
+
+    def open_inputs(self, spark: SparkSession, config: AuditConfig) -> tuple[InputTable, InputTable | None]:
+        """Open the predictions (or the sample) and the labels, if these are a second table."""
+        if config.sample is not None:
+            return read_sample(spark, config.sample), None
+        predictions = open_predictions(spark, config)
+        if config.labels is None:
+            return predictions, None
+        return predictions, read_source(spark, config.labels, "labels", roles=config.roles)
 
 
 LABEL_AUDIT = LabelAuditTask()
@@ -250,36 +360,20 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     return cast(AuditResult, run_task(spark, LABEL_AUDIT, config, steps))
 
 
-def open_inputs(spark: SparkSession, config: AuditConfig) -> tuple[InputTable, InputTable | None]:
-    """Open the predictions (or the sample) and the labels, if these are a second table.
+def open_predictions(spark: SparkSession, config: SourceConfig) -> InputTable:
+    """Open the predictions.
 
     Raises:
         InputError: there is no such table, or it cannot be read.
     """
-    if config.sample is not None:
-        return read_sample(spark, config.sample), None
-    version, timestamp = config.source_version, config.source_timestamp
-    predictions = read_source(
+    return read_source(
         spark,
         str(config.predictions),
         "predictions",
-        version=version,
-        timestamp=timestamp,
+        version=config.source_version,
+        timestamp=config.source_timestamp,
         input_format=config.input_format,
         roles=config.roles,
-    )
-    if config.labels is None:
-        return predictions, None
-    return predictions, read_source(spark, config.labels, "labels", roles=config.roles)
-
-
-def make_audit(config: AuditConfig, df: DataFrame, labels: InputTable | None) -> LabelAudit:
-    """Make the audit of a table; it says what is wrong with the columns."""
-    return LabelAudit(
-        df,
-        labels=None if labels is None else labels.df,
-        slice_by=config.slice_by,
-        **config.input_arguments,
     )
 
 
@@ -311,7 +405,3 @@ def issues_of_classes(
     if suggested is not None:
         issues = issues.where(suggested_label == suggested)
     return issues
-
-
-def _issue_columns(run: Run) -> dict[str, str]:
-    return {name: _ISSUE_HEADINGS.get(name, name) for name in (c.RANK, *run.id_columns, *_ISSUE_HEADINGS)}

@@ -18,7 +18,7 @@ from cl_spark.tasks.label_audit.task import run_audit
 from tests.frames import predictions
 from tests.oracle.datasets import dataset
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 DATA = dataset(91, 300, 4)
 NAMES = ["ant", "bee", "cat", "dog"]
 

@@ -19,7 +19,7 @@ from cl_spark.tasks.label_audit.scoring import score_new, score_stream
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED, STREAMS
 from cl_spark.tasks.label_audit.task import run_audit
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 
 @pytest.fixture(scope="module")
