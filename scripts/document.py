@@ -13,12 +13,22 @@ import click
 from cl_spark.tables.schema import BASELINES, REJECTED, runs_table
 from cl_spark.tasks.clean_learning.config import CleanLearningConfig
 from cl_spark.tasks.clean_learning.task import CLEAN_LEARNING
+from cl_spark.tasks.corrections import tables as corrections
+from cl_spark.tasks.corrections.config import CorrectionsConfig
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.tables import FOLD_ACCURACY, PRED_PROBS
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, STREAMS, TABLES
 from cl_spark.tasks.model_comparison import tables as model_comparison
 from cl_spark.tasks.model_comparison.config import ModelComparisonConfig
+from cl_spark.tasks.multilabel_audit import tables as multilabel_audit
+from cl_spark.tasks.multilabel_audit.config import MultilabelAuditConfig
+from cl_spark.tasks.review_queue import tables as review_queue
+from cl_spark.tasks.review_queue.config import ReviewQueueConfig
+from cl_spark.tasks.token_audit import tables as token_audit
+from cl_spark.tasks.token_audit.config import TokenAuditConfig
+from cl_spark.tasks.verdicts import tables as verdicts
+from cl_spark.tasks.verdicts.config import VerdictsConfig
 from cl_spark.terminal.command_line import cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,11 +36,27 @@ REFERENCE = ROOT / "docs" / "reference"
 
 RESULT_TABLES = (
     *TABLES,
+    *token_audit.TABLES[len(TABLES) :],
+    *multilabel_audit.TABLES[:-1],
     PRED_PROBS,
     FOLD_ACCURACY,
     *model_comparison.TABLES,
+    *review_queue.TABLES,
+    *verdicts.TABLES,
+    *corrections.TABLES,
     REJECTED,
-    runs_table(dict.fromkeys((*NUMBERS, *CLEAN_LEARNING.numbers, *model_comparison.NUMBERS))),
+    runs_table(
+        dict.fromkeys(
+            (
+                *NUMBERS,
+                *CLEAN_LEARNING.numbers,
+                *model_comparison.NUMBERS,
+                *review_queue.NUMBERS,
+                *verdicts.NUMBERS,
+                *corrections.NUMBERS,
+            )
+        )
+    ),
     BASELINES,
     SCORED,
     SCORED_REJECTED,
@@ -57,12 +83,20 @@ CONFIGURATIONS = {
         "`cl-spark audit`, `AuditConfig`. `cl-spark validate` takes the same keys and only checks.",
         AuditConfig,
     ),
+    "An audit of sets of labels": (
+        "`cl-spark audit --task multilabel`, `MultilabelAuditConfig`.",
+        MultilabelAuditConfig,
+    ),
+    "An audit of tokens": ("`cl-spark audit --task tokens`, `TokenAuditConfig`.", TokenAuditConfig),
     "A cross-validation": ("`cl-spark cross-validate`, `CrossValidationConfig`.", CrossValidationConfig),
     "Learning with noisy labels": ("`cl-spark clean-learning`, `CleanLearningConfig`.", CleanLearningConfig),
     "A comparison of models": (
         "`cl-spark benchmark-models`, `ModelComparisonConfig`.",
         ModelComparisonConfig,
     ),
+    "A review queue": ("`cl-spark review`, `ReviewQueueConfig`.", ReviewQueueConfig),
+    "Verdicts": ("`cl-spark verdicts`, `VerdictsConfig`.", VerdictsConfig),
+    "Corrections": ("`cl-spark correct`, `CorrectionsConfig`.", CorrectionsConfig),
 }
 COMMANDS_INTRODUCTION = """\
 # Command line

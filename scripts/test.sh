@@ -6,10 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/setup.sh dev
 export SPARK_LOCAL_IP=127.0.0.1 TZ=UTC PYSPARK_PYTHON=$PWD/.venv/bin/python
 export PATH=$PWD/.venv/bin:$PATH
-# Much of a test is waiting for Spark: two at a time, each with a session of its own. A Connect server has one port.
-processes=2
-[ "${CL_SPARK_TEST_ON:-}" = connect ] && processes=0
-pytest=(pytest --numprocesses "$processes" --dist worksteal)
+# Much of a test is waiting for Spark: two at a time, each with a session of its own.
+pytest=(pytest --numprocesses 2 --dist worksteal)
 select=()
 case "${1:-}" in
   fast) shift; select=(-m "not slow and not matrix") ;;

@@ -1,6 +1,9 @@
-"""One Spark session for the whole run, real data where it is, and nothing else."""
+"""One Spark session for the whole run, real data where it is, a real browser, and nothing else."""
 
+import logging
 import os
+import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="asks a classic session how it works inside"))
 
 
+@pytest.fixture(autouse=True)
+def own_log_level() -> Iterator[None]:
+    """Give the package's log back the level it had: commands that a test runs set it for their process."""
+    logger = logging.getLogger("cl_spark")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A session with Delta, its warehouse in a temporary directory."""
@@ -48,8 +60,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     if PLACE == "cluster":
         os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
     home = tmp_path_factory.mktemp("spark")
+    own_port = {"spark.connect.grpc.binding.port": _find_connect_port()} if PLACE == "connect" else {}
     conf = {
         **PLACES[PLACE],
+        **own_port,
         "spark.sql.shuffle.partitions": "2",
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.warehouse.dir": str(home / "warehouse"),
@@ -57,6 +71,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     }
     with spark_session(conf, delta=True) as session:
         yield session
+
+
+def _find_connect_port() -> str:
+    """Find a free port for a server, and let its clients look there: each process of tests has its own."""
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    DefaultChannelBuilder.default_port = staticmethod(lambda: port)
+    return str(port)
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +111,18 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real data not found at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A real browser. Without one tests are skipped, or fail where one is required."""
+    from playwright.sync_api import sync_playwright  # not on every version of Spark that tests run on
+
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        told = "no Chromium found: install it (apt-get install chromium) or set CHROMIUM"
+        pytest.fail(told) if os.environ.get("CL_SPARK_REQUIRE_BROWSER") else pytest.skip(told)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -76,3 +76,11 @@ def audit(spark: SparkSession, predictions: str, output: Path | str, **values: A
 def baseline_of(tables: ResultTables, source: str, run_id: str) -> Run | None:
     """The baseline of a run of a source."""
     return find_baseline(tables, Run(run_id, Row(source=source, task="label_audit"), tables))
+
+
+HOSTILE = [
+    "<img src=x onerror=window.hacked=1>",
+    "</script><script>window.hacked=1</script>",
+    "{{ 7 * 7 }} '\"&\u2028",
+]
+"""Texts of data that must stay texts on a page."""

@@ -18,6 +18,7 @@ Arguments = dict[str, tuple[Any, Any]]
 METHODS = [
     (api.find_label_issues, LabelAudit.find_label_issues),
     (api.label_quality_scores, LabelAudit.label_quality_scores),
+    (api.ensemble_label_quality_scores, LabelAudit.ensemble_label_quality_scores),
     (api.confident_thresholds, LabelAudit.confident_thresholds),
     (api.confident_joint, LabelAudit.confident_joint),
     (api.noise_rates, LabelAudit.noise_rates),
