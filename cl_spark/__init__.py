@@ -42,6 +42,10 @@ from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
 from cl_spark.learning.noise_matrix import noise_matrix, noise_matrix_from_trace
 from cl_spark.multilabel.health import MultilabelHealth
 from cl_spark.multilabel.multilabel_audit import MultilabelAudit
+from cl_spark.neighbors.duplicates import find_duplicates
+from cl_spark.neighbors.label_shares import neighbor_pred_probs
+from cl_spark.neighbors.neighbor_index import NeighborIndex, nearest_neighbors
+from cl_spark.neighbors.outlier_audit import OutlierAudit
 from cl_spark.review.correction_run import Corrections
 from cl_spark.review.corrections import apply_corrections
 from cl_spark.review.label_studio import export_label_studio, read_label_studio
@@ -112,7 +116,9 @@ __all__ = [
     "MultilabelAudit",
     "MultilabelAuditConfig",
     "MultilabelHealth",
+    "NeighborIndex",
     "NoiseRates",
+    "OutlierAudit",
     "OutputError",
     "RejectedRowsError",
     "ReviewQueueConfig",
@@ -139,10 +145,13 @@ __all__ = [
     "export_label_studio",
     "export_review_csv",
     "export_review_page",
+    "find_duplicates",
     "find_label_issues",
     "flip_labels",
     "health_summary",
     "label_quality_scores",
+    "nearest_neighbors",
+    "neighbor_pred_probs",
     "noise_matrix",
     "noise_matrix_from_trace",
     "noise_rates",

@@ -1,0 +1,221 @@
+"""The nearest rows of a matrix: candidates by a product of matrices, then exact distances.
+
+A product of matrices is quick, but its last digits depend on how many rows are multiplied at once. So it only
+chooses candidates, with a bound of its error; distances come from differences of two rows each, are the same
+whatever stands beside them, and are rounded to 12 digits. Ties go to the lower position.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int64s
+
+COSINE, EUCLIDEAN = "cosine", "euclidean"
+METRICS = (COSINE, EUCLIDEAN)
+
+DIGITS = 12
+"""Significant digits of a distance. Beyond these, processors and versions of numpy may differ."""
+
+COSINE_ZERO = 1e-14
+"""Cosine distances below it are 0: what scaling two parallel vectors to length 1 leaves of rounding."""
+
+GROUP, GROUPS_PER_NEIGHBOR = 16, 8
+"""References of a group, whose least product is looked at first; and how many groups there are at least."""
+
+VALUES_AT_ONCE = 2_000_000
+"""Products that are held together: 8 MB."""
+
+_UNIT = float(np.finfo(np.float32).eps)
+
+Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest reference rows of each query row.
+
+    Attributes:
+        positions: (m, k) rows of the references, the nearest first; -1 where there are fewer than k.
+        distances: (m, k) their distances; infinity where there are fewer than k.
+    """
+
+    positions: Int64s
+    distances: Float64s
+
+
+def to_unit_length(rows: Floats) -> Float64s:
+    """Scale rows to length 1; rows of length 0 stay as they are.
+
+    Example:
+        >>> to_unit_length(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+        [[0.6, 0.8], [0.0, 0.0]]
+    """
+    values = np.asarray(rows, dtype=np.float64)
+    largest = np.abs(values).max(axis=1, keepdims=True, initial=0)
+    scaled = values / np.where(largest > 0, largest, 1)  # squares neither overflow nor vanish
+    length = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
+    return np.asarray(scaled / np.where(length > 0, length, 1))
+
+
+def round_distances(distances: Float64s) -> Float64s:
+    """Round to `DIGITS` significant digits.
+
+    Example:
+        >>> round_distances(np.array([0.0, 1 / 3, 2e5 / 3])).tolist()
+        [0.0, 0.333333333333, 66666.6666667]
+    """
+    with np.errstate(divide="ignore"):
+        exponent = np.floor(np.log10(distances, where=distances > 0, out=np.zeros_like(distances)))
+    scale = 10.0 ** np.clip(DIGITS - 1 - exponent, -300, 300)
+    return np.asarray(np.rint(distances * scale) / scale)
+
+
+def find_nearest(
+    queries: Floats, references: Floats, k: int, metric: str, own: Int64s | None = None
+) -> Nearest:
+    """Find the k nearest reference rows of each query row, exactly.
+
+    Args:
+        queries: (m, d) numbers; with cosine no row is zero.
+        references: (n, d) numbers; with cosine no row is zero.
+        k: how many.
+        metric: one of `METRICS`: 1 - cosine of the angle, or the Euclidean distance.
+        own: (m,) for each query the reference row that is the query itself, and is left out; -1 for none.
+            Default: none for all.
+
+    Example:
+        >>> rows = np.array([[0.0, 0], [1, 0], [3, 0], [0, 2]])
+        >>> nearest = find_nearest(rows, rows, 2, "euclidean", own=np.arange(4))
+        >>> nearest.positions.tolist()
+        [[1, 3], [0, 2], [1, 0], [0, 1]]
+    """
+    if metric == COSINE:
+        queries, references = to_unit_length(queries), to_unit_length(references)
+    own = np.full(len(queries), -1) if own is None else own
+    if not len(queries) or not len(references):
+        shape = (len(queries), k)
+        return Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
+    finder = _Finder.of(np.asarray(references, dtype=np.float64), k, metric)
+    step = max(1, VALUES_AT_ONCE // max(len(references), queries.shape[1]))
+    parts = [
+        finder.find(np.asarray(queries[i : i + step], dtype=np.float64), own[i : i + step])
+        for i in range(0, len(queries), step)
+    ]
+    return Nearest(
+        np.concatenate([part.positions for part in parts]), np.concatenate([part.distances for part in parts])
+    )
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Finds the nearest of some references.
+
+    Attributes:
+        references: (n, d) rows, n > 0.
+        k: how many.
+        metric: one of `METRICS`; rows have length 1 with cosine.
+        center: (d,) what is taken off all rows before they are multiplied: far from zero, squares of large
+            numbers would hide small differences.
+        single: (n, d) the centered references in single precision.
+        squares: (n,) their squared lengths.
+    """
+
+    references: Float64s
+    k: int
+    metric: str
+    center: Float64s
+    single: Float32s
+    squares: Float32s
+
+    @staticmethod
+    def of(references: Float64s, k: int, metric: str) -> "_Finder":
+        center = references.mean(axis=0)
+        single = (references - center).astype(np.float32)
+        return _Finder(references, k, metric, center, single, (single * single).sum(axis=1))
+
+    def find(self, queries: Float64s, own: Int64s) -> Nearest:
+        """Find the nearest of some queries."""
+        centered = (queries - self.center).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = self.squares - 2 * (centered @ self.single.T)
+            has_own = np.flatnonzero(own >= 0)
+            products[has_own, own[has_own]] = np.inf
+            limit = self._find_limits(products, centered)
+            is_far = products > limit[:, None].astype(np.float32)  # false where numbers overflow
+        is_far[has_own, own[has_own]] = True
+        rows, candidates = np.nonzero(~is_far)
+        distances = self._measure(queries, rows, candidates)
+        order, is_near = merge_nearest(rows, candidates, distances, self.k)
+        chosen = order[is_near]
+        rows = rows[chosen]
+        place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        shape = (len(queries), self.k)
+        nearest = Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
+        nearest.positions[rows, place] = candidates[chosen]
+        nearest.distances[rows, place] = distances[chosen]
+        return nearest
+
+    def _find_limits(self, products: Float32s, centered: Float32s) -> Float64s:
+        """Find limits that the products of the k nearest rows of each query do not exceed.
+
+        References are dealt to some groups. The k-th lowest of the least products of the groups is a limit,
+        as k of the products are no higher. It is raised by what single precision may hide: a product of two
+        vectors of d numbers is wrong by at most d units of the sum of absolute products, which is at most
+        |q||r|; rounding both vectors and adding squares costs a few units more. With (|q| + |r|)^2 for all of
+        these, each product is wrong by less than (d + 8) units, and the difference of two by twice that.
+        Distances that are equal after rounding, or as they count as 0, add the other terms.
+        """
+        num = products.shape[1]
+        groups = max(GROUPS_PER_NEIGHBOR * self.k, num // GROUP)
+        if num < 2 * groups:
+            return np.full(len(products), np.inf)
+        whole = num // groups * groups
+        least = products[:, :whole].reshape(len(products), -1, groups).min(axis=1)
+        least.partition(self.k - 1, axis=1)
+        square = (centered.astype(np.float64) ** 2).sum(axis=1)
+        limit = least[:, self.k - 1].astype(np.float64)
+        if self.metric == COSINE:
+            limit = np.maximum(limit, 2 * COSINE_ZERO - square)
+        reach = (np.sqrt(square) + np.sqrt(self.squares.max().astype(np.float64))) ** 2
+        error = 2 * (self.references.shape[1] + 8) * _UNIT + 10.0 ** (2 - DIGITS)
+        return np.asarray(limit + error * reach)
+
+    def _measure(self, queries: Float64s, rows: Int64s, candidates: Int64s) -> Float64s:
+        """Measure the distances of pairs of a query and a reference."""
+        squares = np.empty(len(rows))
+        step = max(1, VALUES_AT_ONCE // (4 * max(queries.shape[1], 1)))
+        for i in range(0, len(rows), step):
+            part = slice(i, i + step)
+            difference = self.references[candidates[part]] - queries[rows[part]]
+            squares[part] = (difference * difference).sum(axis=1)
+        if self.metric == EUCLIDEAN:
+            return round_distances(np.sqrt(squares))
+        halved = squares / 2  # |a - b|^2 = 2 - 2 cos, where both have length 1
+        return round_distances(np.where(halved < COSINE_ZERO, 0.0, halved))
+
+
+def merge_nearest(queries: Int64s, ranks: Int64s, distances: Float64s, k: int) -> tuple[Int64s, Bools]:
+    """Choose the k nearest of each query among neighbors that were found in several parts.
+
+    Args:
+        queries: (n,) the query that each neighbor is of, from 0.
+        ranks: (n,) where the neighbor's id stands in the order of ids.
+        distances: (n,) rounded distances.
+        k: how many.
+
+    Returns:
+        (n,) an order of the neighbors, by query, distance and rank; and (n,) whether the neighbor at each
+        place of this order is among the k nearest.
+
+    Example:
+        >>> order, is_near = merge_nearest(np.array([1, 0, 1]), np.array([5, 4, 3]), np.array([2.0, 1, 2]), 1)
+        >>> order[is_near].tolist()
+        [1, 2]
+    """
+    order = np.lexsort((ranks, distances, queries))
+    of_query = queries[order]
+    starts = np.flatnonzero(np.r_[True, of_query[1:] != of_query[:-1]])
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return order, place < k

@@ -1,0 +1,1 @@
+"""What lies near what: nearest neighbors, outliers and duplicates of features or texts."""

@@ -1,0 +1,201 @@
+"""Duplicates: groups of rows that are the same thing, exactly or nearly."""
+
+import logging
+from collections.abc import Sequence
+
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from cl_spark.errors import ColumnTypeError, ConfigurationError
+from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.neighbors.components import connected_components
+from cl_spark.neighbors.features import ID
+from cl_spark.neighbors.minhash import find_similar_texts
+from cl_spark.neighbors.neighbor_index import AUTO, DISTANCE, NeighborIndex
+from cl_spark.neighbors.search import DISTANCES, NEIGHBORS
+from cl_spark.tables.columns import quoted, resolve_columns
+from cl_spark.tables.example_ids import ExampleIds
+from cl_spark.tables.ids import lacks_id
+from cl_spark.tables.pandas_frames import to_spark
+from cl_spark.tables.quantiles import find_quantiles
+
+logger = logging.getLogger(__name__)
+
+GROUP, GROUP_SIZE, IS_EXACT = "group", "group_size", "is_exact"
+ACROSS_SPLITS, ACROSS_LABELS = "across_splits", "across_labels"
+_RESULTS = (GROUP, GROUP_SIZE, DISTANCE, IS_EXACT, ACROSS_SPLITS, ACROSS_LABELS)
+
+SMALLEST_MEDIAN = 1e-6
+"""Least median of nearest distances: where most rows have a copy, nothing else is near."""
+
+_A, _B = "a", "b"
+
+
+class _Owner(Releasable):
+    """Keeps what a returned DataFrame is computed from."""
+
+    def __init__(self, storage: Storage, index: NeighborIndex | None = None) -> None:
+        self._storage, self._index = storage, index
+        storage.release_with(self)
+
+    def release(self) -> None:
+        self._storage.release()
+        if self._index is not None:
+            self._index.release()
+
+
+def find_duplicates(
+    df: DataFrame | pd.DataFrame,
+    *,
+    id_col: str = "id",
+    features_col: str | Sequence[str] = "features",
+    text_col: str | None = None,
+    threshold: float = 0.13,
+    split_col: str | None = None,
+    label_col: str | None = None,
+    k: int = 10,
+    metric: str = AUTO,
+    method: str = AUTO,
+    index: NeighborIndex | None = None,
+    evidence_path: str | None = None,
+    spark: SparkSession | None = None,
+) -> DataFrame:
+    """Find groups of rows that are the same thing: copies, and near copies.
+
+    Two rows are near copies if one is among the k nearest of the other, at less than `threshold` times the
+    median distance of a row to its nearest one. Texts are near copies if less than a share `threshold` of
+    their runs of three words differ. Rows that are linked by near copies are one group.
+
+    Args:
+        df: any Spark DataFrame, classic or Connect, or a pandas DataFrame.
+        id_col: id column: whole numbers or text.
+        features_col: column of vectors, or a list of columns of numbers; see `NeighborIndex`.
+        text_col: column of texts, which are compared in place of features. Default None.
+        threshold: 0 finds exact copies only. Default 0.13.
+        split_col: column that says which part of the data a row is in, such as train or test. Default None.
+        label_col: column of given labels. Default None.
+        k: how many neighbors are looked at; more copies than these are still one group. Default 10.
+        metric: "cosine", "euclidean", or "auto": cosine above 3 dimensions, else Euclidean.
+        method: how neighbors are searched: "exact", "approximate", or "auto"; see `NeighborIndex`.
+        index: a `NeighborIndex` of the same rows, which then is not made anew. Default None.
+        evidence_path: a directory to keep rows in (Parquet), for sessions that refuse to cache.
+        spark: the session that turns a pandas DataFrame into Spark's; default the active one.
+
+    Returns:
+        A row for each member of a group: the id column, group (the smallest id of the group), group_size,
+        distance (to the nearest member), is_exact (whether that is 0). With `split_col`, that column and
+        across_splits: whether the group has rows of several parts, which leaks what is tested into what is
+        trained. With `label_col`, that column and across_labels: whether the group has several labels, one of
+        which is wrong. Rows without a copy are not there.
+
+    Raises:
+        ConfigurationError: an argument is out of range.
+        InputError: a column is missing or unusable, or all rows are.
+
+    Source: near duplicates as cleanlab defines them; Broder, "On the resemblance and containment of
+    documents", 1997, for texts; specification, section 17.
+
+    Example:
+        >>> rows = [(1, [1.0, 2], "cat"), (2, [1.0, 2], "dog"), (3, [5.0, 1], "dog"), (4, [9.0, 9], "cat")]
+        >>> rows = pd.DataFrame(rows, columns=["id", "features", "label"])
+        >>> found = find_duplicates(rows, k=2, label_col="label").orderBy("id")
+        >>> [(row.id, row.group, row.is_exact, row.across_labels) for row in found.collect()]
+        [(1, 1, True, True), (2, 1, True, True)]
+    """
+    if isinstance(threshold, bool) or not 0 <= threshold <= 1:
+        raise ConfigurationError(f"threshold must be between 0 and 1, got {threshold!r}")
+    table, storage = to_spark(df, spark), Storage(evidence_path)
+    names = {"id_col": id_col, "split_col": split_col, "label_col": label_col, "text_col": text_col}
+    found = resolve_columns(table, "df", {key: name for key, name in names.items() if name is not None})
+    key = found["id_col"]
+    for argument, col in found.items():
+        if argument != "text_col" and col.casefold() in _RESULTS:
+            raise ConfigurationError(f"{argument}: {col!r} is the name of a column of the results: rename it")
+    if text_col is not None:
+        texts = _pick_texts(table, key, found["text_col"], storage)
+        pairs = find_similar_texts(
+            texts, id_col=key, text_col=found["text_col"], threshold=threshold, storage=storage
+        )
+    else:
+        if index is None:
+            index = NeighborIndex(
+                table,
+                id_col=key,
+                features_col=features_col,
+                metric=metric,
+                method=method,
+                evidence_path=evidence_path,
+            )
+        pairs = find_near_pairs(index, k, threshold)
+    pairs = storage.persist(pairs.select(_A, _B, DISTANCE))
+    groups = connected_components(pairs.select(_A, _B), storage)
+    both = pairs.union(pairs.select(_B, _A, DISTANCE)).groupBy(F.col(_A).alias(ID))
+    nearest = both.agg(F.min(DISTANCE).alias(DISTANCE))
+    kind = table.schema[key].dataType
+    members = groups.withColumnRenamed("id", ID).join(nearest, ID)
+    columns: dict[str, str] = {}
+    for argument, across in (("split_col", ACROSS_SPLITS), ("label_col", ACROSS_LABELS)):
+        if argument in found:
+            columns[found[argument]] = across
+    if columns:
+        others = table.select(
+            F.col(quoted(key)).cast(members.schema[ID].dataType).alias(ID), *map(quoted, columns)
+        )
+        members = members.join(others, ID)
+    counted = [F.count(F.lit(1)).alias(GROUP_SIZE)]
+    for col, across in columns.items():
+        counted.append((F.count_distinct(quoted(col)) > 1).alias(across))
+    members = storage.persist(members)
+    sizes = members.groupBy(GROUP).agg(*counted)
+    shown = members.join(sizes, GROUP).select(
+        F.col(ID).cast(kind).alias(key),
+        F.col(GROUP).cast(kind).alias(GROUP),
+        GROUP_SIZE,
+        DISTANCE,
+        (F.col(DISTANCE) == 0).alias(IS_EXACT),
+        *[name for col, across in columns.items() for name in (quoted(col), across)],
+    )
+    return keep_with(shown, _Owner(storage, index))
+
+
+def _pick_texts(table: DataFrame, key: str, text: str, storage: Storage) -> DataFrame:
+    """Pick the rows with an id of their own and a text; the others are told in the log.
+
+    Raises:
+        ColumnTypeError: ids have no order, or the column holds no text.
+    """
+    ExampleIds.of(key).check({"df": table})
+    if (kind := table.schema[text].dataType) != StringType():
+        raise ColumnTypeError(f"text_col: column {text!r} is {kind.simpleString()}; it must be text")
+    id_, has_id = F.col(quoted(key)), ~lacks_id(table, [key])
+    repeated = storage.persist(
+        table.where(has_id).groupBy(id_).agg(F.count(F.lit(1)).alias("_rows")).where("_rows > 1")
+    )
+    counts = table.agg(F.count_if(~has_id), F.count_if(has_id & F.col(quoted(text)).isNull())).collect()[0]
+    num_repeated = repeated.agg(F.coalesce(F.sum("_rows"), F.lit(0))).collect()[0][0]
+    reasons = (*zip(("null id", "null text"), counts, strict=True), ("id of several rows", num_repeated))
+    for reason, rows in reasons:
+        if rows:
+            logger.warning("%s rows of df cannot be used: %s", f"{rows:,}", reason)
+    usable = table.where(has_id & F.col(quoted(text)).isNotNull())
+    return usable.join(repeated.select(id_), key, "left_anti") if num_repeated else usable
+
+
+def find_near_pairs(index: NeighborIndex, k: int, threshold: float) -> DataFrame:
+    """Find pairs of rows that are near copies: a, b, distance.
+
+    Args:
+        index: the rows.
+        k: how many neighbors are looked at.
+        threshold: share of the median distance to the nearest row; copies at distance 0 always count.
+    """
+    lists = index.own_neighbor_lists(k)
+    nearest = lists.select(F.element_at(DISTANCES, 1).alias(DISTANCE))
+    limit = threshold * max(find_quantiles(nearest, DISTANCE, (0.5,))[0], SMALLEST_MEDIAN)
+    pairs = lists.select(F.col(ID).alias(_A), F.explode(F.arrays_zip(NEIGHBORS, DISTANCES)).alias("_pair"))
+    found = pairs.select(
+        _A, F.col("_pair").getField(NEIGHBORS).alias(_B), F.col("_pair").getField(DISTANCES).alias(DISTANCE)
+    )
+    return found.where((F.col(DISTANCE) < limit) | (F.col(DISTANCE) == 0))

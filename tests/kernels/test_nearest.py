@@ -1,0 +1,74 @@
+"""Nearest rows are exact: those of all distances, whatever rows stand beside them."""
+
+import numpy as np
+import pytest
+
+from cl_spark.kernels import nearest as kernel
+from cl_spark.kernels.arrays import Float64s
+
+random = np.random.default_rng(0)
+ROWS = {
+    "normal": random.normal(size=(700, 8)),
+    "few different values": random.integers(1, 3, size=(700, 8)).astype(float),
+    "copies": np.repeat(random.normal(size=(7, 8)), 100, axis=0),
+    "far from zero": random.normal(size=(700, 8)) * 1e-3 + 1e4,
+    "large": random.normal(size=(700, 8)) * 1e150,
+    "tiny": random.normal(size=(700, 8)) * 1e-150,
+    "one dimension": random.normal(size=(700, 1)),
+    "few rows": random.normal(size=(5, 8)),
+}
+
+
+def all_distances(rows: Float64s, metric: str) -> Float64s:
+    if metric == kernel.COSINE:
+        unit = kernel.to_unit_length(rows)
+        halves = ((unit[:, None] - unit) ** 2).sum(axis=2) / 2
+        return kernel.round_distances(np.where(halves < kernel.COSINE_ZERO, 0, halves))
+    return kernel.round_distances(np.sqrt(((rows[:, None] - rows) ** 2).sum(axis=2)))
+
+
+@pytest.mark.parametrize("metric", kernel.METRICS)
+@pytest.mark.parametrize("name", ROWS)
+def test_neighbors_are_those_of_all_distances(metric: str, name: str) -> None:
+    rows = ROWS[name]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        expected = all_distances(rows, metric)
+        found = kernel.find_nearest(rows, rows, 4, metric, own=np.arange(len(rows)))
+    np.fill_diagonal(expected, np.inf)
+    order = np.argsort(expected, axis=1, kind="stable")[:, :4]
+    assert np.array_equal(found.positions, order)
+    assert np.array_equal(found.distances, np.take_along_axis(expected, order, axis=1))
+
+
+def test_neighbors_do_not_depend_on_the_rows_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ROWS["normal"]
+    whole = kernel.find_nearest(rows, rows, 10, "cosine")
+    monkeypatch.setattr(kernel, "VALUES_AT_ONCE", 800)  # a query at a time
+    single = kernel.find_nearest(rows, rows, 10, "cosine")
+    assert np.array_equal(whole.positions, single.positions)
+    assert np.array_equal(whole.distances, single.distances)
+
+
+def test_all_rows_are_measured_where_products_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ROWS["normal"]
+    expected = kernel.find_nearest(rows, rows, 10, "euclidean")
+    monkeypatch.setattr(kernel, "_UNIT", 1e6)  # an error that hides every difference
+    found = kernel.find_nearest(rows, rows, 10, "euclidean")
+    assert np.array_equal(found.positions, expected.positions)
+
+
+def test_missing_neighbors_are_marked() -> None:
+    found = kernel.find_nearest(np.ones((2, 3)), np.ones((1, 3)), 2, "euclidean", own=np.array([0, -1]))
+    assert found.positions.tolist() == [[-1, -1], [0, -1]]
+    assert found.distances.tolist() == [[np.inf, np.inf], [0.0, np.inf]]
+
+
+def test_there_may_be_no_rows() -> None:
+    assert kernel.find_nearest(np.ones((0, 3)), np.ones((4, 3)), 2, "euclidean").positions.shape == (0, 2)
+    assert (kernel.find_nearest(np.ones((4, 3)), np.ones((0, 3)), 2, "euclidean").positions == -1).all()
+
+
+def test_parallel_rows_have_distance_zero() -> None:
+    row = random.normal(size=50)
+    scaled = np.stack([row, row * 3, row / 7, row * 1e-200])
+    assert (kernel.find_nearest(scaled, scaled, 4, "cosine").distances == 0).all()
