@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from cleanlab.multilabel_classification import dataset, get_label_quality_scores
 from cleanlab.multilabel_classification import filter as multilabel_filter
 from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
 from pyspark.sql import DataFrame, SparkSession
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
 from cl_spark import MultilabelAudit
 from tests.multilabel.frames import make_sets
@@ -26,6 +30,15 @@ BY_CLASS = (
 )
 PRUNING = BY_CLASS[:3]
 LOWEST = ("low_self_confidence", "low_normalized_margin")
+
+ATTRIBUTES = {
+    "has a loop": (0, 6, 8, 9),
+    "odd": (1, 3, 5, 7, 9),
+    "large": (5, 6, 7, 8, 9),
+    "prime": (2, 3, 5, 7),
+    "has a straight line": (1, 4, 5, 7),
+}
+"""Attributes of a digit."""
 
 TABLES = {
     "plain": {"seed": 1, "rows": 400, "classes": 7},
@@ -44,9 +57,25 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=TABLES)
+@pytest.fixture(scope="module", params=[*TABLES, "digits"])
 def sets(request: pytest.FixtureRequest) -> Sets:
-    return make_sets(**TABLES[request.param])
+    return make_digits()[:2] if request.param == "digits" else make_sets(**TABLES[request.param])
+
+
+@cache
+def make_digits() -> tuple[list[list[int]], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Make sets of attributes of digits, of which some are wrong, with a model trained on them."""
+    images, digits = load_digits(return_X_y=True)
+    true = np.array([[digit in having for having in ATTRIBUTES.values()] for digit in digits])
+    wrong = np.random.default_rng(0).random(true.shape) < 0.03
+    given = true ^ wrong
+    model = LogisticRegression(max_iter=300, C=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        columns = [
+            cross_val_predict(model, images, column, cv=3, method="predict_proba")[:, 1] for column in given.T
+        ]
+    return [np.flatnonzero(row).tolist() for row in given], np.stack(columns, axis=1), wrong
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +188,13 @@ def test_health_is_that_of_cleanlab(audit: MultilabelAudit, sets: Sets) -> None:
     assert np.allclose(ours["class_quality"].sort_index(), ranked["Label Quality Score"])
     assert np.allclose(ours["inverse_label_noise"].sort_index(), ranked["Inverse Label Noise"])
     assert audit.num_label_issues() == num_label_issues(labels, probs, multi_label=True)
+
+
+def test_wrong_attributes_of_digits_are_found(spark: SparkSession) -> None:
+    labels, probs, wrong = make_digits()
+    with MultilabelAudit(to_frame(spark, (labels, probs))) as audit:
+        found = audit.find_label_issues_per_class().toPandas()
+    is_found = np.zeros(wrong.shape, dtype=bool)
+    is_found[found["id"], found["class"]] = True
+    assert wrong[is_found].mean() > 0.3  # of what is found, ten times its share
+    assert is_found[wrong].mean() > 0.75  # of what is wrong
