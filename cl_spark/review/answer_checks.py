@@ -26,6 +26,10 @@ EQUAL_ANSWER = "answer that its annotator gave before"
 NO_QUALITY = "annotator without a quality"
 
 _ANNOTATOR, _IS_SAME, _IS_QUEUED, _HAS_SUGGESTION = "_annotator", "_is_same", "_is_queued", "_has_suggestion"
+_MEANING, _GIVEN_TEXT, _SUGGESTED_TEXT = "_meaning", "_given_text", "_suggested_text"
+
+_KNOWN = (*q.ANSWERS, q.PRESENT, q.ABSENT)
+"""Answers, of which the last two name the label of a single label."""
 
 
 def check_answers(
@@ -59,6 +63,7 @@ def check_answers(
         MissingColumnError: a column is missing.
     """
     known = list_answer_names(names)
+    meaning = F.col(_MEANING)
     found = resolve_columns(answers, "answers", {"annotator_col": annotator_col, "answer_col": answer_col})
     annotator, answer = (F.col(quoted(found[key])).cast("string") for key in ("annotator_col", "answer_col"))
     keys = ids.names
@@ -66,7 +71,7 @@ def check_answers(
         *ids.select(answers),
         annotator.alias(_ANNOTATOR),
         answer.alias("_written"),
-        _find_meaning(answer, known).alias(ANSWER_OF),
+        _find_meaning(answer, known).alias(_MEANING),
         F.to_json(F.struct(*map(quoted, answers.columns))).alias(c.ROW),
     )
     suggested = F.col(c.SUGGESTED_LABEL)
@@ -75,8 +80,15 @@ def check_answers(
         F.lit(True).alias(_IS_QUEUED),
         suggested.isNotNull().alias(_HAS_SUGGESTION),
         suggested.eqNullSafe(F.col(c.GIVEN_LABEL)).alias(_IS_SAME),
+        F.col(c.GIVEN_LABEL).cast("string").alias(_GIVEN_TEXT),
+        suggested.cast("string").alias(_SUGGESTED_TEXT),
     )
     joined = given.join(asked, keys, "left")
+    # people who are asked whether an example has a class name the label itself
+    given_text, suggested_text = F.col(_GIVEN_TEXT), F.col(_SUGGESTED_TEXT)
+    named = F.when(meaning == given_text, q.GIVEN).when(meaning == suggested_text, q.SUGGESTED)
+    found_answer = F.when(meaning.isin(q.PRESENT, q.ABSENT), named).otherwise(meaning)
+    joined = joined.withColumn(ANSWER_OF, found_answer)
     if weights is not None:
         of_annotator = weights.withColumnRenamed(q.ANNOTATOR, _ANNOTATOR)
         joined = joined.join(F.broadcast(of_annotator), _ANNOTATOR, "left")
@@ -84,8 +96,9 @@ def check_answers(
         F.when(lacks_id(joined, keys), NULL_ID)
         .when(F.col(_ANNOTATOR).isNull(), NULL_ANNOTATOR)
         .when(F.col("_written").isNull(), SKIPPED)
-        .when(F.col(ANSWER_OF).isNull(), UNKNOWN_ANSWER)
+        .when(meaning.isNull(), UNKNOWN_ANSWER)
         .when(F.col(_IS_QUEUED).isNull(), NOT_QUEUED)
+        .when(F.col(ANSWER_OF).isNull(), UNKNOWN_ANSWER)
         .when(F.col(ANSWER_OF).isin(q.SUGGESTED, q.BOTH) & ~F.col(_HAS_SUGGESTION), NO_SUGGESTION)
     )
     # of two equal labels, whoever says that the suggested one is right says so of the given one
@@ -123,7 +136,8 @@ def list_answer_names(names: Mapping[str, str] | None) -> dict[str, str]:
     """List the names of answers, each with the answer it stands for.
 
     Args:
-        names: names beside the four of `ANSWERS`; they may give one of those another meaning.
+        names: names beside the four of `ANSWERS`, and "present" and "absent", which answer for single labels;
+            they may give one of those another meaning.
 
     Raises:
         ConfigurationError: a name stands for no answer.
@@ -133,9 +147,9 @@ def list_answer_names(names: Mapping[str, str] | None) -> dict[str, str]:
         'suggested'
     """
     for name, meant in (names or {}).items():
-        if meant not in q.ANSWERS:
+        if meant not in _KNOWN:
             raise ConfigurationError(
                 f"answer_names: {name!r} stands for {meant!r}, which is no answer; the answers are "
-                f"{', '.join(map(repr, q.ANSWERS))}"
+                f"{', '.join(map(repr, _KNOWN))}"
             )
-    return {**{answer: answer for answer in q.ANSWERS}, **(names or {})}
+    return {**{answer: answer for answer in _KNOWN}, **(names or {})}

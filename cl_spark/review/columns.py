@@ -30,3 +30,6 @@ LABEL = "label"
 GIVEN, SUGGESTED, BOTH, NEITHER = "given", "suggested", "both", "neither"
 ANSWERS = (GIVEN, SUGGESTED, BOTH, NEITHER)
 """Answers to the question which of two labels is right."""
+
+PRESENT, ABSENT = "present", "absent"
+"""Labels of one class of an example, where it may have several: whether it has the class."""

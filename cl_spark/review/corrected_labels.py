@@ -14,7 +14,6 @@ from cl_spark.review.label_changes import (
     KEPT,
     OUTCOME,
     PRUNED,
-    REPEATED_ID,
     TARGET,
 )
 from cl_spark.tables.columns import quoted
@@ -83,7 +82,7 @@ def own_columns(
 
 def correct_labels(
     labels: DataFrame,
-    outcomes: DataFrame,
+    touched: DataFrame,
     ids: ExampleIds,
     label: str,
     run_id: str,
@@ -94,7 +93,7 @@ def correct_labels(
 
     Args:
         labels: the table.
-        outcomes: what becomes of each verdict, as `find_outcomes` returns it.
+        touched: the rows that verdicts are about, as `LabelForm.find_touched` returns them.
         ids: the id columns.
         label: column of the label.
         run_id: the run.
@@ -109,9 +108,7 @@ def correct_labels(
         kinds = {PREVIOUS_LABEL: kind, CORRECTED_AT: TimestampType()}
         nothing = {name: F.lit(None).cast(kinds.get(name, StringType())) for name in OWN_COLUMNS}
         labels = labels.withColumns(nothing)
-    touched = outcomes.where(F.col(OUTCOME).isin(CORRECTED, PRUNED, CONFLICT, REPEATED_ID))
-    # an id that several verdicts share is there once
-    touched = touched.groupBy(*keys).agg(F.min(OUTCOME).alias(OUTCOME), F.min(TARGET).alias(TARGET))
+    touched = touched.select(*keys, OUTCOME, TARGET)
     joined = labels.select("*", *ids.select(labels)).join(touched, keys, "left")
     outcome, now = F.col(OUTCOME), F.col(quoted(label))
     is_changed = F.coalesce(outcome.isin(CORRECTED, PRUNED), F.lit(False))
@@ -125,7 +122,7 @@ def correct_labels(
         **own_columns(run_id, corrected_by, moment, is_changed),
     }
     others = [name for name in labels.columns if name.casefold() not in OWN_COLUMNS]
-    corrected = F.when(is_changed & (outcome == CORRECTED), F.col(TARGET)).otherwise(now)
+    corrected = F.when(is_changed, F.coalesce(F.col(TARGET), now)).otherwise(now)
     return joined.select(
         *[corrected.alias(name) if name == label else F.col(quoted(name)) for name in others],
         *[values[name].alias(name) for name in OWN_COLUMNS],

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType
 
 from cl_spark.errors import ConfigurationError, OutputError
 from cl_spark.review.applied_runs import AppliedRun, correction_mark, find_applied, list_commits, replay
@@ -34,9 +33,8 @@ from cl_spark.review.label_changes import (
     REPEATED_ID,
     TARGET,
     UNKNOWN_ID,
-    find_outcomes,
-    read_changes,
 )
+from cl_spark.review.label_forms import LabelForm, find_form
 from cl_spark.review.verdicts import VERDICT
 from cl_spark.tables.card import card
 from cl_spark.tables.columns import quoted, resolve_columns
@@ -121,7 +119,7 @@ class CorrectionRun:
     Attributes:
         spark: the session.
         verdicts: verdicts or issues.
-        ids: the id columns.
+        ids: the id columns of the verdicts.
         label_col: column of the label.
         run_id: name of the run.
         corrected_by: who corrects; None: the user of the session.
@@ -144,7 +142,7 @@ class CorrectionRun:
         """Correct a Delta table in place, unless it holds this run already."""
         before = table.read(table.find_latest())
         changes = self._read_changes(before)
-        has_columns = has_own_columns(before.schema, self._label_type(before))
+        has_columns = has_own_columns(before.schema, self.find_form(before).label_type)
         applied = find_applied(table, self.run_id)
         was_applied = applied is not None
         was_undone = applied is None and bool(list_commits(table, self.run_id))
@@ -192,18 +190,7 @@ class CorrectionRun:
 
     def _find_outcomes(self, changes: DataFrame, labels: DataFrame, *, after_run: bool = False) -> DataFrame:
         """Find what becomes of each change, or became of it where the labels are those after this run."""
-        marked, is_of_run = F.lit(None).cast("string"), F.lit(False)
-        if has_own_columns(labels.schema, self._label_type(labels)):
-            marked = F.col(CORRECTION)
-            is_of_run = F.col(CORRECTION_RUN).eqNullSafe(self.run_id)
-        return find_outcomes(
-            changes,
-            labels,
-            self.ids,
-            self._label(labels),
-            marked=marked,
-            applied=is_of_run if after_run else None,
-        )
+        return self.find_form(labels).find_outcomes(changes, labels, self.run_id, after_run=after_run)
 
     def write_new(self, labels: DataFrame, output: str, output_format: str) -> Corrections:
         """Write a new table, unless this run has written it."""
@@ -211,10 +198,17 @@ class CorrectionRun:
             raise ConfigurationError(
                 f"output: {output!r} is a table name; Parquet goes to a path, as in ./{output}"
             )
-        changes, label = self._read_changes(labels), self._label(labels)
+        changes, form = self._read_changes(labels), self.find_form(labels)
         outcomes = self._find_outcomes(changes, labels)
+        touched = outcomes.where(F.col(OUTCOME).isin(CORRECTED, PRUNED, CONFLICT, REPEATED_ID))
         corrected = correct_labels(
-            labels, outcomes, self.ids, label, self.run_id, self.corrected_by, self.moment
+            labels,
+            form.find_touched(touched, labels),
+            form.example_ids,
+            form.label,
+            self.run_id,
+            self.corrected_by,
+            self.moment,
         )
         was_applied = self._was_written(output, output_format, labels)
         if not was_applied:
@@ -223,39 +217,51 @@ class CorrectionRun:
         written = outcomes.withColumn(NOW, now)
         return self._summarize(written, labels, output, in_place=False, version=None, was_applied=was_applied)
 
+    def find_form(self, labels: DataFrame) -> LabelForm:
+        """Find what the labels hold of an example, and check that their ids compare with those of verdicts.
+
+        Raises:
+            MissingColumnError: a column is missing.
+            ConfigurationError: the id columns are not those of such labels.
+            ColumnTypeError: ids or labels do not compare.
+        """
+        label = resolve_columns(labels, "labels", {"label_col": self.label_col})["label_col"]
+        form = find_form(self.ids, labels, label, self.verdicts, self.class_names)
+        self.ids.check({"verdicts": self.verdicts})
+        form.example_ids.check({"labels": labels, "verdicts": self.verdicts})
+        return form
+
+    def find_types(self, labels: DataFrame) -> dict[str, str]:
+        """Find the types of the ids and labels of `Corrections.corrections`, by name."""
+        form = self.find_form(labels)
+        changes = labels.limit(0).select(*form.example_ids.select(labels))
+        of_class = {name: F.lit(None) for name in form.ids.names if name not in changes.columns}
+        ids = changes.withColumns(of_class).select(*form.restore_ids(labels, self.verdicts))
+        kinds = {field.name: field.dataType.simpleString() for field in ids.schema.fields}
+        return kinds | dict.fromkeys((PREVIOUS_LABEL, LABEL), form.judged_type.simpleString())
+
     def _read_changes(self, labels: DataFrame) -> DataFrame:
-        self.ids.check({"labels": labels, "verdicts": self.verdicts})
-        return read_changes(
-            self.verdicts,
-            self.ids,
-            self._label_type(labels),
-            action=self.action,
-            class_names=self.class_names,
-        )
-
-    def _label(self, labels: DataFrame) -> str:
-        return resolve_columns(labels, "labels", {"label_col": self.label_col})["label_col"]
-
-    def _label_type(self, labels: DataFrame) -> DataType:
-        return labels.schema[self._label(labels)].dataType
+        return self.find_form(labels).read_changes(self.verdicts, self.action)
 
     def _merge(self, table: DeltaTable, ready: DataFrame, before: DataFrame, *, has_columns: bool) -> None:
         """Change the rows in one commit; each only if its label still is the given one."""
-        keys, label = self.ids.names, self._label(before)
+        form = self.find_form(before)
+        keys = form.example_ids.names
         of_run = own_columns(self.run_id, self.corrected_by, self.moment)
-        source = ready.select(
+        source = form.find_touched(ready, before).select(
             *keys,
             GIVEN,
-            F.when(F.col(OUTCOME) == CORRECTED, F.col(TARGET)).otherwise(F.col(GIVEN)).alias(_LABEL),
+            F.coalesce(TARGET, GIVEN).alias(_LABEL),
             F.col(GIVEN).alias(PREVIOUS_LABEL),
             F.col(OUTCOME).alias(CORRECTION),
             *[column.alias(name) for name, column in of_run.items()],
         )
-        condition = f"t.{quoted(label)} = s.{GIVEN}"
+        condition = f"t.{quoted(form.label)} = s.{GIVEN}"
         if has_columns:
             condition += f" AND NOT (t.{CORRECTION_RUN} <=> s.{CORRECTION_RUN})"
-        ids = [resolve_columns(before, "labels", {"id_col": col})["id_col"] for col in self.ids.columns]
-        values = {label: _LABEL, **{name: name for name in OWN_COLUMNS}}
+        id_columns = form.example_ids.columns
+        ids = [resolve_columns(before, "labels", {"id_col": col})["id_col"] for col in id_columns]
+        values = {form.label: _LABEL, **{name: name for name in OWN_COLUMNS}}
         mark = correction_mark(self.run_id)
         table.merge(source, dict(zip(ids, keys, strict=True)), condition, values, mark)
 
@@ -307,7 +313,7 @@ class CorrectionRun:
     ) -> Corrections:
         """Count the outcomes, and say what people have to know."""
         corrections = outcomes.select(
-            *self.ids.restore(labels),
+            *self.find_form(labels).restore_ids(labels, self.verdicts),
             F.col(GIVEN).alias(PREVIOUS_LABEL),
             F.col(NOW).alias(LABEL),
             F.col(OUTCOME).alias(CORRECTION),

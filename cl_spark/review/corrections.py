@@ -54,12 +54,18 @@ def apply_corrections(
     touched, and is reported as a conflict. Ids that the labels do not have, and ids of several rows in either
     table, are reported, too.
 
+    Where `label_col` is an array of class names or indices, a set of labels, verdicts are about single
+    labels, and `id_col` ends with the class, as in ``["id", "class"]``. A class is added to the set or taken
+    out of it; all changes of an example are one. An example with a single label that is pruned is marked as
+    pruned.
+
     Args:
         labels: the labels: a DataFrame, or a path or table name. In place only a Delta table will do.
         verdicts: what `decide_verdicts` returns, or its table; or issues, with given_label and
             suggested_label: then each of them is changed as `action` says.
-        id_col: id column of both tables, or the columns of a composite key.
-        label_col: column of the label.
+        id_col: id column of both tables, or the columns of a composite key; of sets of labels, then the
+            column of the class in the verdicts.
+        label_col: column of the label, or of the set of labels.
         output: where the new table goes: a path, or for Delta also a table name. It must not be there, unless
             this run has written it. Default None: in place.
         output_format: "delta" or "parquet", of the new table.

@@ -81,7 +81,7 @@ def read_changes(
     )
     kinds = {field.name: field.dataType for field in verdicts.schema.fields}
     texts = {
-        name: _convert(F.col(quoted(name)), name, kinds[name], label_type, class_names)
+        name: convert_class(F.col(quoted(name)), name, kinds[name], label_type, class_names)
         for name in (given, target)
     }
     if are_verdicts:
@@ -213,7 +213,7 @@ def _check_changes(changes: DataFrame) -> None:
         )
 
 
-def _convert(
+def convert_class(
     column: Column, name: str, kind: DataType, label_type: DataType, class_names: Sequence[str] | None
 ) -> Column:
     """Convert a label of a verdict to the type of the labels; null where it is no class there.

@@ -44,6 +44,14 @@ _BLANK = (
 else of the task. It takes images from 100 bytes on.
 """
 
+_QUESTION = "question"
+"""Key of the question in `data`, where people are asked whether an example has a class."""
+
+_HINTS_OF_CLASS = {
+    q.PRESENT: "The example has the class",
+    q.ABSENT: "The example does not have the class",
+    q.NEITHER: "It cannot be told",
+}
 _HINTS = {
     q.GIVEN: "The given label is right",
     q.SUGGESTED: "The suggested label is right",
@@ -64,10 +72,11 @@ def export_label_studio(
 ) -> str:
     """Write a review queue as tasks of Label Studio, and beside them the labelling configuration.
 
-    Each task has the id, run_id, given_label, suggested_label and the review columns in its `data`. Its
-    prediction is the answer of the model, with a score: the suggested label for issues, the given one for
-    others. Annotators see it only where the project is set to show predictions; leave that off, so that they
-    judge for themselves.
+    Each task has the id, run_id, given_label, suggested_label and the review columns in its `data`; of a
+    single label also the question whether the example has the class, whose answers are "present", "absent"
+    and "neither" (it cannot be told). Its prediction is the answer of the model, with a score: the suggested
+    label for issues, the given one for others. Annotators see it only where the project is set to show
+    predictions; leave that off, so that they judge for themselves.
 
     Args:
         queue: the queue, of `review_queue` or of the table of that name.
@@ -85,7 +94,7 @@ def export_label_studio(
 
     Raises:
         ConfigurationError: the path is none of this machine, or does not end in .json; or a label of the
-            queue is not among the class names.
+            queue is not among the class names, or people are asked about single labels, which have none.
         MissingColumnError: the queue lacks a column.
         OutputError: a file cannot be written.
 
@@ -99,6 +108,11 @@ def export_label_studio(
     check_tasks_path(path, "path")
     rows = read_rows(queue, id_col, max_image_bytes=max_image_bytes)
     names = None if class_names is None else list(map(str, class_names))
+    if names is not None and rows.asks_for_class:
+        raise ConfigurationError(
+            "class_names: people are asked whether an example has a class, and choose no other one: leave "
+            "class_names out"
+        )
     if names is not None:
         _check_class_names(names, rows)
     keys = _find_keys(rows)
@@ -194,6 +208,8 @@ def _check_class_names(class_names: Sequence[str], rows: ShownQueue) -> None:
 def _find_keys(rows: ShownQueue) -> dict[str, str]:
     """Find the keys of review columns in `data`: their names, if the configuration can say these."""
     taken = {*rows.id_columns, c.RUN_ID, c.GIVEN_LABEL, c.SUGGESTED_LABEL, *q.ANSWERS, q.ANSWER, q.LABEL}
+    if rows.asks_for_class:
+        taken.add(_QUESTION)
     return {
         col: col if _SAFE_NAME.fullmatch(col) and col not in taken else f"review_{i}"
         for i, col in enumerate(rows.review_columns, 1)
@@ -215,11 +231,14 @@ def _task(
     data |= {} if run_id is None else {c.RUN_ID: run_id}
     # no score: nothing that annotators see tells what the audit thinks of a row
     data |= {c.GIVEN_LABEL: row.given_label, c.SUGGESTED_LABEL: row.suggested_label}
+    data |= {} if row.question is None else {_QUESTION: row.question}
     for col, cell in zip(rows.review_columns, row.cells, strict=True):
         data[keys[col]] = cell.get("image", _BLANK) if col in images else show_text(cell)
     if not predictions:
         return {"data": data}
     answer = q.SUGGESTED if row.is_issue else q.GIVEN
+    if row.question is not None:
+        answer = str(row.suggested_label if row.is_issue else row.given_label)
     score = 1 - row.label_quality if row.is_issue else row.label_quality
     score = min(max(score, 0.0), 1.0)  # Label Studio takes no other, and scores of logits may be
     chosen = {
@@ -252,11 +271,13 @@ def _labelling_config(
     for name, title in ((c.GIVEN_LABEL, "Given label"), (c.SUGGESTED_LABEL, "Suggested label")):
         xml.SubElement(view, "Header", value=title, size="5")
         xml.SubElement(view, "Text", name=name, value=f"${name}")
-    xml.SubElement(view, "Header", value="Which label is right?")
+    question = f"${_QUESTION}" if rows.asks_for_class else "Which label is right?"
+    xml.SubElement(view, "Header", value=question)
     of_answer = {"toName": c.GIVEN_LABEL, "choice": "single", "showInline": "true"}
     choices = xml.SubElement(view, "Choices", {"name": q.ANSWER, "required": "true", **of_answer})
-    for key, answer in enumerate(q.ANSWERS, 1):
-        xml.SubElement(choices, "Choice", value=answer, hint=_HINTS[answer], hotkey=str(key))
+    hints = _HINTS_OF_CLASS if rows.asks_for_class else _HINTS
+    for key, (answer, hint) in enumerate(hints.items(), 1):
+        xml.SubElement(choices, "Choice", value=answer, hint=hint, hotkey=str(key))
     if class_names is not None:
         when = {
             "visibleWhen": "choice-selected",

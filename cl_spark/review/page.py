@@ -28,8 +28,9 @@ def export_review_page(
     """Write a page on which people click through a review queue.
 
     It shows the review columns of a row, an image or a text, and asks which of two labels is right: the given
-    one, the suggested one, both or neither; or the row is skipped. Keys do the same. The browser remembers
-    the answers by name of the annotator. They are saved as CSV, for `read_review_csv`.
+    one, the suggested one, both or neither; or the row is skipped. Of a single label, it asks whether the
+    example has the class, and "both" is no answer. Keys do the same. The browser remembers the answers by
+    name of the annotator. They are saved as CSV, for `read_review_csv`.
 
     Args:
         queue: the queue, of `review_queue` or of the table of that name.
@@ -70,6 +71,7 @@ def _render(rows: ShownQueue, run_id: str | None, *, remote_images: bool) -> str
             "ids": row.ids,
             "given": str(row.given_label),
             "suggested": str(row.suggested_label),
+            **({} if row.question is None else {"question": row.question}),
             "cells": [_cell(cell, remote_images=remote_images) for cell in row.cells],
         }
         for row in rows.rows
@@ -82,6 +84,7 @@ def _render(rows: ShownQueue, run_id: str | None, *, remote_images: bool) -> str
         "labelColumns": [c.GIVEN_LABEL, c.SUGGESTED_LABEL],
         "answerColumns": [q.ANSWER, q.LABEL, q.ANNOTATOR],
         "reviewColumns": rows.review_columns,
+        "asksForClass": rows.asks_for_class,
         "rows": shown,
     }
     return environment.get_template("review.html.j2").render(

@@ -32,10 +32,10 @@ _FOR_ANSWERS = (q.ANSWER, q.LABEL, q.ANNOTATOR)
 def export_review_csv(queue: DataFrame, path: str, *, id_col: str | Sequence[str] = "id") -> str:
     """Write a review queue as CSV, with empty columns for answers: answer, label, annotator.
 
-    People write given, suggested, both or neither into `answer`, their name into `annotator`, and if they
-    like the right class into `label`. The file is UTF-8 with a mark at its beginning, by which spreadsheets
-    know it. Cells that a spreadsheet would run or rewrite begin with an apostrophe. Images are left out:
-    those need `export_review_page`, or a tool.
+    People write given, suggested, both or neither into `answer` (of single labels also present or absent),
+    their name into `annotator`, and if they like the right class into `label`. The file is UTF-8 with a mark
+    at its beginning, by which spreadsheets know it. Cells that a spreadsheet would run or rewrite begin with
+    an apostrophe. Images are left out: those need `export_review_page`, or a tool.
 
     Args:
         queue: the queue, of `review_queue` or of the table of that name.
@@ -206,7 +206,8 @@ def _read_line(
         raise InputError(
             f"{place} has the answer {answer!r}, and no annotator: write a name, or pass annotator="
         )
-    if answer is not None and answer.lower() in q.ANSWERS:  # spreadsheets begin cells with a capital
+    known = (*q.ANSWERS, q.PRESENT, q.ABSENT)
+    if answer is not None and answer.lower() in known:  # spreadsheets begin cells with a capital
         answer = answer.lower()
     return Answer(tuple(_without_mark(row[col]) for col in ids), by, answer, label, place)
 

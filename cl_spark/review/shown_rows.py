@@ -40,6 +40,8 @@ class ShownRow:
         is_issue: whether it is an issue.
         cells: its review columns, each {"image": address}, {"text": text}, or of an image that was left out
             {"left_out": number of bytes}.
+        question: what people are asked about a single label, as in 'Is it "bird"?'; None where they are asked
+            which of two labels is right.
     """
 
     position: int
@@ -49,6 +51,7 @@ class ShownRow:
     label_quality: float
     is_issue: bool
     cells: list[dict[str, str]]
+    question: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class ShownQueue:
     whole_ids: set[str]
     review_columns: list[str]
     rows: list[ShownRow]
+
+    @property
+    def asks_for_class(self) -> bool:
+        """Whether people are asked if an example has a class, where it may have several."""
+        return any(row.question is not None for row in self.rows)
 
 
 def find_id_columns(id_col: str | Sequence[str], queue: DataFrame) -> list[str]:
@@ -129,10 +137,13 @@ def read_rows(
         )
     kinds = {field.name: field.dataType.typeName() for field in queue.schema.fields}
     whole = {col for col in ids if kinds[col] in ("byte", "short", "integer", "long")}
-    return ShownQueue(ids, whole, review, [_show(row, names, review) for row in found])
+    # queues of single labels have the class among their ids, and no other labels than these two
+    labels = {row[name] for row in found for name in (c.GIVEN_LABEL, c.SUGGESTED_LABEL)}
+    of_class = names[ids.index(c.CLASS)] if c.CLASS in ids and labels <= {q.PRESENT, q.ABSENT} else None
+    return ShownQueue(ids, whole, review, [_show(row, names, review, of_class) for row in found])
 
 
-def _show(row: Any, ids: Sequence[str], review: Sequence[str]) -> ShownRow:
+def _show(row: Any, ids: Sequence[str], review: Sequence[str], of_class: str | None) -> ShownRow:
     return ShownRow(
         row[q.PLACE],
         [row[name] for name in ids],
@@ -141,6 +152,7 @@ def _show(row: Any, ids: Sequence[str], review: Sequence[str]) -> ShownRow:
         row[c.LABEL_QUALITY],
         row[q.ISSUE_RANK] is not None,
         [_cell(row[col], row[LEFT_OUT + col]) for col in review],
+        None if of_class is None else f'Is it "{row[of_class]}"?',
     )
 
 

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from cl_spark.errors import ConfigurationError, InputError
 from cl_spark.review.applied_runs import find_applied, list_commits, undo_mark
 from cl_spark.review.corrected_labels import CORRECTION_RUN, OWN_COLUMNS
+from cl_spark.review.label_forms import drop_class
 from cl_spark.tables.columns import quoted, resolve_columns
 from cl_spark.tables.delta_table import DeltaTable
 from cl_spark.tables.example_ids import ExampleIds
@@ -89,7 +90,7 @@ def undo_corrections(
     Args:
         labels: path or name of the Delta table.
         run_id: the correction run.
-        id_col: id column, or the columns of a composite key.
+        id_col: id column, or the columns of a composite key; of sets of labels with or without the class.
         label_col: column of the label.
         spark: the session; default the active one.
 
@@ -114,8 +115,10 @@ def undo_corrections(
     session = spark or SparkSession.getActiveSession()
     if session is None:
         raise ConfigurationError("there is no active Spark session: pass spark=")
-    ids = ExampleIds.of(id_col)
     table = DeltaTable.open(session, labels, "labels")
+    now = table.read(table.find_latest())
+    label = resolve_columns(now, "labels", {"label_col": label_col})["label_col"]
+    ids = drop_class(ExampleIds.of(id_col), now.schema[label].dataType)
     applied = find_applied(table, run_id)
     if applied is None:
         if not any(commit.mark for commit in list_commits(table, run_id)):
@@ -123,7 +126,7 @@ def undo_corrections(
                 f"run_id: {labels!r} holds no corrections of a run {run_id!r}; DESCRIBE HISTORY and the "
                 f"column {CORRECTION_RUN} tell which runs there are"
             )
-        nothing = table.read(table.find_latest()).limit(0)
+        nothing = now.limit(0)
         ids.check({"labels": nothing})
         left = nothing.select(*ids.select(nothing)).select(*ids.restore(nothing))
         return Undone(run_id, labels, NOTHING, None, 0, 0, left)

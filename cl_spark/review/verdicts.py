@@ -126,6 +126,10 @@ def decide_verdicts(
     have", "several answers by one annotator to one example" (different ones: all of them), "answer that its
     annotator gave before" (equal ones: all but one), "annotator without a quality".
 
+    Of single labels (does this example have this class?), the queue has the labels "present" and "absent".
+    There "present" and "absent" are answers too: each counts as "given" or "suggested", whichever of the two
+    labels it names. Name the class among the id columns: ``id_col=["id", "class"]``.
+
     The class that an annotator chose (`label`) is not read: verdicts follow the published rule, which knows
     four answers only. It stays in the answers, for you to use.
 
@@ -137,7 +141,8 @@ def decide_verdicts(
             (stratum "top", inclusion_probability 1).
         id_col: id column of both tables, or the columns of a composite key.
         annotator_col: column of the annotator.
-        answer_col: column of the answer: "given", "suggested", "both", "neither", or null for a skipped row.
+        answer_col: column of the answer: "given", "suggested", "both", "neither", of single labels also
+            "present" and "absent", or null for a skipped row.
             Case, and spaces around it, are ignored.
         quorum: votes that decide, 1 or more. Default 3, of five reviewers, as in the paper.
         num_reviewers: answers that each example will get in the end; undecided examples with fewer are

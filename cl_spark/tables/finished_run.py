@@ -68,14 +68,19 @@ class Run:
         parameters = self.parameters
         return list(parameters.get("example_ids", parameters["id_col"]))
 
-    def check_id_columns(self, id_col: Sequence[str]) -> None:
+    def check_id_columns(self, id_col: Sequence[str], id_columns: Sequence[str] | None = None) -> None:
         """Check that a configuration names the id columns of the run.
+
+        Args:
+            id_col: the columns that it names.
+            id_columns: the id columns of the table that is read; default those of the examples.
 
         Raises:
             ConfigurationError: it names others.
         """
-        if list(id_col) != self.id_columns:
-            own = ", ".join(self.id_columns)
+        wanted = self.id_columns if id_columns is None else list(id_columns)
+        if list(id_col) != wanted:
+            own = ", ".join(wanted)
             raise ConfigurationError(
                 f"id_col: run {self.run_id!r} has the id columns {own}, not {', '.join(id_col)}: say "
                 f"id_col: [{own}]"

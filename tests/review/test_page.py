@@ -240,3 +240,25 @@ def test_dark_and_narrow(opened: Open, file: Path) -> None:
 def test_a_page_that_cannot_be_written_is_an_error(queue: DataFrame, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="path: cannot write"):
         export_review_page(queue, str(tmp_path), id_col=IDS)
+
+
+def test_a_single_label_is_asked_for_by_its_class(spark: SparkSession, opened: Open, tmp_path: Path) -> None:
+    flags = F.when(F.col("id") % 2 == 0, "present").otherwise("absent")
+    others = F.when(F.col("id") % 2 == 0, "absent").otherwise("present")
+    queue = small_queue(spark).where("source = 'b'").withColumn("class", F.col("given_label"))
+    queue = queue.withColumns({"given_label": flags, "suggested_label": others})
+    ids = [*IDS, "class"]
+    page = opened(Path(export_review_page(queue, str(tmp_path / "review.html"), id_col=ids)))
+    expect(page.locator("#question")).to_have_text('Is it "eel"?')
+    expect(page.locator("#given")).to_have_text("absent")
+    expect(page.locator('[data-answer="both"]')).to_be_hidden()
+    expect(page.locator('[data-answer="neither"]')).to_have_text(re.compile("cannot be told"))
+    page.keyboard.press("3")
+    expect(page.locator("#count")).to_have_text("0 of 3 done")
+    page.keyboard.press("2")
+    expect(page.locator("#question")).to_have_text('Is it "dog"?')
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save answers").click()
+    saved.value.save_as(tmp_path / "saved.csv")
+    (answer,) = read_review_csv(str(tmp_path / "saved.csv"), queue, id_col=ids).collect()
+    assert (answer["class"], answer.answer) == ("eel", "suggested")

@@ -26,6 +26,14 @@ const remember = (key, value) => {
   }
 };
 
+// Whether an example has a class has no two right answers: there is nothing to say "both" to.
+if (data.asksForClass) {
+  delete KEYS[3];
+  document.querySelector('[data-answer="both"]').hidden = true;
+  at("neither").textContent = "cannot be told";
+  at("question").hidden = false;
+}
+
 const NAME = data.queue + " name";
 let annotator = "";
 let answers = {}; // by position of the row, as text
@@ -64,6 +72,7 @@ const show = (focus = false) => {
   at("place").textContent = `Row ${place + 1} of ${data.rows.length}: ${ids}`;
   const cells = row.cells.flatMap((cell, i) => showCell(cell, data.reviewColumns[i]));
   at("example").replaceChildren(...(cells.length ? cells : [element("p", "This queue has no review columns: look the example up by its id.", "dim")]));
+  at("question").textContent = row.question ?? "";
   at("given").textContent = row.given;
   at("suggested").textContent = row.suggested;
   for (const button of document.querySelectorAll("[data-answer]"))

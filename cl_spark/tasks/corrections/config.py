@@ -26,7 +26,11 @@ class CorrectionKeys(BaseModel):
         description="The table of labels to correct: a path or a catalog table name. Where there is no "
         "`corrected_output`, it is a Delta table and is changed in place"
     )
-    label_col: str = Field("label", description="Column of the label in `labels`")
+    label_col: str = Field(
+        "label",
+        description="Column of the label in `labels`; of sets of labels, of the array of class names or "
+        "indices",
+    )
     corrected_output: str | None = Field(
         None,
         description="Where a new table of corrected labels goes: a path or a catalog table name. Default: "

@@ -26,7 +26,11 @@ CORRECTIONS = Table(
         RUN_ID,
         ATTEMPT,
         ID_COLUMNS,
-        Column(PREVIOUS_LABEL, "label", "The given label that was judged"),
+        Column(
+            PREVIOUS_LABEL,
+            "label",
+            "The given label that was judged; of a single label `present` or `absent`",
+        ),
         Column(
             LABEL,
             "label",
@@ -36,7 +40,7 @@ CORRECTIONS = Table(
             CORRECTION,
             "string",
             "`corrected`, `pruned` (the label stays, and the row is marked), `kept` (not an error), "
-            "`already_done` (an earlier run did the same), "
+            "`already_done` (an earlier run did the same; a single label of a set is so already), "
             "`conflict` (the label is another one than was judged, and was not touched), `unknown_id`, "
             "`repeated_id`, `null_id`",
         ),

@@ -35,7 +35,6 @@ from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, RowCounts, Stage, Task, View, Written
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import resolve_columns
 from cl_spark.tables.delta_table import DeltaTable
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.finished_run import Run, finished_run
@@ -45,6 +44,7 @@ from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.corrections.config import CorrectionsConfig
 from cl_spark.tasks.corrections.tables import CORRECTIONS, JUDGED_RUN, LABELS_VERSION, NUM_OF, NUMBERS, TABLES
 from cl_spark.tasks.review_queue.audited import check_audit
+from cl_spark.tasks.review_queue.queue import open_judged
 from cl_spark.tasks.verdicts.ranks import add_id_rank
 from cl_spark.tasks.verdicts.tables import VERDICT_TABLE
 from cl_spark.tasks.verdicts.task import VERDICTS_TASK
@@ -70,9 +70,13 @@ class CorrectionExecution(Execution):
 
     def __init__(self, spark: SparkSession, config: CorrectionsConfig, judged: Run) -> None:
         self.config, self._spark, self._judged = config, spark, judged
-        judged.check_id_columns(config.id_col)
-        is_verdicts = judged.task == VERDICTS_TASK.name
-        self._verdicts = judged.table(VERDICT_TABLE.name) if is_verdicts else judged.issues
+        if judged.task == VERDICTS_TASK.name:
+            judged.check_id_columns(config.id_col)
+            self._verdicts = judged.table(VERDICT_TABLE.name)
+        else:
+            of_audit = open_judged(judged)
+            of_audit.check_id_columns(config.id_col)
+            self._verdicts = of_audit.read_issues()
         self.source = f"labels {config.labels} by run {judged.run_id} in {judged.tables.location}"
         self._input: InputTable | None = None
         self._labels: DeltaTable | DataFrame
@@ -82,11 +86,7 @@ class CorrectionExecution(Execution):
         else:
             self._input = read_source(spark, config.labels, "labels", roles=config.roles)
             self._labels = rows = self._input.df
-        ExampleIds.of(config.id_col).check({"labels": rows, "verdicts": self._verdicts})
-        kinds = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
-        label = resolve_columns(rows, "labels", {"label_col": config.label_col})["label_col"]
-        self.types = {name: kinds[name] for name in config.id_col if name in kinds}
-        self.types |= {PREVIOUS_LABEL: kinds[label], LABEL: kinds[label]}
+        self.types = self._make_run("").find_types(rows)
         self._before = self._labels.find_latest() if isinstance(self._labels, DeltaTable) else None
         self.source_version = self.read_version()
         self._done: Corrections

@@ -23,6 +23,9 @@ from cl_spark.tasks.label_audit.config import AuditConfig, SourceConfig
 from cl_spark.tasks.label_audit.stages import select_review_columns
 from cl_spark.tasks.label_audit.tables import CLASS_HEALTH, LABEL_SCORES
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, SourceAuditTask
+from cl_spark.tasks.multilabel_audit.config import MultilabelAuditConfig
+from cl_spark.tasks.multilabel_audit.tables import MULTILABEL_ISSUES
+from cl_spark.tasks.multilabel_audit.task import MULTILABEL_AUDIT
 from cl_spark.tasks.token_audit.task import TOKEN_AUDIT
 
 LABEL_AUDITS: dict[str, SourceAuditTask[Any]] = {task.name: task for task in (LABEL_AUDIT, TOKEN_AUDIT)}
@@ -30,7 +33,7 @@ LABEL_AUDITS: dict[str, SourceAuditTask[Any]] = {task.name: task for task in (LA
 
 AUDITS: dict[str, Task[Any]] = {
     **LABEL_AUDITS,
-    **{task.name: task for task in (CROSS_VALIDATION, CLEAN_LEARNING)},
+    **{task.name: task for task in (CROSS_VALIDATION, CLEAN_LEARNING, MULTILABEL_AUDIT)},
 }
 """Tasks whose runs have label issues to review, by name."""
 
@@ -111,24 +114,38 @@ def add_review_columns(rows: DataFrame, run: Run) -> DataFrame:
     """Add the review columns of a run to some of its rows, by id, from its input in the state that it had.
 
     Args:
-        rows: few rows, which hold the id columns.
+        rows: few rows, which hold the id columns, each example once.
         run: the run.
 
     Raises:
         InputError: the input cannot be read.
         SourceChangedError: it is another one by now. A query fails so where it lacks a row.
     """
-    config = read_config(run)
-    if not config.review_columns:
+    review = read_review_columns(run)
+    if review is None:
         return rows
-    table = open_input(run, config)[0]
-    if isinstance(config, SourceConfig):
-        table = LABEL_AUDITS[run.task].select_examples(config, table)
-    review = select_review_columns(table, config)
-    assert review is not None  # some are named
     ids = F.broadcast(rows.select(*map(c.quoted, run.id_columns)))
     # of an input with images, only those of these rows are moved
     return add_by_id(rows, review.join(ids, run.id_columns, "left_semi"), run.id_columns)
+
+
+def read_review_columns(run: Run) -> DataFrame | None:
+    """Read ids and review columns of all examples from the input in the state that it had; None if the run
+    has no such columns.
+
+    Raises:
+        InputError: the input cannot be read.
+        SourceChangedError: it is another one by now.
+    """
+    config = read_config(run)
+    if not config.review_columns:
+        return None
+    table = open_input(run, config)[0]
+    if isinstance(config, MultilabelAuditConfig):
+        return select_review_columns(table, config, MULTILABEL_ISSUES)
+    if isinstance(config, SourceConfig):
+        table = LABEL_AUDITS[run.task].select_examples(config, table)
+    return select_review_columns(table, config)
 
 
 def open_input(run: Run, config: Config) -> tuple[InputTable, InputTable | None]:
@@ -204,6 +221,8 @@ def _need_input(run: Run) -> str:
 
 def _way_out(config: Config) -> str:
     """Say what to do where the input is no longer as it was."""
+    if isinstance(config, MultilabelAuditConfig):
+        return "Run it again, or set random_share to 0"
     if config.label_scores:
         return (
             "Run it again, or set random_share to 0: label_scores keeps the labels of these rows, but not "

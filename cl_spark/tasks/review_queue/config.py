@@ -24,18 +24,21 @@ class QueueKeys(BaseModel):
     )
     budget: int = Field(ge=1, description="How many rows people can look at")
     per_class: int | None = Field(
-        None, ge=1, description="At most so many issues of one given label are taken by rank"
+        None,
+        ge=1,
+        description="At most so many issues of one given label are taken by rank; of sets of labels, so many "
+        "of one class",
     )
     diversify_by: list[str] = Field(
         [],
-        description="Columns of the table of issues, such as given_label or a review column, whose values "
-        "take turns, each with its worst issue that is left",
+        description="Columns of the table of issues, such as given_label or a review column, of sets of "
+        "labels also class, whose values take turns, each with its worst issue that is left",
     )
     random_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Share of the budget that is drawn at random from examples that are no issues, and again "
+        description="Share of the budget that is drawn at random from labels that are no issues, and again "
         "from issues that do not fit, so that precision and recall can be estimated",
     )
     seed: int = Field(0, description="Changes which random rows are drawn, and the order")

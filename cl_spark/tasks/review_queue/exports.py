@@ -12,6 +12,7 @@ from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.label_audit.tables import CLASS_HEALTH
+from cl_spark.tasks.review_queue.judged import JudgedLabels
 
 MAX_CHOICES = 100
 """Most classes that annotators choose from: of more, a list on the screen helps nobody."""
@@ -30,13 +31,13 @@ def check_exports(exports: Mapping[str, str]) -> None:
 
 
 def write_exports(
-    queue: DataFrame, run: Run, exports: Mapping[str, str], steps: Steps, *, remote_images: bool
+    queue: DataFrame, judged: JudgedLabels, exports: Mapping[str, str], steps: Steps, *, remote_images: bool
 ) -> None:
     """Write the files that are asked for.
 
     Args:
         queue: the queue.
-        run: the audit that it is of.
+        judged: the labels of the audit that it is of.
         exports: files by key.
         steps: told of each file.
         remote_images: let the page show images from http(s) addresses in the data.
@@ -44,12 +45,12 @@ def write_exports(
     Raises:
         OutputError: a file cannot be written.
     """
-    ids, run_id = run.id_columns, run.run_id
+    ids, run_id = judged.ids, judged.run.run_id
     if "label_studio" in exports:
         with steps("writing the tasks of Label Studio"):
-            export_label_studio(
-                queue, exports["label_studio"], id_col=ids, run_id=run_id, class_names=list_choices(run)
-            )
+            # whether an example has a class has no other answer to choose
+            names = None if judged.group == c.CLASS else list_choices(judged.run)
+            export_label_studio(queue, exports["label_studio"], id_col=ids, run_id=run_id, class_names=names)
     if "csv" in exports:
         with steps("writing the CSV"):
             export_review_csv(queue, exports["csv"], id_col=ids)

@@ -14,20 +14,14 @@ from cl_spark.review import columns as q
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.schema import RunWarning
-from cl_spark.tasks.label_audit.tables import CLASS_HEALTH, CONFIDENT_JOINT
-from cl_spark.tasks.review_queue.audited import (
-    add_review_columns,
-    check_audit,
-    check_names,
-    read_config,
-    read_unflagged,
-)
-from cl_spark.tasks.review_queue.sizes import QueueSizes, check_options, find_sizes
+from cl_spark.tasks.multilabel_audit.task import MULTILABEL_AUDIT
+from cl_spark.tasks.review_queue.audited import check_audit
+from cl_spark.tasks.review_queue.example_labels import ExampleLabels
+from cl_spark.tasks.review_queue.judged import FLAGGED_SALT, ORDER_SALT, JudgedLabels, draw
+from cl_spark.tasks.review_queue.single_labels import SingleLabels
+from cl_spark.tasks.review_queue.sizes import QueueSizes, check_options, find_share, find_sizes
 
 logger = logging.getLogger(__name__)
-
-_UNFLAGGED_SALT, _FLAGGED_SALT, _ORDER_SALT = 1, 2, 3
-"""Orders for different purposes, none of which tells of another."""
 
 _TURN, _PLACE, _HASH = "_turn", "_place", "_hash"
 
@@ -77,24 +71,32 @@ def review_queue(
     So the precision of all issues, and the wrong labels among other examples, can be estimated without bias.
     All of them stand in one random order, so that their place tells nothing of a row.
 
+    Of sets of labels, people judge single labels: does this example have this class? Then "examples" above
+    are single labels, of which there are as many as examples times classes. The queue has the column `class`
+    behind the id columns, and tells rows apart by both; given_label and suggested_label are "present" or
+    "absent". Of one example at most one single label is drawn into "unflagged".
+
     Args:
-        run: a finished label audit, cross-validation or run of learning with noisy labels.
+        run: a finished label audit, cross-validation, run of learning with noisy labels, or audit of sets of
+            labels.
         budget: rows that people can look at; the queue has at most so many.
-        per_class: at most so many issues of one given label are taken by rank. It does not bind the random
-            rows. Default None is no limit.
+        per_class: at most so many issues of one given label (of sets of labels: of one class, be it given or
+            missing) are taken by rank. It does not bind the random rows. Default None is no limit.
         diversify_by: a column of the table of issues, or several, such as "given_label" or a review column:
-            its values take turns, each with its worst issue that is left. Default None goes by rank alone.
+            its values take turns, each with its worst issue that is left; of sets of labels, such as "class".
+            Default None goes by rank alone.
         random_share: share of the budget that is drawn from examples that are no issues, and again, where the
             issues do not all fit, from those that are left. At least one row if it is above 0. With 0,
             nothing can be estimated beyond the rows that are looked at.
         seed: changes which random rows are drawn, and the order. The same seed gives the same queue.
 
     Returns:
-        The id columns, given_label, suggested_label, label_quality, issue_rank (null where the row is no
-        issue), place (1 to n, the order to look at them), stratum, inclusion_probability (rows drawn /
-        rows of the stratum; 1 for "top"), and the review columns of the run. Of an example that is no issue,
-        the suggested label is the predicted one; where that is the given label, the class that is most
-        often confused with it, so that people cannot tell these rows by their labels.
+        The id columns (of sets of labels: and class), given_label, suggested_label, label_quality, issue_rank
+        (null where the row is no issue; of sets of labels: the rank in `class_issues`), place (1 to n, the
+        order to look at them), stratum, inclusion_probability (rows drawn / rows of the stratum; 1 for
+        "top"), and the review columns of the run. Of an example that is no issue, the suggested label is the
+        predicted one; where that is the given label, the class that is most often confused with it, so that
+        people cannot tell these rows by their labels. Of a single label, it is the contrary.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -108,34 +110,51 @@ def review_queue(
         (50, 5)
     """
     columns = [diversify_by] if isinstance(diversify_by, str) else list(diversify_by or ())
-    return draw_queue(run, QueueOptions(budget, per_class, columns, random_share, seed)).rows
+    options = QueueOptions(budget, per_class, columns, random_share, seed)
+    return draw_queue(open_judged(run), options).rows
 
 
-def draw_queue(run: Run, options: QueueOptions) -> ReviewQueue:
-    """Draw the review queue of a run; see `review_queue`."""
+def open_judged(run: Run) -> JudgedLabels:
+    """Open the labels of a run that people judge.
+
+    Raises:
+        InputError: it has no label issues.
+    """
     check_audit(run)
-    check_names(run, (*q.QUEUE_COLUMNS, c.RANK))
-    issues = run.issues
-    turns = _resolve_turns(issues, options.diversify_by)
-    num_issues, num_examples = run.record["num_issues"], run.record["num_examples"]
-    in_reach = num_issues if options.per_class is None else _count_in_reach(issues, options.per_class)
+    return SingleLabels(run) if run.task == MULTILABEL_AUDIT.name else ExampleLabels(run)
+
+
+def draw_queue(judged: JudgedLabels, options: QueueOptions) -> ReviewQueue:
+    """Draw the review queue of the labels of a run; see `review_queue`."""
+    judged.check_names()
+    ids, review = judged.ids, judged.review_columns
+    turns = _resolve_turns(judged.read_issues(review), options.diversify_by)
+    issues = judged.read_issues([col for col in turns if col in review])
+    num_issues = judged.num_issues
+    num_unflagged = judged.num_labels - num_issues
+    share = min(find_share(options.budget, options.random_share), num_unflagged)
+    others, num_drawn = judged.draw_others(issues, options.seed, share) if share else (None, 0)
+    in_reach = (
+        num_issues if options.per_class is None else _count_in_reach(issues, judged.group, options.per_class)
+    )
     sizes = find_sizes(
         options.budget,
         options.random_share,
         num_issues=num_issues,
         num_in_reach=in_reach,
-        num_unflagged=num_examples - num_issues,
+        num_unflagged=num_unflagged,
+        num_drawable=num_drawn,
     )
     warnings = _find_warnings(options, sizes, num_left=num_issues - in_reach)
-    parts = [_take_issues(issues, run.id_columns, options, turns, sizes)]
-    if sizes.drawn.unflagged:
-        parts.append(_draw_unflagged(run, issues, options, sizes))
-    review = read_config(run).review_columns
-    columns = [*map(c.quoted, (*run.id_columns, *q.QUEUE_COLUMNS, *review))]
-    rows = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
-    order = hash_of(run.id_columns, options.seed, _ORDER_SALT).alias(_HASH)
+    rows = judged.add_review_columns(_take_issues(issues, judged, options, turns, sizes))
+    columns = [*map(c.quoted, (*ids, *q.QUEUE_COLUMNS, *review))]
+    if others is not None and num_drawn:
+        probability = F.lit(num_drawn / num_unflagged)
+        others = others.withColumn(q.ISSUE_RANK, F.lit(None).cast("long"))
+        rows = rows.unionByName(_in_stratum(others, q.UNFLAGGED, probability))
+    order = hash_of(ids, options.seed, ORDER_SALT).alias(_HASH)
     # at most as many rows as the budget
-    place = F.row_number().over(Window.orderBy(_HASH, *map(c.quoted, run.id_columns))).cast("long")
+    place = F.row_number().over(Window.orderBy(_HASH, *map(c.quoted, ids))).cast("long")
     placed = rows.select("*", order).withColumn(q.PLACE, place)
     return ReviewQueue(placed.select(*columns), sizes, warnings)
 
@@ -177,18 +196,19 @@ def _resolve_turns(issues: DataFrame, columns: Sequence[str]) -> list[str]:
     return turns
 
 
-def _count_in_reach(issues: DataFrame, per_class: int) -> int:
-    """Count the issues that a limit per given label leaves."""
-    counts = issues.groupBy(c.GIVEN_LABEL).agg(F.least(F.count(F.lit(1)), F.lit(per_class)).alias("_rows"))
+def _count_in_reach(issues: DataFrame, group: str, per_class: int) -> int:
+    """Count the issues that a limit per class leaves."""
+    counts = issues.groupBy(group).agg(F.least(F.count(F.lit(1)), F.lit(per_class)).alias("_rows"))
     return int(counts.agg(F.coalesce(F.sum("_rows"), F.lit(0))).collect()[0][0])
 
 
 def _take_issues(
-    issues: DataFrame, ids: Sequence[str], options: QueueOptions, turns: Sequence[str], sizes: QueueSizes
+    issues: DataFrame, judged: JudgedLabels, options: QueueOptions, turns: Sequence[str], sizes: QueueSizes
 ) -> DataFrame:
     """Take the first issues, and draw some of the others."""
+    ids = judged.ids
     issues = issues.withColumnRenamed(c.RANK, q.ISSUE_RANK)
-    top = _take_first(issues, options.per_class, turns, sizes.drawn.top)
+    top = _take_first(issues, judged.group, options.per_class, turns, sizes.drawn.top)
     taken = _in_stratum(top, q.TOP, F.lit(1.0))
     if not sizes.drawn.flagged:
         return taken
@@ -196,16 +216,18 @@ def _take_issues(
         left = issues.where(F.col(q.ISSUE_RANK) > sizes.drawn.top)
     else:
         left = issues.join(F.broadcast(top.select(q.ISSUE_RANK)), q.ISSUE_RANK, "left_anti")
-    drawn = _draw(left, ids, hash_of(ids, options.seed, _FLAGGED_SALT), sizes.drawn.flagged)
+    drawn = draw(left, ids, hash_of(ids, options.seed, FLAGGED_SALT), sizes.drawn.flagged)
     share = F.lit(sizes.drawn.flagged / sizes.whole.flagged)
     return taken.unionByName(_in_stratum(drawn, q.FLAGGED, share))
 
 
-def _take_first(issues: DataFrame, per_class: int | None, turns: Sequence[str], number: int) -> DataFrame:
+def _take_first(
+    issues: DataFrame, group: str, per_class: int | None, turns: Sequence[str], number: int
+) -> DataFrame:
     """Take so many issues by rank, or in turn from the values of some columns."""
     if per_class is not None:
         # a limit on row_number keeps each Spark task to so many rows of a class
-        place = F.row_number().over(Window.partitionBy(c.GIVEN_LABEL).orderBy(q.ISSUE_RANK))
+        place = F.row_number().over(Window.partitionBy(group).orderBy(q.ISSUE_RANK))
         issues = issues.withColumn(_PLACE, place).where(F.col(_PLACE) <= per_class).drop(_PLACE)
     if not turns:
         return issues.orderBy(q.ISSUE_RANK).limit(number)
@@ -214,44 +236,8 @@ def _take_first(issues: DataFrame, per_class: int | None, turns: Sequence[str], 
     return in_turn.orderBy(_TURN, q.ISSUE_RANK).limit(number).drop(_TURN)
 
 
-def _draw_unflagged(run: Run, issues: DataFrame, options: QueueOptions, sizes: QueueSizes) -> DataFrame:
-    """Draw examples that are no issues, with their review columns."""
-    ids = run.id_columns
-    with read_unflagged(run, issues) as rows:
-        drawn = _draw(rows, ids, hash_of(ids, options.seed, _UNFLAGGED_SALT), sizes.drawn.unflagged)
-        # a share of the budget, and small columns: kept here, so that what the scan persisted can go
-        kept = rows.sparkSession.createDataFrame(drawn.collect(), drawn.schema)
-    share = F.lit(sizes.drawn.unflagged / sizes.whole.unflagged)
-    suggested = _suggest_labels(kept, run).withColumn(q.ISSUE_RANK, F.lit(None).cast("long"))
-    return add_review_columns(_in_stratum(suggested, q.UNFLAGGED, share), run)
-
-
-def _draw(rows: DataFrame, ids: Sequence[str], hash_: Column, number: int) -> DataFrame:
-    """Draw rows at random: those of the lowest hashes."""
-    return rows.withColumn(_HASH, hash_).orderBy(_HASH, *map(c.quoted, ids)).limit(number).drop(_HASH)
-
-
 def _in_stratum(rows: DataFrame, stratum: str, probability: Column) -> DataFrame:
     """Add the stratum and what goes with it; the columns of issues that reviewers do not need go."""
     return rows.drop(c.SELF_CONFIDENCE, c.NORMALIZED_MARGIN).withColumns(
         {q.STRATUM: F.lit(stratum), q.INCLUSION_PROBABILITY: probability}
     )
-
-
-def _suggest_labels(rows: DataFrame, run: Run) -> DataFrame:
-    """Turn predicted labels into suggested ones that differ from the given.
-
-    Where the prediction is the given label, it is the class that the confident joint confuses most often with
-    it; of a class that is confused with none, the class with the most examples.
-    """
-    cells = run.table(CONFIDENT_JOINT.name).where(F.col(c.GIVEN_LABEL) != F.col(c.TRUE_LABEL))
-    largest = Window.partitionBy(c.GIVEN_LABEL).orderBy(F.desc(c.CALIBRATED_COUNT), c.TRUE_LABEL)
-    confused = cells.withColumn(_PLACE, F.row_number().over(largest)).where(F.col(_PLACE) == 1)
-    confused = confused.select(c.GIVEN_LABEL, F.col(c.TRUE_LABEL).alias("_confused"))
-    classes = run.table(CLASS_HEALTH.name).orderBy(F.desc(c.EXAMPLES), c.CLASS).limit(2).collect()
-    first, second = (F.lit(row[c.CLASS]) for row in classes)
-    given, predicted = F.col(c.GIVEN_LABEL), F.col(c.PREDICTED_LABEL)
-    another = F.coalesce("_confused", F.when(given == first, second).otherwise(first))
-    suggested = F.when(predicted != given, predicted).otherwise(another)
-    joined = rows.join(F.broadcast(confused), c.GIVEN_LABEL, "left")
-    return joined.withColumn(c.SUGGESTED_LABEL, suggested).drop(c.PREDICTED_LABEL, "_confused")

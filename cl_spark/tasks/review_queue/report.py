@@ -13,7 +13,7 @@ from cl_spark.tasks.review_queue.tables import AUDIT_RUN, NUM_FLAGGED, NUM_TOP, 
 
 _TEXT = (
     "Top rows are the issues that were taken by rank. Flagged rows are drawn at random from the issues that "
-    "are left, and unflagged rows from the examples that are no issues. These random rows show how many "
+    "are left, and unflagged rows from the labels that are no issues. These random rows show how many "
     "issues are really wrong labels, and how many wrong labels are no issues. All stand in one random order, "
     "so that their place tells nothing of them."
 )
@@ -35,7 +35,7 @@ def key_numbers(run: Run) -> list[KeyNumber]:
         KeyNumber("rows to look at", f"{record.num_issues:,}", f"of run {record[AUDIT_RUN]}"),
         KeyNumber("issues taken by rank", f"{record[NUM_TOP]:,}"),
         KeyNumber("other issues", f"{record[NUM_FLAGGED]:,}", "some are drawn"),
-        KeyNumber("examples that are no issues", f"{record[NUM_UNFLAGGED]:,}", "some are drawn"),
+        KeyNumber("labels that are no issues", f"{record[NUM_UNFLAGGED]:,}", "some are drawn"),
     ]
 
 

@@ -12,7 +12,7 @@ class Strata:
     Attributes:
         top: issues that are taken by rank.
         flagged: the other issues.
-        unflagged: the examples that are no issues.
+        unflagged: the examples, or single labels, that are no issues.
     """
 
     top: int
@@ -47,8 +47,24 @@ def check_options(budget: int, per_class: int | None, random_share: float) -> No
         raise ConfigurationError(f"random_share must be between 0 and 1, got {random_share!r}")
 
 
+def find_share(budget: int, random_share: float) -> int:
+    """Find how many rows of a budget are for a random sample: at least one, if the share is above 0.
+
+    Example:
+        >>> find_share(100, 0.1), find_share(3, 0.1), find_share(3, 0)
+        (10, 1, 0)
+    """
+    return max(1, round(budget * random_share)) if random_share > 0 else 0
+
+
 def find_sizes(
-    budget: int, random_share: float, *, num_issues: int, num_in_reach: int, num_unflagged: int
+    budget: int,
+    random_share: float,
+    *,
+    num_issues: int,
+    num_in_reach: int,
+    num_unflagged: int,
+    num_drawable: int | None = None,
 ) -> QueueSizes:
     """Find how many rows of each stratum go into a queue.
 
@@ -61,7 +77,8 @@ def find_sizes(
             drawn.
         num_issues: issues there are.
         num_in_reach: those among them that may be taken by rank, which a limit per class makes fewer.
-        num_unflagged: examples that are no issues.
+        num_unflagged: examples, or single labels, that are no issues.
+        num_drawable: those among them that a draw can reach; default all.
 
     Example:
         >>> find_sizes(100, 0.1, num_issues=500, num_in_reach=500, num_unflagged=9_500).drawn
@@ -69,8 +86,8 @@ def find_sizes(
         >>> find_sizes(100, 0.1, num_issues=30, num_in_reach=30, num_unflagged=970).drawn
         Strata(top=30, flagged=0, unflagged=10)
     """
-    share = max(1, round(budget * random_share)) if random_share > 0 else 0
-    unflagged = min(share, num_unflagged)
+    share = find_share(budget, random_share)
+    unflagged = min(share, num_unflagged if num_drawable is None else num_drawable)
     rest = budget - unflagged
     if num_issues == num_in_reach <= rest:
         flagged, top = 0, num_issues

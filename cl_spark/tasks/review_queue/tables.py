@@ -1,5 +1,7 @@
 """The table of a review queue, with the meaning of every column."""
 
+from dataclasses import replace
+
 from cl_spark.review import columns as q
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import ATTEMPT, ID_COLUMNS, RUN_ID, Column, Table
@@ -13,22 +15,31 @@ REVIEW_QUEUE = Table(
     (
         RUN_ID,
         ATTEMPT,
-        ID_COLUMNS,
-        Column(c.GIVEN_LABEL, "label", "The label in the input, possibly wrong"),
+        replace(
+            ID_COLUMNS,
+            meaning=f"{ID_COLUMNS.meaning}; of sets of labels then `class`, the class that is asked for",
+        ),
+        Column(
+            c.GIVEN_LABEL, "label", "The label in the input, possibly wrong; of sets `present` or `absent`"
+        ),
         Column(
             c.SUGGESTED_LABEL,
             "label",
             "The label to compare it with: the predicted label, or where that is the given one, the class "
-            "that is most often confused with it",
+            "that is most often confused with it; of sets of labels the contrary",
         ),
         Column(c.LABEL_QUALITY, "double", "Label quality score of the audit; lower is worse"),
-        Column(q.ISSUE_RANK, "long", "Rank in `issues` of the audit; null where the row is no issue"),
+        Column(
+            q.ISSUE_RANK,
+            "long",
+            "Rank in `issues` (of sets: `class_issues`) of the audit; null where the row is no issue",
+        ),
         Column(q.PLACE, "long", "1 is looked at first; the order is random"),
         Column(
             q.STRATUM,
             "string",
             "`top`: an issue taken by rank; `flagged`: one drawn at random from the other issues; "
-            "`unflagged`: an example drawn from those that are no issues",
+            "`unflagged`: an example (of sets: a single label) drawn from those that are no issues",
         ),
         Column(
             q.INCLUSION_PROBABILITY,
@@ -51,7 +62,8 @@ NUMBERS = (
     Column(
         NUM_UNFLAGGED,
         "long",
-        "Examples of the whole table that are no issues: the stratum `unflagged` is drawn of these",
+        "Examples of the whole table (of sets of labels: examples times classes) that are no issues: the "
+        "stratum `unflagged` is drawn of these",
     ),
 )
 """Columns that a review queue adds to `runs`."""

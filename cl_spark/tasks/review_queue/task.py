@@ -21,7 +21,8 @@ from cl_spark.tasks.review_queue import report
 from cl_spark.tasks.review_queue.audited import find_audit
 from cl_spark.tasks.review_queue.config import ReviewQueueConfig
 from cl_spark.tasks.review_queue.exports import check_exports, write_exports
-from cl_spark.tasks.review_queue.queue import QueueOptions, ReviewQueue, draw_queue
+from cl_spark.tasks.review_queue.judged import JudgedLabels
+from cl_spark.tasks.review_queue.queue import QueueOptions, ReviewQueue, draw_queue, open_judged
 from cl_spark.tasks.review_queue.tables import (
     AUDIT_RUN,
     NUM_FLAGGED,
@@ -38,17 +39,17 @@ class QueueExecution(Execution):
 
     Args:
         config: which rows are drawn.
-        audit: the run whose issues are reviewed.
+        judged: the labels of the run whose issues are reviewed.
     """
 
-    def __init__(self, config: ReviewQueueConfig, audit: Run) -> None:
-        audit.check_id_columns(config.id_col)
+    def __init__(self, config: ReviewQueueConfig, judged: JudgedLabels) -> None:
+        judged.check_id_columns(config.id_col)
         check_exports(config.exports)
-        self.config, self._run = config, audit
+        audit = judged.run
+        self.config, self._judged, self._run = config, judged, audit
         self.source = f"run {audit.run_id} in {audit.tables.location}"
         self.source_version = self.read_version()
-        issues = audit.issues
-        ids = issues.select(*map(c.quoted, audit.id_columns), c.GIVEN_LABEL).schema.fields
+        ids = judged.read_issues().select(*map(c.quoted, judged.ids), c.GIVEN_LABEL).schema.fields
         self.types = {field.name: field.dataType.simpleString() for field in ids}
         self._queue: ReviewQueue
 
@@ -59,7 +60,7 @@ class QueueExecution(Execution):
     def count_rows(self) -> RowCounts:
         """Draw the queue, and count the rows it is drawn from."""
         self._queue = draw_queue(
-            self._run,
+            self._judged,
             QueueOptions(
                 self.config.budget,
                 self.config.per_class,
@@ -80,9 +81,8 @@ class QueueExecution(Execution):
         """Return no rows: those of a finished run can be used."""
         nothing = F.lit(None).cast("string")
         ids = map(c.quoted, self.config.id_col)
-        return self._run.issues.select(*ids, nothing.alias(c.REASON), nothing.alias(c.ROW)).where(
-            F.lit(False)
-        )
+        issues = self._judged.read_issues()
+        return issues.select(*ids, nothing.alias(c.REASON), nothing.alias(c.ROW)).where(F.lit(False))
 
     def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
         """Yield the queue; then write the files that people review with."""
@@ -90,7 +90,7 @@ class QueueExecution(Execution):
         yield Stage("writing the queue", {REVIEW_QUEUE: rows})
         write_exports(
             written(REVIEW_QUEUE),
-            self._run,
+            self._judged,
             self.config.exports,
             steps,
             remote_images=self.config.remote_images,
@@ -126,7 +126,8 @@ class ReviewQueueTask(Task[ReviewQueueConfig]):
 
     def open(self, spark: SparkSession, config: ReviewQueueConfig) -> QueueExecution:
         """Open the run whose issues are reviewed."""
-        return QueueExecution(config, find_audit(ResultTables.at(spark, config.run_location), config.run))
+        audit = find_audit(ResultTables.at(spark, config.run_location), config.run)
+        return QueueExecution(config, open_judged(audit))
 
     def headline(self, run: Run) -> list[str]:
         """Return how many rows there are to look at, by stratum, and the files to review with."""
@@ -139,7 +140,7 @@ class ReviewQueueTask(Task[ReviewQueueConfig]):
         return [
             f"{record.num_issues:,} rows to look at, of run {record[AUDIT_RUN]} ({counts or 'none'})",
             f"drawn from {record[NUM_TOP] + record[NUM_FLAGGED]:,} issues and {record[NUM_UNFLAGGED]:,} "
-            "other examples",
+            "other labels",
             *([f"files: {', '.join(files)}"] if files else []),
         ]
 

@@ -39,7 +39,8 @@ class VerdictKeys(BaseModel):
     answer_col: str = Field(q.ANSWER, description="Column of the answer, in a table of answers")
     answer_names: dict[str, str] = Field(
         default_factory=dict,
-        description="Other names of answers, each with one of given, suggested, both, neither",
+        description="Other names of answers, each with one of given, suggested, both, neither, or of single "
+        "labels present, absent",
     )
     quorum: int = Field(QUORUM, ge=1, description="Votes for one answer that decide")
     num_reviewers: int | None = Field(

@@ -1,7 +1,7 @@
 """The rows that people were asked about, and the answers they gave: verdicts are made from both."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -18,6 +18,7 @@ from cl_spark.tables.finished_run import Run, finished_run, finished_runs
 from cl_spark.tables.input_table import InputTable, read_source
 from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.review_queue.audited import find_audit
+from cl_spark.tasks.review_queue.queue import open_judged
 from cl_spark.tasks.review_queue.tables import NUM_FLAGGED, NUM_TOP, NUM_UNFLAGGED, REVIEW_QUEUE
 from cl_spark.tasks.review_queue.task import REVIEW
 from cl_spark.tasks.verdicts.config import VerdictsConfig
@@ -29,11 +30,13 @@ class Reviewed:
 
     Attributes:
         run: the run that they are of.
+        ids: the columns that tell them apart.
         queue: the rows.
         sizes: rows of the strata in the whole table, as arguments of `validated_quality`.
     """
 
     run: Run
+    ids: Sequence[str]
     queue: DataFrame
     sizes: Mapping[str, int]
 
@@ -50,9 +53,10 @@ def find_reviewed(tables: ResultTables, run_id: str | None) -> Reviewed:
     run = find_audit(tables, None) if run_id is None else finished_run(tables, run_id)
     if run.task == REVIEW.name:
         sizes = {name: run.record[name] for name in (NUM_TOP, NUM_FLAGGED, NUM_UNFLAGGED)}
-        return Reviewed(run, run.table(REVIEW_QUEUE.name), sizes)
-    run = find_audit(tables, run_id)
-    return Reviewed(run, run.issues, {NUM_TOP: run.record[c.NUM_ISSUES], NUM_FLAGGED: 0})
+        return Reviewed(run, run.id_columns, run.table(REVIEW_QUEUE.name), sizes)
+    judged = open_judged(find_audit(tables, run_id))
+    sizes = {NUM_TOP: judged.num_issues, NUM_FLAGGED: 0}
+    return Reviewed(judged.run, judged.ids, judged.read_issues(), sizes)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ VERDICT_TABLE = Table(
         RUN_ID,
         ATTEMPT,
         ID_COLUMNS,
-        Column(c.GIVEN_LABEL, "label", "The label that was judged"),
+        Column(c.GIVEN_LABEL, "label", "The label that was judged; of sets `present` or `absent`"),
         Column(c.SUGGESTED_LABEL, "label", "The label it was compared with"),
         Column(
             VERDICT,

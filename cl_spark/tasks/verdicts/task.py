@@ -60,7 +60,7 @@ class VerdictExecution(Execution):
     """
 
     def __init__(self, spark: SparkSession, config: VerdictsConfig, reviewed: Reviewed) -> None:
-        reviewed.run.check_id_columns(config.id_col)
+        reviewed.run.check_id_columns(config.id_col, reviewed.ids)
         self.config, self._spark, self._reviewed = config, spark, reviewed
         self._answers = read_answers(spark, config, reviewed.queue)
         run = reviewed.run

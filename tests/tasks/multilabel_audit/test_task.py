@@ -155,4 +155,4 @@ def test_the_command_takes_the_task(table: str, tmp_path: Path, capsys: pytest.C
     assert "has no class 'cow'" in capsys.readouterr().err
     assert exit_code(["show", where, "--given", "bird"]) == 2
     assert exit_code(["review", "--run-location", where, "--budget", "5", "--output", where]) == 2
-    assert "no finished run with label issues" in capsys.readouterr().err
+    assert "say id_col: [id, class]" in " ".join(capsys.readouterr().err.split())
