@@ -5,6 +5,7 @@ on Spark.
 from typing import TYPE_CHECKING, Any
 
 from cl_spark.annotators.annotator_audit import AnnotatorAudit
+from cl_spark.answers.trust_scores import TrustAudit, trust_scores
 from cl_spark.api import (
     confident_joint,
     confident_thresholds,
@@ -129,6 +130,7 @@ __all__ = [
     "SourceChangedError",
     "TokenAudit",
     "TokenAuditConfig",
+    "TrustAudit",
     "Undone",
     "ValidatedQuality",
     "Verdicts",
@@ -171,6 +173,7 @@ __all__ = [
     "run_token_audit",
     "run_verdicts",
     "start_session",
+    "trust_scores",
     "undo_corrections",
     "validated_quality",
     "write_report",

@@ -1,0 +1,1 @@
+"""Answers of language models: how far each can be trusted."""
