@@ -114,3 +114,20 @@ class Storage:
         if self._directory is not None and self._written:
             remove_directory(self._written[0].sparkSession, self._directory, "evidence_path")
             self._written.clear()
+
+
+class StorageOwner(Releasable):
+    """Owner of a storage, which goes with it: what an answer of a function is computed from.
+
+    Args:
+        storage: the storage.
+        others: what the answer needs beside it, and does not own.
+    """
+
+    def __init__(self, storage: Storage, *others: object) -> None:
+        self._storage, self._others = storage, others
+        storage.release_with(self)
+
+    def release(self) -> None:
+        """Free what is kept."""
+        self._storage.release()

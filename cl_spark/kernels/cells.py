@@ -11,6 +11,11 @@ ROUNDS = 6
 
 VALUES_AT_ONCE = 2_000_000
 
+USUAL, ROOM = 0.99, 16.0
+"""The grid reaches so many times as far as this share of the sample's numbers: few huge ones do not make
+its steps wide.
+"""
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -20,13 +25,13 @@ class Cells:
         offset: (d,) the origin of the grid.
         scale: the width of its steps.
         reach: largest whole number of a coordinate; what is beyond is cut to it.
-        centroids: (C, d) whole numbers.
+        centroids: (C, d) whole numbers, which single precision holds.
     """
 
     offset: Float64s
     scale: float
     reach: float
-    centroids: Float64s
+    centroids: Floats
 
     def __len__(self) -> int:
         return len(self.centroids)
@@ -48,7 +53,8 @@ class Cells:
     def _nearest(self, rows: Floats, number: int) -> Int64s:
         grid = _to_grid(np.asarray(rows, dtype=np.float64), self.offset, self.scale, self.reach)
         # whole numbers below 2^53: exact in any order of summing
-        distances = (self.centroids**2).sum(axis=1) - 2 * (grid @ self.centroids.T)
+        centroids = self.centroids.astype(np.float64)
+        distances = (centroids**2).sum(axis=1) - 2 * (grid @ centroids.T)
         if number == 1:
             return np.asarray(distances.argmin(axis=1)[:, None])
         if number < len(self):
@@ -74,7 +80,7 @@ def find_cells(sample: Floats, number: int) -> Cells:
         True
     """
     values = np.asarray(sample, dtype=np.float64)
-    offset = values.mean(axis=0)
+    offset = np.median(values, axis=0)
     single = (values - offset).astype(np.float32)
     different = np.unique(single, axis=0)
     picked = np.random.default_rng(0).permutation(len(different))[:number]
@@ -83,8 +89,10 @@ def find_cells(sample: Floats, number: int) -> Cells:
         centroids = _move(single, centroids)
     bits = (49 - int(np.ceil(np.log2(max(values.shape[1], 2))))) // 2
     reach = float(2**bits)
-    scale = float(np.abs(single).max()) * 2 / reach or 1.0
-    return Cells(offset, scale, reach, np.unique(np.rint(centroids.astype(np.float64) / scale), axis=0))
+    usual = float(np.quantile(np.abs(single), USUAL)) or float(np.abs(single).max())
+    scale = usual * ROOM / reach or 1.0
+    grid = _to_grid(centroids.astype(np.float64) + offset, offset, scale, reach)
+    return Cells(offset, scale, reach, np.unique(grid, axis=0).astype(np.float32))
 
 
 def _move(rows: Floats, centroids: Floats) -> Floats:

@@ -27,6 +27,9 @@ GROUP, GROUPS_PER_NEIGHBOR = 16, 8
 VALUES_AT_ONCE = 2_000_000
 """Products that are held together: 8 MB."""
 
+FAR = 1e30
+"""Squared length of a query, in widths of the references, from which products may overflow."""
+
 _UNIT = float(np.finfo(np.float32).eps)
 
 Float32s = npt.NDArray[np.float32]
@@ -118,7 +121,8 @@ class _Finder:
         metric: one of `METRICS`; rows have length 1 with cosine.
         center: (d,) what is taken off all rows before they are multiplied: far from zero, squares of large
             numbers would hide small differences.
-        single: (n, d) the centered references in single precision.
+        width: what rows are divided by then: no square of a reference overflows or vanishes.
+        single: (n, d) the references in single precision, centered and divided.
         squares: (n,) their squared lengths.
     """
 
@@ -126,24 +130,27 @@ class _Finder:
     k: int
     metric: str
     center: Float64s
+    width: float
     single: Float32s
     squares: Float32s
 
     @staticmethod
     def of(references: Float64s, k: int, metric: str) -> "_Finder":
         center = references.mean(axis=0)
-        single = (references - center).astype(np.float32)
-        return _Finder(references, k, metric, center, single, (single * single).sum(axis=1))
+        centered = references - center
+        width = float(np.abs(centered).max()) or 1.0
+        single = (centered / width).astype(np.float32)
+        return _Finder(references, k, metric, center, width, single, (single * single).sum(axis=1))
 
     def find(self, queries: Float64s, own: Int64s) -> Nearest:
         """Find the nearest of some queries."""
-        centered = (queries - self.center).astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
+            centered = ((queries - self.center) / self.width).astype(np.float32)
             products = self.squares - 2 * (centered @ self.single.T)
             has_own = np.flatnonzero(own >= 0)
             products[has_own, own[has_own]] = np.inf
             limit = self._find_limits(products, centered)
-            is_far = products > limit[:, None].astype(np.float32)  # false where numbers overflow
+            is_far = products > limit[:, None].astype(np.float32)
         is_far[has_own, own[has_own]] = True
         rows, candidates = np.nonzero(~is_far)
         distances = self._measure(queries, rows, candidates)
@@ -165,7 +172,8 @@ class _Finder:
         vectors of d numbers is wrong by at most d units of the sum of absolute products, which is at most
         |q||r|; rounding both vectors and adding squares costs a few units more. With (|q| + |r|)^2 for all of
         these, each product is wrong by less than (d + 8) units, and the difference of two by twice that.
-        Distances that are equal after rounding, or as they count as 0, add the other terms.
+        Distances that are equal after rounding, or as they count as 0, add the other terms. Queries so far
+        away that products may overflow have no limit.
         """
         num = products.shape[1]
         groups = max(GROUPS_PER_NEIGHBOR * self.k, num // GROUP)
@@ -177,23 +185,40 @@ class _Finder:
         square = (centered.astype(np.float64) ** 2).sum(axis=1)
         limit = least[:, self.k - 1].astype(np.float64)
         if self.metric == COSINE:
-            limit = np.maximum(limit, 2 * COSINE_ZERO - square)
+            limit = np.maximum(limit, 2 * COSINE_ZERO / self.width**2 - square)
         reach = (np.sqrt(square) + np.sqrt(self.squares.max().astype(np.float64))) ** 2
         error = 2 * (self.references.shape[1] + 8) * _UNIT + 10.0 ** (2 - DIGITS)
-        return np.asarray(limit + error * reach)
+        return np.where(square < FAR, limit + error * reach, np.inf)
 
     def _measure(self, queries: Float64s, rows: Int64s, candidates: Int64s) -> Float64s:
         """Measure the distances of pairs of a query and a reference."""
-        squares = np.empty(len(rows))
+        distances = np.empty(len(rows))
         step = max(1, VALUES_AT_ONCE // (4 * max(queries.shape[1], 1)))
         for i in range(0, len(rows), step):
             part = slice(i, i + step)
             difference = self.references[candidates[part]] - queries[rows[part]]
-            squares[part] = (difference * difference).sum(axis=1)
+            distances[part] = _find_lengths(difference)
         if self.metric == EUCLIDEAN:
-            return round_distances(np.sqrt(squares))
-        halved = squares / 2  # |a - b|^2 = 2 - 2 cos, where both have length 1
+            return round_distances(distances)
+        halved = distances**2 / 2  # |a - b|^2 = 2 - 2 cos, where both have length 1
         return round_distances(np.where(halved < COSINE_ZERO, 0.0, halved))
+
+
+def _find_lengths(rows: Float64s) -> Float64s:
+    """Find the lengths of rows, also of those whose squares overflow or vanish.
+
+    These are scaled by powers of two, which changes no digit.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        squares = (rows * rows).sum(axis=1)
+    lengths = np.sqrt(squares)
+    is_extreme = ~((squares > 1e-280) & (squares < 1e280))
+    if is_extreme.any():
+        extreme = rows[is_extreme]
+        _, exponent = np.frexp(np.abs(extreme).max(axis=1))
+        scaled = np.ldexp(extreme, -exponent[:, None])
+        lengths[is_extreme] = np.ldexp(np.sqrt((scaled * scaled).sum(axis=1)), exponent)
+    return np.asarray(lengths)
 
 
 def merge_nearest(queries: Int64s, ranks: Int64s, distances: Float64s, k: int) -> tuple[Int64s, Bools]:

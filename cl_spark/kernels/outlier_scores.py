@@ -7,9 +7,7 @@ import numpy as np
 from cl_spark.kernels.arrays import Float64s
 from cl_spark.kernels.nearest import COSINE
 
-TEMPERATURE = 1.0
-
-SMALLEST_SCALE = 100 * float(np.finfo(np.float64).eps)
+SMALLEST_SCALE = 1e-6
 """Scale of distances where half of the rows and more have duplicates."""
 
 GEN_CLASSES, GEN_POWER = 100, 0.1
@@ -33,7 +31,7 @@ def distance_scores(distances: Float64s, scale: float, metric: str) -> Float64s:
     """
     unit = 100 * float(np.finfo(np.float64).eps)
     zero = unit / 2 if metric == COSINE else np.sqrt(unit)
-    scores = np.exp(-TEMPERATURE * distances / max(scale, SMALLEST_SCALE, 1e-6))
+    scores = np.exp(-distances / max(scale, SMALLEST_SCALE))
     return np.asarray(np.where(distances < zero, 1.0, scores))
 
 

@@ -45,16 +45,17 @@ def connected_components(edges: DataFrame, storage: Storage) -> DataFrame:
         [(1, 1), (2, 1), (3, 1), (7, 7), (8, 7)]
     """
     ends = [F.greatest(A, B).alias(_HIGH), F.least(A, B).alias(_LOW), F.lit(True).alias(_CHANGED)]
-    stars = storage.cut(_merge_equal(edges.dropna(subset=[A, B]).select(*ends)))
+    stars = storage.cut(edges.dropna(subset=[A, B]).select(*ends))
     while True:
         counts = stars.agg(F.count(F.lit(1)), F.max(_CHANGED)).collect()[0]
         num_edges, has_changed = counts
-        if not has_changed:
-            return _list_nodes(stars)
         num_partitions = partitions_for(2 * num_edges)
+        if not has_changed:
+            return _list_nodes(stars, num_partitions)
         unchanged = stars.select(_HIGH, _LOW, F.lit(False).alias(_CHANGED))
         large = _large_star(unchanged, num_partitions)
-        stars = storage.cut(_merge_equal(_small_star(large, num_partitions)))
+        small = _small_star(large, num_partitions)
+        stars = storage.cut(_merge_equal(small, num_partitions))
 
 
 def _large_star(edges: DataFrame, num_partitions: int) -> DataFrame:
@@ -98,15 +99,16 @@ def _link(node: str, changed: Column) -> Column:
     return F.struct(F.col(node).alias(_HIGH), F.col(_LEAST).alias(_LOW), changed.alias(_CHANGED))
 
 
-def _merge_equal(edges: DataFrame) -> DataFrame:
+def _merge_equal(edges: DataFrame, num_partitions: int) -> DataFrame:
     """Keep one of equal edges; it has changed if one of them has."""
+    edges = edges.repartition(num_partitions, _HIGH, _LOW)
     return edges.groupBy(_HIGH, _LOW).agg(F.max(_CHANGED).alias(_CHANGED))
 
 
-def _list_nodes(stars: DataFrame) -> DataFrame:
+def _list_nodes(stars: DataFrame, num_partitions: int) -> DataFrame:
     """List the nodes of stars: their centres, which are their least nodes, and the nodes linked to them."""
     ends = F.array(
         F.struct(F.col(_HIGH).alias(NODE), F.col(_LOW).alias(GROUP)),
         F.struct(F.col(_LOW).alias(NODE), F.col(_LOW).alias(GROUP)),
     )
-    return stars.select(F.inline(ends)).distinct()
+    return stars.select(F.inline(ends)).repartition(num_partitions, NODE, GROUP).distinct()

@@ -4,14 +4,14 @@ import logging
 from collections.abc import Sequence
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
-from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.evidence.storage import Storage, StorageOwner, keep_with
 from cl_spark.neighbors.components import connected_components
-from cl_spark.neighbors.features import ID
+from cl_spark.neighbors.features import FEATURES, ID
 from cl_spark.neighbors.minhash import find_similar_texts
 from cl_spark.neighbors.neighbor_index import AUTO, DISTANCE, NeighborIndex
 from cl_spark.neighbors.search import DISTANCES, NEIGHBORS
@@ -31,19 +31,6 @@ SMALLEST_MEDIAN = 1e-6
 """Least median of nearest distances: where most rows have a copy, nothing else is near."""
 
 _A, _B = "a", "b"
-
-
-class _Owner(Releasable):
-    """Keeps what a returned DataFrame is computed from."""
-
-    def __init__(self, storage: Storage, index: NeighborIndex | None = None) -> None:
-        self._storage, self._index = storage, index
-        storage.release_with(self)
-
-    def release(self) -> None:
-        self._storage.release()
-        if self._index is not None:
-            self._index.release()
 
 
 def find_duplicates(
@@ -73,19 +60,20 @@ def find_duplicates(
         id_col: id column: whole numbers or text.
         features_col: column of vectors, or a list of columns of numbers; see `NeighborIndex`.
         text_col: column of texts, which are compared in place of features. Default None.
-        threshold: 0 finds exact copies only. Default 0.13.
+        threshold: 0 finds rows at distance 0 only, which with cosine have one direction. Default 0.13.
         split_col: column that says which part of the data a row is in, such as train or test. Default None.
         label_col: column of given labels. Default None.
         k: how many neighbors are looked at; more copies than these are still one group. Default 10.
         metric: "cosine", "euclidean", or "auto": cosine above 3 dimensions, else Euclidean.
         method: how neighbors are searched: "exact", "approximate", or "auto"; see `NeighborIndex`.
-        index: a `NeighborIndex` of the same rows, which then is not made anew. Default None.
+        index: a `NeighborIndex` of the same rows and columns, which then is not made anew. Default None.
         evidence_path: a directory to keep rows in (Parquet), for sessions that refuse to cache.
         spark: the session that turns a pandas DataFrame into Spark's; default the active one.
 
     Returns:
         A row for each member of a group: the id column, group (the smallest id of the group), group_size,
-        distance (to the nearest member), is_exact (whether that is 0). With `split_col`, that column and
+        distance (to the nearest member), is_exact (whether a member has equal features; of texts, one that is
+        equal but for case and punctuation). With `split_col`, that column and
         across_splits: whether the group has rows of several parts, which leaks what is tested into what is
         trained. With `label_col`, that column and across_labels: whether the group has several labels, one of
         which is wrong. Rows without a copy are not there.
@@ -118,6 +106,7 @@ def find_duplicates(
         pairs = find_similar_texts(
             texts, id_col=key, text_col=found["text_col"], threshold=threshold, storage=storage
         )
+        contents = None
     else:
         if index is None:
             index = NeighborIndex(
@@ -128,36 +117,56 @@ def find_duplicates(
                 method=method,
                 evidence_path=evidence_path,
             )
+        else:
+            index.check_columns(id_col, features_col)
         pairs = find_near_pairs(index, k, threshold)
+        contents = index.table.candidates.select(ID, *_hash_twice(F.col(FEATURES)))
     pairs = storage.persist(pairs.select(_A, _B, DISTANCE))
-    groups = connected_components(pairs.select(_A, _B), storage)
+    members = connected_components(pairs.select(_A, _B), storage).withColumnRenamed("id", ID)
     both = pairs.union(pairs.select(_B, _A, DISTANCE)).groupBy(F.col(_A).alias(ID))
-    nearest = both.agg(F.min(DISTANCE).alias(DISTANCE))
+    members = members.join(both.agg(F.min(DISTANCE).alias(DISTANCE)), ID)
+    across = {
+        name: found[argument]
+        for argument, name in (("split_col", ACROSS_SPLITS), ("label_col", ACROSS_LABELS))
+        if argument in found
+    }
+    others = [*map(quoted, dict.fromkeys(across.values()))]
+    if others:
+        id_ = F.col(quoted(key)).cast(members.schema[ID].dataType).alias(ID)
+        members = members.join(table.select(id_, *others), ID)
+    members = storage.cut(_mark_copies(members, contents))  # few: what is derived need not find them anew
+    counted = [(F.count_distinct(quoted(col)) > 1).alias(name) for name, col in across.items()]
+    groups = members.groupBy(GROUP).agg(F.count(F.lit(1)).alias(GROUP_SIZE), *counted)
     kind = table.schema[key].dataType
-    members = groups.withColumnRenamed("id", ID).join(nearest, ID)
-    columns: dict[str, str] = {}
-    for argument, across in (("split_col", ACROSS_SPLITS), ("label_col", ACROSS_LABELS)):
-        if argument in found:
-            columns[found[argument]] = across
-    if columns:
-        others = table.select(
-            F.col(quoted(key)).cast(members.schema[ID].dataType).alias(ID), *map(quoted, columns)
-        )
-        members = members.join(others, ID)
-    counted = [F.count(F.lit(1)).alias(GROUP_SIZE)]
-    for col, across in columns.items():
-        counted.append((F.count_distinct(quoted(col)) > 1).alias(across))
-    members = storage.persist(members)
-    sizes = members.groupBy(GROUP).agg(*counted)
-    shown = members.join(sizes, GROUP).select(
+    shown = members.join(groups, GROUP).select(
         F.col(ID).cast(kind).alias(key),
         F.col(GROUP).cast(kind).alias(GROUP),
         GROUP_SIZE,
         DISTANCE,
-        (F.col(DISTANCE) == 0).alias(IS_EXACT),
-        *[name for col, across in columns.items() for name in (quoted(col), across)],
+        IS_EXACT,
+        *others,
+        *across,
     )
-    return keep_with(shown, _Owner(storage, index))
+    return keep_with(shown, StorageOwner(storage, index))
+
+
+def _hash_twice(content: Column) -> list[Column]:
+    """Hash what a row holds to 128 bits, which tell contents apart."""
+    return [F.xxhash64(content).alias("_one"), F.xxhash64(F.lit(1), content).alias("_other")]
+
+
+def _mark_copies(members: DataFrame, contents: DataFrame | None) -> DataFrame:
+    """Tell of each member whether another one of its group holds the same.
+
+    Args:
+        members: the members.
+        contents: id and hashes of what each row holds; None: those at distance 0 hold the same.
+    """
+    if contents is None:
+        return members.withColumn(IS_EXACT, F.col(DISTANCE) == 0)
+    same = Window.partitionBy(GROUP, "_one", "_other")
+    marked = members.join(contents, ID).withColumn(IS_EXACT, F.count(F.lit(1)).over(same) > 1)
+    return marked.drop("_one", "_other")
 
 
 def _pick_texts(table: DataFrame, key: str, text: str, storage: Storage) -> DataFrame:

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegralType, NumericType, StringType
 
-from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError, SourceChangedError
+from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
 from cl_spark.evidence.prob_columns import select_class_columns, select_probs
 from cl_spark.evidence.storage import Storage
 from cl_spark.evidence.workers import map_in_arrow
@@ -34,7 +34,7 @@ REASONS = {
     NULL_ID: "null id",
     REPEATED_ID: "id of several rows",
     f.MISSING: "null or empty features",
-    f.WRONG_LENGTH: "features of another length than those of most rows",
+    f.WRONG_LENGTH: "features of another length than d",
     f.HAS_NULL: "null inside features",
     f.NOT_FINITE: "NaN or infinity in features",
     f.ZERO: "features are all 0, which have no direction (metric cosine)",
@@ -154,15 +154,13 @@ class FeatureTable:
             for reason, rows in self._count_repeated(dimension).items():
                 rejected[reason] += rows
         accepted = num_read - sum(rejected.values())
-        if rejected:
-            seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in sorted(rejected.items()))
-            logger.warning(
-                "%s rows of %s cannot be used: %s", f"{sum(rejected.values()):,}", self._argument, seen
-            )
+        seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in sorted(rejected.items()))
+        told = f"(d = {dimension}) {seen}"
         if not accepted:
-            raise EmptyTableError(
-                f"{self._argument}: none of {num_read:,} rows can be used: {dict(rejected)}"
-            )
+            raise EmptyTableError(f"{self._argument}: none of {num_read:,} rows can be used: {told}")
+        if rejected:
+            total = f"{sum(rejected.values()):,}"
+            logger.warning("%s rows of %s cannot be used: %s", total, self._argument, told)
         return FeatureCounts(num_read, accepted, dict(sorted(rejected.items())), dimension)
 
     def _choose_metric(self, dimension: int) -> str:
@@ -367,19 +365,6 @@ class FindFaults:
 
 def _find_nulls(column: pa.Array) -> Bools:
     return np.asarray(column.is_null().to_numpy(zero_copy_only=False))
-
-
-def check_unchanged(before: int, after: int, argument: str) -> None:
-    """Check that a later scan saw the rows of the first.
-
-    Raises:
-        SourceChangedError: it saw another number of rows.
-    """
-    if before != after:
-        raise SourceChangedError(
-            f"{argument}: {before:,} rows could be used at first, and {after:,} later: the table changed "
-            "while it was read. Persist it, or read a fixed version"
-        )
 
 
 def rank_ids(ids: pa.Array) -> Int64s:

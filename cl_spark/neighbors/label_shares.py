@@ -1,17 +1,18 @@
 """Probabilities of a table without a model: the labels of the rows that are near."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, IntegralType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
-from cl_spark.evidence.class_columns import find_index
+from cl_spark.evidence.class_columns import NO_CLASS, list_names, select_class
 from cl_spark.evidence.storage import keep_with
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.neighbors.features import ID
@@ -19,6 +20,8 @@ from cl_spark.neighbors.neighbor_index import AUTO, NeighborIndex
 from cl_spark.neighbors.search import NEIGHBORS
 from cl_spark.tables.columns import quoted, resolve_columns
 from cl_spark.tables.pandas_frames import to_spark
+
+logger = logging.getLogger(__name__)
 
 PRED_PROBS = "pred_probs"
 MOST_CLASSES = 2_000
@@ -61,9 +64,9 @@ def neighbor_pred_probs(
         spark: the session that turns a pandas DataFrame into Spark's; default the active one.
 
     Returns:
-        The id column, the label column, and pred_probs (K numbers; null where no neighbor has a label). Rows
-        whose features cannot be used are not there; `NeighborIndex.rejected` lists them. `LabelAudit` takes
-        it as it is; with text labels and `class_names=` the names in the same order.
+        The id column, the label column, and pred_probs (K numbers; null where no neighbor has a label that is
+        a class). Rows whose features cannot be used are not there; `NeighborIndex.rejected` lists them.
+        `LabelAudit` takes it as it is; with text labels and `class_names=` the names in the same order.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -80,20 +83,21 @@ def neighbor_pred_probs(
     key, label = found["id_col"], found["label_col"]
     kind = table.schema[label].dataType
     names = _find_names(table, label, kind, class_names)
-    code = _select_class(label, kind, names)
-    if names is None:
-        greatest = table.agg(F.max(code)).collect()[0][0]
-        if greatest is None:
-            raise EmptyTableError(f"label_col: no row has a label in {label!r}")
-        num_classes = max(int(greatest) + 1, 2)
-    else:
-        num_classes = len(names)
-    if num_classes > MOST_CLASSES:
+    code = select_class(F.col(quoted(label)), kind, names)
+    totals = table.agg(
+        F.max(code).alias("greatest"), F.count_if(code == NO_CLASS).alias("no_class")
+    ).collect()
+    greatest, num_no_class = totals[0]
+    if greatest is None or greatest < 0:
+        raise EmptyTableError(f"label_col: no row has a label that is a class in {label!r}")
+    if num_no_class:
+        logger.warning("%s rows of df have a label that is no class: they do not vote", f"{num_no_class:,}")
+    num_classes = max(greatest + 1, 2) if names is None else len(names)
+    if not 2 <= num_classes <= MOST_CLASSES:
         raise ConfigurationError(
-            f"label_col: {num_classes:,} classes, and a row of probabilities has one for each: at most "
+            f"label_col: {num_classes:,} classes: each row has a probability of each, and there may be 2 to "
             f"{MOST_CLASSES:,}"
         )
-    made = index is None
     if index is None:
         index = NeighborIndex(
             table,
@@ -103,11 +107,15 @@ def neighbor_pred_probs(
             method=method,
             evidence_path=evidence_path,
         )
+    else:
+        index.check_columns(id_col, features_col)
     lists = index.own_neighbor_lists(k)
     key_type = lists.schema[ID].dataType
-    labels = table.select(F.col(quoted(key)).cast(key_type).alias("_other"), code.alias(_CLASS))
+    labels = table.select(
+        F.col(quoted(key)).cast(key_type).alias("_other"), F.when(code >= 0, code).alias(_CLASS)
+    )
     pairs = lists.select(ID, F.explode(NEIGHBORS).alias("_other")).join(labels, "_other")
-    votes = pairs.groupBy(ID).agg(F.collect_list(_CLASS).alias(_CLASSES))  # of nulls none
+    votes = pairs.groupBy(ID).agg(F.collect_list(_CLASS).alias(_CLASSES))  # no nulls
     schema = f"{ID} {key_type.simpleString()}, {PRED_PROBS} array<double>"
     shares = map_in_arrow(votes, CountShares(num_classes), schema)
     given = table.select(F.col(quoted(key)).cast(key_type).alias(ID), quoted(label))
@@ -115,7 +123,7 @@ def neighbor_pred_probs(
     shown = joined.select(
         F.col(ID).cast(table.schema[key].dataType).alias(key), quoted(label), F.col(PRED_PROBS)
     )
-    return keep_with(shown, index) if made else shown
+    return keep_with(shown, index)
 
 
 def _find_names(
@@ -124,32 +132,19 @@ def _find_names(
     """Find the names of the classes; None where labels are indices.
 
     Raises:
+        ConfigurationError: `class_names` is no list of different names.
         ColumnTypeError: labels are neither names nor indices.
-        EmptyTableError: no row has a label.
     """
-    if class_names is not None:
-        return list(class_names)
-    if isinstance(kind, IntegralType | BooleanType):
-        return None
-    if not isinstance(kind, StringType):
+    if not isinstance(kind, IntegralType | BooleanType | StringType):
         raise ColumnTypeError(
             f"label_col: column {label!r} is {kind.simpleString()}; it must be a class index (a whole number "
             "or boolean) or a class name"
         )
-    rows = table.select(quoted(label)).where(F.col(quoted(label)).isNotNull()).distinct()
-    names = sorted(row[0] for row in rows.limit(MOST_CLASSES + 1).collect())
-    if not names:
-        raise EmptyTableError(f"label_col: no row has a label in {label!r}")
-    return names
-
-
-def _select_class(label: str, kind: DataType, names: Sequence[str] | None) -> Column:
-    """Select the index of the class; null of no class."""
-    column = F.col(quoted(label))
-    if isinstance(kind, StringType):
-        return find_index(column, tuple(names or ()))
-    code = column.cast("long")
-    return F.when(code >= 0, code)
+    if class_names is None:
+        return list_names(table, label) if isinstance(kind, StringType) else None
+    if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
+        raise ConfigurationError(f"class_names must be a list of different names, got {class_names!r}")
+    return list(class_names)
 
 
 @dataclass(frozen=True)
@@ -169,8 +164,7 @@ class CountShares:
             lengths = column.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
             row = np.repeat(np.arange(len(lengths)), lengths)
             classes = column.flatten().to_numpy(zero_copy_only=False)
-            is_class = classes < self.num_classes
-            place = row[is_class] * self.num_classes + classes[is_class]
+            place = row * self.num_classes + classes
             counts = np.bincount(place, minlength=len(lengths) * self.num_classes)
             counts = counts.reshape(len(lengths), self.num_classes)
             total = counts.sum(axis=1, keepdims=True)

@@ -7,7 +7,6 @@ Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4 (bands).
 import logging
 import math
 import sys
-from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -37,17 +36,21 @@ MISS_PROBABILITY = 0.001
 MAX_HASHES = 64
 """Most hashes of a shingle, where more than one row per band are chosen: time grows with them."""
 
+FEW_WANTED = 250_000
+"""Rows that every Spark task is sent, to look up others by, instead of shuffling the others."""
+
 MAX_MEMBERS = 64
 """Most texts of a bucket that are all compared with each other: 2,016 pairs."""
 
-SHINGLES_PER_ROW = 4
-"""A text's hashes take the room of so many narrow rows, by which partitions are chosen."""
+NARROW_ROWS = 4
+"""A text, its shingles or its hashes take the room of so many narrow rows, by which partitions are chosen."""
+
+_OF_WORDS = r"\p{L}\p{M}\p{N}"
+"""Signs of words in a regular expression: letters, marks such as vowel signs, digits."""
 
 _ID, _TEXT, _KEY, _CHECK, _FIRST = "_id", "_text", "_key", "_check", "_first"
-_SHINGLE, _SHINGLES, _BUCKET, _MEMBERS, _LEAST, _GREATEST = (
-    *("_shingle", "_shingles", "_bucket", "_members", "_least", "_greatest"),
-)
-_BANDS, _BEFORE, _OTHER = "_bands", "_before", "_other"
+_SHINGLE, _SHINGLES, _BANDS, _BUCKET = "_shingle", "_shingles", "_bands", "_bucket"
+_MEMBERS, _LEAST, _GREATEST, _BEFORE, _OTHER = "_members", "_least", "_greatest", "_before", "_other"
 _KEY_A, _KEY_B = "_key_a", "_key_b"
 
 
@@ -114,11 +117,13 @@ def find_similar_texts(
     if threshold == 0:
         return storage.persist(copies)
     num_bands, num_rows = choose_bands(threshold)
-    partitions = partitions_for(SHINGLES_PER_ROW * num_texts)
-    signatures = storage.persist(_hash_bands(texts, num_bands, num_rows, partitions))
-    candidates = _find_candidates(signatures, num_bands, num_texts, storage)
+    num_partitions = partitions_for(NARROW_ROWS * num_texts)
+    signatures = storage.persist(_hash_bands(texts, num_bands, num_rows, num_partitions))
+    in_buckets = signatures.select(F.explode(_BANDS).alias(_BUCKET), _KEY)
+    in_buckets = in_buckets.repartition(partitions_for(num_bands * num_texts), _BUCKET)
+    candidates = _find_candidates(in_buckets, signatures, num_partitions, storage)
     first = known.where(F.col(_ID) == F.col(_FIRST)).select(_ID, _KEY)
-    near = _verify(candidates, texts, first, threshold, storage)
+    near = _verify(candidates, texts, first, num_partitions, storage).where(F.col(DISTANCE) < threshold)
     return storage.persist(copies.unionByName(near))
 
 
@@ -157,11 +162,13 @@ def _normalize(df: DataFrame, id_col: str, text_col: str) -> DataFrame:
     Texts are taken for equal if both hashes are, 128 bits. The first alone is the key of a text: a collision
     in it would blur the bands of two texts, but never make a pair that is wrong.
     """
-    lower = F.lower(F.col(quoted(text_col)).cast("string"))
-    text = F.trim(F.regexp_replace(lower, r"[^\p{L}\p{M}\p{N}]+", " "))
-    texts = df.select(F.col(quoted(id_col)).alias(_ID), text.alias(_TEXT))
-    hashes = {_KEY: F.xxhash64(_TEXT), _CHECK: F.xxhash64(F.lit(1), _TEXT)}
-    return texts.where((F.col(_TEXT) != "") & F.col(_ID).isNotNull()).withColumns(hashes)
+    given = F.col(quoted(text_col)).cast("string")
+    text = F.trim(F.regexp_replace(F.lower(given), rf"[^{_OF_WORDS}]+", " "))
+    # the text as it is given is looked at: Spark would normalise texts once more to leave out the empty ones
+    has_word = given.rlike(f"[{_OF_WORDS}]")
+    named = df.where(F.col(quoted(id_col)).isNotNull() & has_word)
+    texts = named.select(F.col(quoted(id_col)).alias(_ID), text.alias(_TEXT))
+    return texts.withColumns({_KEY: F.xxhash64(_TEXT), _CHECK: F.xxhash64(F.lit(1), _TEXT)})
 
 
 def _find_first_copies(texts: DataFrame, num_partitions: int) -> DataFrame:
@@ -191,7 +198,7 @@ def _hash_shingle(words: Column, start: Column) -> Column:
 
 
 def _hash_bands(texts: DataFrame, num_bands: int, num_rows: int, num_partitions: int) -> DataFrame:
-    """Compute the hashes of each text's bands: its key, and an array with a bucket of each band.
+    """Compute the buckets of each text's bands: its key, and an array of a hash of each band.
 
     The hashes are minima over exploded rows, which Spark compiles; functions of arrays it interprets. All
     copies of a text are in one partition, and become one row.
@@ -204,24 +211,36 @@ def _hash_bands(texts: DataFrame, num_bands: int, num_rows: int, num_partitions:
     bands = [hashes[i * num_rows : (i + 1) * num_rows] for i in range(num_bands)]
     # the number of the band is hashed too: buckets of different bands stay apart
     buckets = [F.xxhash64(F.lit(i), *band) for i, band in enumerate(bands)]
-    return exploded.groupBy(_KEY).agg(*least).select(_KEY, F.array(*buckets).alias(_BUCKET))
+    return exploded.groupBy(_KEY).agg(*least).select(_KEY, F.array(*buckets).alias(_BANDS))
 
 
-def _find_candidates(signatures: DataFrame, num_bands: int, num_texts: int, storage: Storage) -> DataFrame:
-    """Find pairs of keys that share a bucket, each pair once."""
-    in_buckets = signatures.select(F.explode(_BUCKET).alias(_BUCKET), _KEY)
-    in_buckets = in_buckets.repartition(partitions_for(num_bands * num_texts), _BUCKET)
+def _find_candidates(
+    in_buckets: DataFrame, signatures: DataFrame, num_partitions: int, storage: Storage
+) -> DataFrame:
+    """Find pairs of keys that share a bucket, each pair once.
+
+    Args:
+        in_buckets: a row per bucket and key, partitioned by bucket.
+        signatures: keys and their bands, partitioned by key.
+        num_partitions: number of partitions of the signatures.
+        storage: persists buckets and pairs.
+    """
     members = [
         F.count(F.lit(1)).alias(_MEMBERS),
         F.min(_KEY).alias(_LEAST),
         F.max(_KEY).alias(_GREATEST),
     ]
     buckets = storage.persist(in_buckets.groupBy(_BUCKET).agg(*members).where(F.col(_MEMBERS) > 1))
-    is_large, is_pair = F.col(_MEMBERS) > MAX_MEMBERS, F.col(_MEMBERS) == 2
+    is_pair, is_large = F.col(_MEMBERS) == 2, F.col(_MEMBERS) > MAX_MEMBERS
+    all_pairs = F.col(_MEMBERS) * (F.col(_MEMBERS) - 1) / 2
     counts = buckets.agg(
-        F.coalesce(F.sum(F.when(~is_pair, F.col(_MEMBERS))), F.lit(0)).alias("in_common"),
+        F.count(F.when(~is_pair, True)).alias("shared"),
+        F.coalesce(F.sum(F.when(~is_pair, F.col(_MEMBERS))), F.lit(0)).alias("sharing"),
         F.count(F.when(is_large, True)).alias("large"),
         F.max(_MEMBERS).alias("most"),
+        F.coalesce(F.sum(F.when(is_large, 2 * F.col(_MEMBERS)).otherwise(all_pairs)), F.lit(0)).alias(
+            "pairs"
+        ),
     ).collect()[0]
     if counts.large:
         logger.warning(
@@ -232,42 +251,43 @@ def _find_candidates(signatures: DataFrame, num_bands: int, num_texts: int, stor
             *(f"{counts.large:,}", MAX_MEMBERS, f"{counts.most:,}"),
         )
     pairs = buckets.where(is_pair).select(F.col(_LEAST).alias(_KEY_A), F.col(_GREATEST).alias(_KEY_B))
-    if counts.in_common:
-        num_partitions = partitions_for(counts.in_common)
+    if counts.shared:
         wanted = buckets.where(~is_pair).select(_BUCKET, _MEMBERS, _LEAST)
-        common = in_buckets.join(wanted, _BUCKET).repartition(num_partitions, _BUCKET)
-        common = storage.persist(common)
-        pairs = pairs.unionByName(_pair_all(common))
+        if counts.shared <= FEW_WANTED:
+            wanted = F.broadcast(wanted)
+        shared = in_buckets.join(wanted, _BUCKET).repartition(partitions_for(counts.sharing), _BUCKET)
+        shared = storage.persist(shared)
+        pairs = pairs.unionByName(_pair_all(shared))
         if counts.large:
-            pairs = pairs.unionByName(_pair_neighbors(common, signatures))
-    return storage.persist(pairs.distinct())
+            pairs = pairs.unionByName(_pair_neighbors(shared, signatures, num_partitions))
+    return storage.persist(pairs.repartition(partitions_for(int(counts.pairs)), _KEY_A, _KEY_B).distinct())
 
 
-def _pair_all(common: DataFrame) -> DataFrame:
+def _pair_all(shared: DataFrame) -> DataFrame:
     """Pair the members of each bucket that is not large with each other."""
-    few = common.where(F.col(_MEMBERS) <= MAX_MEMBERS)
+    few = shared.where(F.col(_MEMBERS) <= MAX_MEMBERS)
     left = few.select(_BUCKET, F.col(_KEY).alias(_KEY_A))
     right = few.select(_BUCKET, F.col(_KEY).alias(_KEY_B))
     return left.join(right, _BUCKET).where(F.col(_KEY_A) < F.col(_KEY_B)).select(_KEY_A, _KEY_B)
 
 
-def _pair_neighbors(common: DataFrame, signatures: DataFrame) -> DataFrame:
+def _pair_neighbors(shared: DataFrame, signatures: DataFrame, num_partitions: int) -> DataFrame:
     """Pair each member of a large bucket with the least one, and with the one before it in the order of all
     bands: a number of pairs that grows with the members, not with their square.
     """
-    large = common.where(F.col(_MEMBERS) > MAX_MEMBERS).select(_BUCKET, _KEY, _LEAST)
-    bands = signatures.select(_KEY, F.col(_BUCKET).alias(_BANDS))
+    large = shared.where(F.col(_MEMBERS) > MAX_MEMBERS).select(_BUCKET, _KEY, _LEAST)
+    placed = large.repartition(num_partitions, _KEY).join(signatures, _KEY)
     before = F.lag(_KEY).over(Window.partitionBy(_BUCKET).orderBy(_BANDS, _KEY))
-    placed = large.join(bands, _KEY).select(_KEY, _LEAST, before.alias(_BEFORE))
+    placed = placed.repartition(num_partitions, _BUCKET).select(_KEY, _LEAST, before.alias(_BEFORE))
     other = F.explode(F.array(_LEAST, _BEFORE)).alias(_OTHER)
     pairs = placed.select(_KEY, other).where(F.col(_OTHER) != F.col(_KEY))
     return pairs.select(F.least(_KEY, _OTHER).alias(_KEY_A), F.greatest(_KEY, _OTHER).alias(_KEY_B))
 
 
 def _verify(
-    candidates: DataFrame, texts: DataFrame, first: DataFrame, threshold: float, storage: Storage
+    candidates: DataFrame, texts: DataFrame, first: DataFrame, num_partitions: int, storage: Storage
 ) -> DataFrame:
-    """Compute the distance of each candidate, and keep those below the threshold.
+    """Compute the distance of each candidate.
 
     Sets of shingles are compared by their hashes of 64 bits: of two sets of 100, some two different shingles
     have equal hashes with a probability of 1e-15.
@@ -276,26 +296,37 @@ def _verify(
         candidates: pairs of keys.
         texts: the texts.
         first: ids and keys of the texts that stand for their copies.
-        threshold: the distance.
+        num_partitions: number of partitions of all texts.
         storage: persists the shingles of candidates.
     """
-    keys = candidates.select(F.explode(F.array(_KEY_A, _KEY_B)).alias(_KEY)).distinct()
-    wanted = first.join(keys, _KEY, "left_semi").select(_ID)
-    sets = texts.join(wanted, _ID, "left_semi").select(
-        _ID, _KEY, F.array_distinct(_select_shingles(F.col(_TEXT))).alias(_SHINGLES)
-    )
-    sets = storage.persist(sets)
-    sides = [_select_side(sets, side) for side in ("a", "b")]
-    pairs = candidates.join(sides[0], _KEY_A).join(sides[1], _KEY_B)
-    both = F.size(F.array_intersect(f"{_SHINGLES}_a", f"{_SHINGLES}_b"))
-    either = F.size(f"{_SHINGLES}_a") + F.size(f"{_SHINGLES}_b") - both
+    num_pairs = candidates.count()
+    num_sides = partitions_for(NARROW_ROWS * num_pairs)
+    ends = candidates.select(F.explode(F.array(_KEY_A, _KEY_B)).alias(_KEY))
+    keys = ends.repartition(num_sides, _KEY).distinct()
+    few = 2 * num_pairs <= FEW_WANTED
+    wanted = _keep_wanted(first, keys, _KEY, num_partitions, few=few).select(_ID)
+    compared = _keep_wanted(texts.select(_ID, _KEY, _TEXT), wanted, _ID, num_partitions, few=few)
+    compared = compared.repartition(num_sides, _KEY)
+    shingles = F.array_distinct(_select_shingles(F.col(_TEXT)))
+    sets = storage.persist(compared.select(_ID, _KEY, shingles.alias(_SHINGLES)))
+    pairs = candidates
+    for key, side in ((_KEY_A, "a"), (_KEY_B, "b")):
+        names = [F.col(_ID).alias(f"_id_{side}"), F.col(_SHINGLES).alias(f"_shingles_{side}")]
+        pairs = pairs.repartition(num_sides, key).join(sets.select(F.col(_KEY).alias(key), *names), key)
+    both = F.size(F.array_intersect("_shingles_a", "_shingles_b"))
+    either = F.size("_shingles_a") + F.size("_shingles_b") - both
     return pairs.select(
-        F.least(f"{_ID}_a", f"{_ID}_b").alias(A),
-        F.greatest(f"{_ID}_a", f"{_ID}_b").alias(B),
+        F.least("_id_a", "_id_b").alias(A),
+        F.greatest("_id_a", "_id_b").alias(B),
         (1 - both / either).alias(DISTANCE),
-    ).where(F.col(DISTANCE) < threshold)
+    )
 
 
-def _select_side(sets: DataFrame, side: str) -> DataFrame:
-    names: Sequence[str] = (_ID, _KEY, _SHINGLES)
-    return sets.select(*[F.col(name).alias(f"{name}_{side}") for name in names])
+def _keep_wanted(
+    rows: DataFrame, wanted: DataFrame, col: str, num_partitions: int, *, few: bool
+) -> DataFrame:
+    """Keep the rows whose value of a column is among some that are wanted."""
+    if few:
+        return rows.join(F.broadcast(wanted), col, "left_semi")
+    sides = [table.repartition(num_partitions, col) for table in (rows, wanted)]
+    return sides[0].join(sides[1], col, "left_semi")

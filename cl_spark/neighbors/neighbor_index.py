@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
-from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.evidence.storage import Releasable, Storage, StorageOwner, keep_with
 from cl_spark.kernels.nearest import METRICS
 from cl_spark.neighbors.features import ID, FeatureTable
 from cl_spark.neighbors.parts import BYTES_OF_PART, WORK_OF_TASK, AllPairs, NearCells, Parts
@@ -41,7 +40,8 @@ class NeighborIndex(Releasable):
         metric: "cosine" (1 - cosine of the angle), "euclidean", or "auto" (default): cosine above 3
             dimensions, else Euclidean.
         method: "exact" compares all pairs; "approximate" looks in the cells around a row, in as many as hold
-            99 % of the neighbors of a sample; "auto" (default) is exact for up to some ten thousand rows.
+            99 % of the neighbors of a sample; "auto" (default) is exact up to 1e12 products of numbers, such
+            as those of 88,000 rows with 88,000 at d = 128.
         recall_target: share of the neighbors that "approximate" has to find in the sample; default 0.99.
         evidence_path: a directory to keep rows in (Parquet), for sessions that refuse to cache.
         spark: the session that turns a pandas DataFrame into Spark's; default the active one.
@@ -79,8 +79,11 @@ class NeighborIndex(Releasable):
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
         self.table = FeatureTable(df, id_col, features_col, self._storage, metric=metric, spark=spark)
+        check_names(self.table.id_col, (NEIGHBOR_ID, RANK, DISTANCE))
         self._features_col, self._method, self._recall_target = features_col, method, recall_target
+        self._evidence_path = evidence_path
         self._probed: dict[int, ProbedCells] = {}
+        self._own_lists: dict[int, DataFrame] = {}
 
     def release(self) -> None:
         """Free what is kept."""
@@ -116,18 +119,23 @@ class NeighborIndex(Releasable):
         return self.table.rejected()
 
     def recall(self, k: int = 10) -> float:
-        """Share of the k nearest neighbors that are found, measured on a sample of rows; 1 where the search
-        is exact.
+        """Share of the k nearest neighbors that are found, measured on a sample of rows; 1 where all searches
+        with this k were exact, and that of the rows of the index is.
+
+        Raises:
+            ConfigurationError: k is out of range.
         """
-        return self._probe(k).recall if self._is_approximate(self.num_rows) else 1.0
+        self._check_k(k, self.num_rows - 1, "other rows")
+        is_approximate = k in self._probed or self._is_approximate(self.num_rows)
+        return self._probe(k).recall if is_approximate else 1.0
 
     def nearest_neighbors(self, k: int = 10, new: DataFrame | pd.DataFrame | None = None) -> DataFrame:
         """Find the k nearest rows of each row.
 
         Args:
             k: how many; fewer than there are other rows.
-            new: a table with the same columns whose rows ask. Default None: the rows of the index, none of
-                which is its own neighbor.
+            new: a table with the same columns whose rows ask; those that cannot be used are told in the log.
+                Default None: the rows of the index, none of which is its own neighbor.
 
         Returns:
             A row per pair: id, neighbor_id, rank (1 = nearest; ties go to the lower neighbor_id), distance
@@ -136,18 +144,21 @@ class NeighborIndex(Releasable):
         Raises:
             ConfigurationError: k is out of range.
         """
-        found = self.neighbor_lists(k, self.table if new is None else self.open(new))
-        key = F.col(ID).cast(self.table.id_type).alias(self.table.id_col)
+        storage = Storage(self._evidence_path)
+        queries = self.table if new is None else self.open(new, storage)
+        found = self.neighbor_lists(k, queries)
+        key = F.col(ID).cast(queries.id_type).alias(self.table.id_col)
         pairs = found.select(key, F.posexplode(F.arrays_zip(NEIGHBORS, DISTANCES)).alias("_place", "_pair"))
-        return pairs.select(
+        shown = pairs.select(
             quoted(self.table.id_col),
             F.col("_pair").getField(NEIGHBORS).cast(self.table.id_type).alias(NEIGHBOR_ID),
             (F.col("_place") + 1).alias(RANK),
             F.col("_pair").getField(DISTANCES).alias(DISTANCE),
         )
+        return keep_with(shown, StorageOwner(storage, self))
 
-    def open(self, new: DataFrame | pd.DataFrame) -> FeatureTable:
-        """Open a table whose rows ask.
+    def open(self, new: DataFrame | pd.DataFrame, storage: Storage) -> FeatureTable:
+        """Open a table whose rows ask, and persist them in a storage.
 
         Raises:
             InputError: a column is missing or unusable.
@@ -156,7 +167,7 @@ class NeighborIndex(Releasable):
             new,
             self.table.id_col,
             self._features_col,
-            self._storage,
+            storage,
             metric=self.metric,
             dimension=self.dimension,
             argument="new",
@@ -175,14 +186,10 @@ class NeighborIndex(Releasable):
         Raises:
             ConfigurationError: k is out of range.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
-        there = self.num_rows - (queries is self.table)
-        if k > there:
-            others = "other rows" if queries is self.table else "rows in the index"
-            raise ConfigurationError(
-                f"k: {k} neighbors are asked for, and there are {there:,} {others}: lower k"
-            )
+        if queries is self.table:
+            self._check_k(k, self.num_rows - 1, "other rows")
+        else:
+            self._check_k(k, self.num_rows, "rows in the index")
         num_queries, num_probes = queries.counts.num_accepted, 1
         width = np.dtype(self.table.element).itemsize
         parts: Parts
@@ -207,6 +214,28 @@ class NeighborIndex(Releasable):
             num_buckets=max(-(-answers // BYTES_OF_PARTITION), 1),
         )
 
+    def _check_k(self, k: int, there: int, others: str) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
+        if k > there:
+            raise ConfigurationError(
+                f"k: {k} neighbors are asked for, and there are {there:,} {others}: lower k"
+            )
+
+    def check_columns(self, id_col: str, features_col: str | Sequence[str]) -> None:
+        """Check that a caller means the columns of the index.
+
+        Raises:
+            ConfigurationError: they have other names.
+        """
+        own = {"id_col": self.table.id_col, "features_col": self._features_col}
+        for argument, name in (("id_col", id_col), ("features_col", features_col)):
+            if name != own[argument]:
+                raise ConfigurationError(
+                    f"{argument}: the index was made with {own[argument]!r}, got {name!r}: pass "
+                    f"{argument}={own[argument]!r}, and rename the columns of other tables to it"
+                )
+
     def _is_approximate(self, num_queries: int) -> bool:
         if self._method == AUTO:
             return num_queries * self.num_rows * self.dimension > MOST_EXACT_WORK
@@ -224,21 +253,26 @@ class NeighborIndex(Releasable):
             )
         return self._probed[k]
 
-    @cached_property
-    def own_lists(self) -> dict[int, DataFrame]:
-        """Neighbors of the index's own rows that are persisted, by k."""
-        return {}
-
     def own_neighbor_lists(self, k: int) -> DataFrame:
         """Find the k nearest other rows of each row, as `neighbor_lists`; persisted."""
-        if k not in self.own_lists:
-            self.own_lists[k] = self._storage.persist(self.neighbor_lists(k, self.table))
-        return self.own_lists[k]
+        if k not in self._own_lists:
+            self._own_lists[k] = self._storage.persist(self.neighbor_lists(k, self.table))
+        return self._own_lists[k]
 
     def _repr_html_(self) -> str:
         """Show what is asked: showing an index scans nothing."""
         facts = {"id": self.table.id_col, "features": self._features_col, "method": self._method}
         return card("Neighbor index", facts)
+
+
+def check_names(id_col: str, taken: Sequence[str]) -> None:
+    """Check that the id column is not called like a column of the results.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if id_col.casefold() in taken:
+        raise ConfigurationError(f"id_col: {id_col!r} is the name of a column of the results: rename it")
 
 
 def nearest_neighbors(
@@ -260,15 +294,16 @@ def nearest_neighbors(
         features_col: column of vectors, or a list of columns of numbers; see `NeighborIndex`.
         k: how many neighbors; fewer than there are other rows. Default 10.
         metric: "cosine", "euclidean", or "auto": cosine above 3 dimensions, else Euclidean.
-        method: "exact", "approximate", or "auto": exact for up to some ten thousand rows.
-        index: the rows that are found: a table with the same columns, or a `NeighborIndex`, whose metric and
-            method hold then. Default None: the rows of `df`, none of which is its own neighbor.
+        method: "exact", "approximate", or "auto": exact for tables that are not large; see `NeighborIndex`.
+        index: the rows that are found: a table with the same columns, or a `NeighborIndex` with columns of
+            the same names, whose metric and method hold then. Default None: the rows of `df`, none of which
+            is its own neighbor.
         spark: the session that turns pandas DataFrames into Spark's; default the active one.
 
     Returns:
         A row per pair: the id column, neighbor_id, rank (1 = nearest; ties go to the lower neighbor_id),
         distance (rounded to 12 digits). Rows that cannot be used have none, and are told in the log;
-        `NeighborIndex.rejected` lists them.
+        `NeighborIndex.rejected` lists those of its table.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -283,6 +318,7 @@ def nearest_neighbors(
         [(1, 2, 1, 1.0), (2, 1, 1, 1.0), (3, 2, 1, 4.0)]
     """
     if isinstance(index, NeighborIndex):
+        index.check_columns(id_col, features_col)
         return index.nearest_neighbors(k, df)
     made = NeighborIndex(
         df if index is None else index,
@@ -292,4 +328,4 @@ def nearest_neighbors(
         method=method,
         spark=spark,
     )
-    return keep_with(made.nearest_neighbors(k, None if index is None else df), made)
+    return made.nearest_neighbors(k, None if index is None else df)

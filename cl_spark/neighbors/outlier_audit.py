@@ -14,13 +14,14 @@ from pyspark.sql import functions as F
 from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.classification.ranking import add_rank
 from cl_spark.errors import ConfigurationError, EmptyTableError, MissingColumnError
-from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.evidence.storage import Releasable, Storage, StorageOwner, keep_with
 from cl_spark.evidence.validity import explain_rejection
-from cl_spark.evidence.workers import map_in_arrow
+from cl_spark.evidence.workers import add_column, map_in_arrow
 from cl_spark.kernels.arrays import Float64s
+from cl_spark.kernels.nearest import METRICS
 from cl_spark.kernels.outlier_scores import PROB_SCORES, distance_scores
 from cl_spark.neighbors.features import ID
-from cl_spark.neighbors.neighbor_index import AUTO, RANK, NeighborIndex
+from cl_spark.neighbors.neighbor_index import AUTO, METHODS, RANK, NeighborIndex, check_names
 from cl_spark.neighbors.pred_probs import FAULT, REASONS, SCORE, ProbTable
 from cl_spark.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
@@ -98,8 +99,12 @@ class OutlierAudit(Releasable):
     ) -> None:
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
+        for argument, name, names in (("metric", metric, (AUTO, *METRICS)), ("search", search, METHODS)):
+            if name not in names:
+                raise ConfigurationError(f"{argument}: {name!r} is none of {', '.join(names)}")
         self.df, self.k = to_spark(df, spark), k
         self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
+        check_names(self._id_col, (SCORE, RANK))
         self._features_col, self._pred_probs_col, self._label_col = features_col, pred_probs_col, label_col
         self._metric, self._search, self._class_names = metric, search, class_names
         self._evidence_path = evidence_path
@@ -194,7 +199,8 @@ class OutlierAudit(Releasable):
                 "entropy" and "least_confidence" (default True); "gen" takes them as they are.
 
         Returns:
-            The id column and score, in [0, 1]. Rows that cannot be used have none; `rejected` lists them.
+            The id column and score, in [0, 1]. Rows that cannot be used have none, and are told in the log;
+            `rejected` lists those of the audit's own table.
 
         Raises:
             ConfigurationError: the method is unknown, or k is too large.
@@ -203,16 +209,19 @@ class OutlierAudit(Releasable):
         method = self._check_method(method)
         if method != NEIGHBORS_METHOD:
             return self._score_probs(new, method, adjust_pred_probs)
-        scale = self.distance_quartiles[1]
-        if new is None:
-            means = self.mean_distances
-        else:
-            queries = self.index.open(new)
+        storage, means = Storage(self._evidence_path), self.mean_distances
+        if new is not None:
+            queries = self.index.open(new, storage)
             means = self._to_means(self.index.neighbor_lists(self.k, queries), queries.id_type)
+        scored = self._score_distances(means).drop(_MEAN)
+        return keep_with(scored, StorageOwner(storage, self))
+
+    def _score_distances(self, means: DataFrame) -> DataFrame:
+        """Add the scores to mean distances."""
         kind = means.schema[self._id_col].dataType.simpleString()
-        function = ScoreDistances(scale, self.index.metric)
-        scored = map_in_arrow(means, function, f"{quoted(self._id_col)} {kind}, {SCORE} double")
-        return keep_with(scored, self)
+        function = ScoreDistances(self.distance_quartiles[1], self.index.metric)
+        schema = f"{quoted(self._id_col)} {kind}, {_MEAN} double, {SCORE} double"
+        return map_in_arrow(means, function, schema)
 
     def _to_means(self, lists: DataFrame, id_type: str) -> DataFrame:
         found = map_in_arrow(
@@ -233,7 +242,8 @@ class OutlierAudit(Releasable):
         table = self._prob_table(df, argument)
         table.select_probs()  # a missing column is told before the thresholds are computed
         thresholds = self.thresholds if adjust_pred_probs and method != "gen" else None
-        scored = self._storage.persist(table.score(method, self.num_classes, thresholds))
+        storage = Storage(self._evidence_path)
+        scored = storage.persist(table.score(method, self.num_classes, thresholds))
         counts = {row[0]: row[1] for row in scored.groupBy(FAULT).count().collect()}
         rejected = {explain_rejection(REASONS[fault]): rows for fault, rows in counts.items() if fault}
         if rejected:
@@ -244,7 +254,7 @@ class OutlierAudit(Releasable):
             raise EmptyTableError(
                 f"{argument}: none of {sum(counts.values()):,} rows can be used: {rejected}"
             )
-        return keep_with(scored.where(F.col(FAULT) == 0).drop(FAULT), self)
+        return keep_with(scored.where(F.col(FAULT) == 0).drop(FAULT), StorageOwner(storage, self))
 
     def _check_method(self, method: str | None) -> str:
         if method is None:
@@ -253,27 +263,15 @@ class OutlierAudit(Releasable):
             raise ConfigurationError(f"method: {method!r} is none of {', '.join(OUTLIER_METHODS)}")
         return method
 
-    def find_threshold(self, *, method: str | None = None, adjust_pred_probs: bool = True) -> float:
-        """Find the score below which a row is an outlier, where the caller names none.
-
-        By neighbors, it is that of a mean distance of 1.7 interquartile ranges above the third quartile; by
-        probabilities, 0.13 of the median score.
-        """
-        method = self._check_method(method)
-        if method == NEIGHBORS_METHOD:
-            low, median, high = self.distance_quartiles
-            limit = np.array([high + USUAL_RANGE * (high - low)])
-            return float(distance_scores(limit, median, self.index.metric)[0])
-        scores = self.outlier_scores(method=method, adjust_pred_probs=adjust_pred_probs)
-        return USUAL_SHARE * find_quantiles(scores, SCORE, (0.5,))[0]
-
     def find_outliers(
         self, threshold: float | None = None, *, method: str | None = None, adjust_pred_probs: bool = True
     ) -> DataFrame:
-        """Find the rows whose score is below a threshold.
+        """Find the rows that are outliers.
 
         Args:
-            threshold: in [0, 1]. Default None: that of `find_threshold`.
+            threshold: the score below which a row is one, in [0, 1]. Default None: by neighbors, rows whose
+                mean distance is above the third quartile by more than 1.7 times the range between the
+                quartiles; by probabilities, rows with less than 0.13 of the median score.
             method: see `outlier_scores`.
             adjust_pred_probs: see `outlier_scores`.
 
@@ -283,18 +281,29 @@ class OutlierAudit(Releasable):
         Raises:
             ConfigurationError: an argument is out of range.
         """
-        if threshold is None:
-            threshold = self.find_threshold(method=method, adjust_pred_probs=adjust_pred_probs)
-        elif isinstance(threshold, bool) or not 0 <= threshold <= 1:
+        if threshold is not None and (isinstance(threshold, bool) or not 0 <= threshold <= 1):
             raise ConfigurationError(f"threshold must be a score between 0 and 1, got {threshold!r}")
+        if self._check_method(method) == NEIGHBORS_METHOD:
+            return self._find_far_rows(threshold)
         scores = self.outlier_scores(method=method, adjust_pred_probs=adjust_pred_probs)
-        found = scores.where(F.col(SCORE) < threshold)
-        return keep_with(
-            add_rank(found, SCORE, [quoted(self._id_col)], RANK, few=False).select(
-                quoted(self._id_col), SCORE, RANK
-            ),
-            self,
+        if threshold is None:
+            threshold = USUAL_SHARE * find_quantiles(scores, SCORE, (0.5,))[0]
+        found = add_rank(
+            scores.where(F.col(SCORE) < threshold), SCORE, [quoted(self._id_col)], RANK, few=False
         )
+        return keep_with(
+            found.select(quoted(self._id_col), SCORE, RANK), StorageOwner(Storage(), scores, self)
+        )
+
+    def _find_far_rows(self, threshold: float | None) -> DataFrame:
+        """Find outliers by their mean distances: far ones differ where their scores are all 0."""
+        low, _, high = self.distance_quartiles
+        scored = self._score_distances(self.mean_distances)
+        limit = high + USUAL_RANGE * (high - low)
+        is_outlier = F.col(_MEAN) > limit if threshold is None else F.col(SCORE) < threshold
+        nearness = scored.where(is_outlier).withColumn("_nearness", -F.col(_MEAN))
+        found = add_rank(nearness, "_nearness", [quoted(self._id_col)], RANK, few=False)
+        return keep_with(found.select(quoted(self._id_col), SCORE, RANK), self)
 
     def rejected(self, *, method: str | None = None) -> DataFrame:
         """Rows that a method cannot use: the id column, reason, and the row as JSON. Reads the table."""
@@ -340,6 +349,4 @@ class ScoreDistances:
         """Score batches."""
         for batch in batches:
             scores = distance_scores(batch.column(1).to_numpy(), self.scale, self.metric)
-            yield pa.RecordBatch.from_arrays(
-                [batch.column(0), pa.array(scores)], names=[batch.schema.names[0], SCORE]
-            )
+            yield add_column(batch, SCORE, pa.array(scores))

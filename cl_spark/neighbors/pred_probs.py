@@ -21,6 +21,8 @@ from cl_spark.tables.columns import quoted, resolve_columns
 
 ID, FAULT, SCORE = "_id", "_fault", "score"
 
+NULL_ID, REPEATED_ID = 7, 8
+
 REASONS = {
     dense_probs.MISSING: RejectionReason.NULL_PROBS,
     dense_probs.WRONG_LENGTH: RejectionReason.WRONG_LENGTH,
@@ -28,11 +30,10 @@ REASONS = {
     dense_probs.NOT_FINITE: RejectionReason.NOT_FINITE,
     dense_probs.NEGATIVE: RejectionReason.NEGATIVE,
     dense_probs.NO_DISTRIBUTION: RejectionReason.NO_DISTRIBUTION,
-    7: RejectionReason.NULL_ID,
+    NULL_ID: RejectionReason.NULL_ID,
+    REPEATED_ID: RejectionReason.REPEATED_ID,
 }
 """Reason of rejection for each fault of a row."""
-
-NULL_ID = 7
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,16 @@ class ProbTable:
         rows = self.df.select(F.col(quoted(self.id_col)).alias(ID), self.select_probs().alias("_probs"))
         function = ScoreProbs(method, num_classes, None if thresholds is None else tuple(thresholds))
         scored = map_in_arrow(rows, function, f"{ID} {kind}, {SCORE} double, {FAULT} int")
-        return scored.select(F.col(ID).alias(self.id_col), SCORE, FAULT)
+        return self._mark_repeated(scored).select(F.col(ID).alias(self.id_col), SCORE, FAULT)
+
+    def _mark_repeated(self, rows: DataFrame) -> DataFrame:
+        """Mark rows without another fault whose id several rows have."""
+        ids = self.df.select(F.col(quoted(self.id_col)).alias(ID)).groupBy(ID)
+        repeated = (
+            ids.agg(F.count(F.lit(1)).alias("_rows")).where("_rows > 1").select(ID, F.lit(True).alias("_is"))
+        )
+        fault = F.when((F.col(FAULT) == 0) & F.col("_is"), REPEATED_ID).otherwise(F.col(FAULT))
+        return rows.join(repeated, ID, "left").withColumn(FAULT, fault).drop("_is")
 
     def rejected(self, num_classes: int) -> DataFrame:
         """Rows that cannot be used: id, reason, and the row as JSON."""
@@ -111,7 +121,7 @@ class ProbTable:
         reason = F.lit(None).cast("string")
         for fault, code in REASONS.items():
             reason = F.when(F.col(FAULT) == fault, explain_rejection(code)).otherwise(reason)
-        shown = found.where(F.col(FAULT) > 0)
+        shown = self._mark_repeated(found).where(F.col(FAULT) > 0)
         return shown.select(F.col(ID).alias(self.id_col), reason.alias(c.REASON), c.ROW)
 
 

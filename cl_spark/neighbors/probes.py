@@ -87,8 +87,7 @@ def find_probed_cells(table: FeatureTable, k: int, target: float, storage: Stora
     ids, features = sample_rows(table, min(num_cells * ROWS_PER_CELL, most, num_rows))
     rows = to_unit_length(features) if table.metric == COSINE else features
     cells = find_cells(rows, min(num_cells, max(len(rows) // 2, 1)))
-    step = max(len(ids) // NUM_QUERIES, 1)
-    chosen = np.arange(0, len(ids), step)[:NUM_QUERIES]  # ids say nothing of their features' place
+    chosen = np.unique(np.linspace(0, len(ids) - 1, NUM_QUERIES).astype(np.int64))
     queries, query_ids = np.asarray(features[chosen], dtype=np.float64), ids.take(pa.array(chosen))
     compare = CompareSample(cells, queries, tuple(query_ids.to_pylist()), k, table.metric)
     schema = f"{_QUERY} int, {_DISTANCE} double, {_NEIGHBOR} {table.key_type}, {_CELL} bigint, {_ROWS} bigint"

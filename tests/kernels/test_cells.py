@@ -32,6 +32,12 @@ def test_equally_near_cells_go_by_their_number() -> None:
     assert cells.nearest(np.zeros((1, 1)), 1).tolist() == [[2]]
 
 
+def test_a_huge_row_does_not_make_cells_wide() -> None:
+    rows = random.normal(size=(640, 6))
+    rows[3] = 1e9
+    assert len(kernel.find_cells(rows, 40)) >= 35
+
+
 def test_equal_rows_make_one_cell() -> None:
     cells = kernel.find_cells(np.ones((50, 3)), 10)
     assert len(cells) == 1

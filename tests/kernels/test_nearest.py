@@ -14,6 +14,8 @@ ROWS = {
     "far from zero": random.normal(size=(700, 8)) * 1e-3 + 1e4,
     "large": random.normal(size=(700, 8)) * 1e150,
     "tiny": random.normal(size=(700, 8)) * 1e-150,
+    "tiny in single precision": random.normal(size=(700, 8)) * 1e-22,
+    "one far row": np.concatenate([random.normal(size=(699, 8)), np.full((1, 8), 1e12)]),
     "one dimension": random.normal(size=(700, 1)),
     "few rows": random.normal(size=(5, 8)),
 }
@@ -24,7 +26,10 @@ def all_distances(rows: Float64s, metric: str) -> Float64s:
         unit = kernel.to_unit_length(rows)
         halves = ((unit[:, None] - unit) ** 2).sum(axis=2) / 2
         return kernel.round_distances(np.where(halves < kernel.COSINE_ZERO, 0, halves))
-    return kernel.round_distances(np.sqrt(((rows[:, None] - rows) ** 2).sum(axis=2)))
+    largest = np.abs(rows).max()
+    scaled = rows * 2.0 ** -np.floor(np.log2(largest))
+    lengths = np.sqrt(((scaled[:, None] - scaled) ** 2).sum(axis=2))
+    return kernel.round_distances(lengths * 2.0 ** np.floor(np.log2(largest)))
 
 
 @pytest.mark.parametrize("metric", kernel.METRICS)
@@ -55,6 +60,22 @@ def test_all_rows_are_measured_where_products_prove_nothing(monkeypatch: pytest.
     monkeypatch.setattr(kernel, "_UNIT", 1e6)  # an error that hides every difference
     found = kernel.find_nearest(rows, rows, 10, "euclidean")
     assert np.array_equal(found.positions, expected.positions)
+
+
+@pytest.mark.parametrize("scale", [1e28, 1e200])
+def test_queries_may_be_far_away(scale: float) -> None:
+    references = np.zeros((700, 3))
+    references[:, 0] = np.arange(700.0)
+    found = kernel.find_nearest(np.array([[0, scale, 0]]), references, 3, "euclidean")
+    assert found.positions.tolist() == [[0, 1, 2]]  # all are equally far, after rounding
+    assert found.distances[0] == pytest.approx([scale] * 3, rel=1e-12)
+
+
+def test_lengths_neither_overflow_nor_vanish() -> None:
+    rows = np.array([[3e200, 4e200], [3e-200, 4e-200], [3.0, 4.0]])
+    found = kernel.find_nearest(np.zeros((1, 2)), rows, 3, "euclidean")
+    assert found.positions.tolist() == [[1, 2, 0]]
+    assert found.distances[0] == pytest.approx([5e-200, 5.0, 5e200], rel=1e-11)
 
 
 def test_missing_neighbors_are_marked() -> None:

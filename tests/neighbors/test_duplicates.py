@@ -47,6 +47,15 @@ def test_only_equal_rows_are_copies_at_threshold_zero(spark: SparkSession) -> No
     assert found.columns.tolist() == ["id", "group", "group_size", "distance", "is_exact"]
 
 
+def test_rows_of_one_direction_are_near_and_not_equal(spark: SparkSession) -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 5))
+    rows[29] = 2 * rows[0]
+    found = read(find_duplicates(to_features(spark, rows), k=5))
+    assert found["id"].tolist() == [0, 29]
+    assert found["distance"].tolist() == [0, 0]
+    assert found["is_exact"].tolist() == [False, False]
+
+
 def test_many_copies_are_one_group(spark: SparkSession) -> None:
     found = read(find_duplicates(to_features(spark, [[1.0, 2.0, 3.0, 4.0]] * 40), k=3))
     assert found["group"].tolist() == [0] * 40

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from sklearn.datasets import load_digits
 
 from cl_spark import LabelAudit, neighbor_pred_probs
-from cl_spark.errors import ColumnTypeError, EmptyTableError
+from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
 from cl_spark.kernels.nearest import find_nearest
 from tests.neighbors.frames import to_features
 
@@ -40,9 +40,21 @@ def test_wrong_labels_are_found_without_a_model(spark: SparkSession) -> None:
     assert len(found - set(wrong.tolist())) <= 12
 
 
+def test_votes_of_no_class_are_told(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+    df = to_features(spark, np.eye(6), label=["a", "b", "a", "b", "c", "a"])
+    found = neighbor_pred_probs(df, k=5, class_names=["b", "a"]).toPandas().sort_values("id")
+    assert "1 rows of df have a label that is no class" in caplog.text
+    assert found["pred_probs"].map(list).tolist()[0] == [0.5, 0.5]
+    flags = to_features(spark, np.eye(6)).selectExpr("*", "id < 2 as label")
+    found = neighbor_pred_probs(flags, k=5, class_names=["true", "false"]).toPandas().sort_values("id")
+    assert found["pred_probs"].map(list).tolist()[0] == [0.2, 0.8]
+    with pytest.raises(ConfigurationError, match="a list of different names, got 'ab'"):
+        neighbor_pred_probs(df, class_names="ab")
+
+
 def test_labels_have_to_be_classes(spark: SparkSession) -> None:
     df = to_features(spark, np.eye(5))
     with pytest.raises(ColumnTypeError, match="label_col: column 'label' is double"):
         neighbor_pred_probs(df.selectExpr("*", "1D as label"), k=2)
-    with pytest.raises(EmptyTableError, match="no row has a label"):
+    with pytest.raises(EmptyTableError, match="no row has a label that is a class"):
         neighbor_pred_probs(df.selectExpr("*", "cast(null as string) as label"), k=2)

@@ -82,6 +82,10 @@ def test_another_table_asks(spark: SparkSession, rows: DataFrame) -> None:
         assert found["neighbor_id"].tolist() == expected.positions.ravel().tolist()
     with NeighborIndex(rows, metric="euclidean") as index:
         again = read(nearest_neighbors(asking, index=index, k=2))
+        with pytest.raises(ConfigurationError, match="id_col: the index was made with 'id', got 'key'"):
+            nearest_neighbors(asking, index=index, id_col="key", k=2)
+        large = asking.selectExpr("id + 5000000000 as id", "features")
+        assert read(nearest_neighbors(large, index=index, k=2))["id"].min() == 5_000_000_000
     assert again.equals(found)
 
 
@@ -89,7 +93,7 @@ DIRTY: dict[str, tuple[Any, Any]] = {
     "null or empty features": (101, None),
     "NaN or infinity in features": (102, [1.0, float("nan"), 0.0, 0.0]),
     "null inside features": (103, [1.0, None, 0.0, 0.0]),
-    "features of another length than those of most rows": (104, [1.0]),
+    "features of another length than d": (104, [1.0]),
     "features are all 0, which have no direction (metric cosine)": (105, [0.0] * 4),
     "null id": (None, [1.0, 2.0, 3.0, 4.0]),
 }

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark import OutlierAudit
 from cl_spark.errors import ConfigurationError, EmptyTableError, MissingColumnError
+from cl_spark.kernels.nearest import find_nearest
 from tests.neighbors.frames import make_clusters, to_features
 from tests.oracle.datasets import dataset
 
@@ -31,10 +32,20 @@ def test_rows_far_from_others_are_outliers(features: DataFrame) -> None:
         found = audit.find_outliers().toPandas().sort_values("rank")
         assert found.columns.tolist() == ["id", "score", "rank"]
         assert found["id"].tolist()[0] == 7
-        limit = audit.find_threshold()
-        assert set(found["id"]) == set(scores["id"][scores["score"] < limit])
+        means = find_nearest(ROWS, ROWS, 5, "euclidean", own=np.arange(200)).distances.mean(axis=1)
+        low, high = np.quantile(means, [0.25, 0.75])
+        limit = high + (1 / 0.37037 - 1) * (high - low)
+        assert found["id"].tolist() == [i for i in np.argsort(-means) if means[i] > limit]
         fixed = audit.find_outliers(0.3).toPandas()
         assert set(fixed["id"]) == set(scores["id"][scores["score"] < 0.3])
+
+
+def test_far_rows_are_outliers_where_most_rows_are_copies(spark: SparkSession) -> None:
+    rows = [[1.0, 2.0]] * 120 + [[1.0 + i, 2.0] for i in range(1, 60)] + [[900.0, 2.0], [2000.0, 2.0]]
+    with OutlierAudit(to_features(spark, rows), k=3) as audit:
+        found = audit.find_outliers().toPandas().sort_values("rank")
+        assert found["id"].tolist()[:2] == [180, 179]
+        assert (found["score"].head(2) == 0).all()  # both, by so small a median
 
 
 def test_new_rows_are_scored_by_what_was_learned(spark: SparkSession, features: DataFrame) -> None:
@@ -62,6 +73,7 @@ def predicted(spark: SparkSession) -> DataFrame:
         for i, (label, probs) in enumerate(zip(data.labels, data.probs, strict=True))
     ]
     rows += [(900, 1, None), (901, 1, [0.1, 0.9]), (902, 1, [float("nan"), 0.0, 0.0, 1.0])]
+    rows += [(903, 1, [1.0, 0.0, 0.0, 0.0]), (903, 2, [0.0, 1.0, 0.0, 0.0])]
     return spark.createDataFrame(rows, "id int, label int, pred_probs array<double>").repartition(3).cache()
 
 
@@ -70,9 +82,9 @@ def test_probabilities_tell_without_features(predicted: DataFrame, caplog: pytes
         assert audit.default_method == "entropy"
         scores = audit.outlier_scores().toPandas()
         assert len(scores) == 150
-        assert "3 rows of df cannot be used" in caplog.text
+        assert "5 rows of df cannot be used" in caplog.text
         rejected = audit.rejected().toPandas()
-        assert sorted(rejected["id"]) == [900, 901, 902]
+        assert sorted(rejected["id"]) == [900, 901, 902, 903, 903]
         assert rejected["reason"].notna().all()
         few = audit.find_outliers(method="least_confidence", adjust_pred_probs=False).toPandas()
         plain = audit.outlier_scores(method="least_confidence", adjust_pred_probs=False).toPandas()
@@ -104,6 +116,8 @@ def test_what_cannot_be_asked_is_refused(
 
 
 def test_k_is_checked(features: DataFrame) -> None:
+    with pytest.raises(ConfigurationError, match="search: 'fast' is none of auto"):
+        OutlierAudit(features, search="fast")
     with pytest.raises(ConfigurationError, match="k must be a whole number"):
         OutlierAudit(features, k=0)
     with OutlierAudit(features, k=200) as audit, pytest.raises(ConfigurationError, match="199 other rows"):

@@ -1,4 +1,4 @@
-"""Outlier scores and near duplicates are those of cleanlab."""
+"""Outlier scores are those of cleanlab."""
 
 import warnings
 from collections.abc import Iterator
