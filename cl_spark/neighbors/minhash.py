@@ -110,21 +110,21 @@ def find_similar_texts(
         )
     texts = _normalize(df, id_col, text_col)
     num_texts = df.count()
-    known = storage.persist(_find_first_copies(texts, partitions_for(num_texts)))
+    known = storage.cut(_find_first_copies(texts, partitions_for(num_texts)))
     copies = known.where(F.col(_ID) != F.col(_FIRST)).select(
         F.col(_FIRST).alias(A), F.col(_ID).alias(B), F.lit(0.0).alias(DISTANCE)
     )
     if threshold == 0:
-        return storage.persist(copies)
+        return storage.cut(copies)
     num_bands, num_rows = choose_bands(threshold)
     num_partitions = partitions_for(NARROW_ROWS * num_texts)
-    signatures = storage.persist(_hash_bands(texts, num_bands, num_rows, num_partitions))
+    signatures = storage.cut(_hash_bands(texts, num_bands, num_rows, num_partitions))
     in_buckets = signatures.select(F.explode(_BANDS).alias(_BUCKET), _KEY)
     in_buckets = in_buckets.repartition(partitions_for(num_bands * num_texts), _BUCKET)
     candidates = _find_candidates(in_buckets, signatures, num_partitions, storage)
     first = known.where(F.col(_ID) == F.col(_FIRST)).select(_ID, _KEY)
     near = _verify(candidates, texts, first, num_partitions, storage).where(F.col(DISTANCE) < threshold)
-    return storage.persist(copies.unionByName(near))
+    return storage.cut(copies.unionByName(near))
 
 
 def choose_bands(threshold: float) -> tuple[int, int]:
@@ -230,7 +230,7 @@ def _find_candidates(
         F.min(_KEY).alias(_LEAST),
         F.max(_KEY).alias(_GREATEST),
     ]
-    buckets = storage.persist(in_buckets.groupBy(_BUCKET).agg(*members).where(F.col(_MEMBERS) > 1))
+    buckets = storage.cut(in_buckets.groupBy(_BUCKET).agg(*members).where(F.col(_MEMBERS) > 1))
     is_pair, is_large = F.col(_MEMBERS) == 2, F.col(_MEMBERS) > MAX_MEMBERS
     all_pairs = F.col(_MEMBERS) * (F.col(_MEMBERS) - 1) / 2
     counts = buckets.agg(
@@ -256,11 +256,11 @@ def _find_candidates(
         if counts.shared <= FEW_WANTED:
             wanted = F.broadcast(wanted)
         shared = in_buckets.join(wanted, _BUCKET).repartition(partitions_for(counts.sharing), _BUCKET)
-        shared = storage.persist(shared)
+        shared = storage.cut(shared)
         pairs = pairs.unionByName(_pair_all(shared))
         if counts.large:
             pairs = pairs.unionByName(_pair_neighbors(shared, signatures, num_partitions))
-    return storage.persist(pairs.repartition(partitions_for(int(counts.pairs)), _KEY_A, _KEY_B).distinct())
+    return storage.cut(pairs.repartition(partitions_for(int(counts.pairs)), _KEY_A, _KEY_B).distinct())
 
 
 def _pair_all(shared: DataFrame) -> DataFrame:
@@ -308,7 +308,7 @@ def _verify(
     compared = _keep_wanted(texts.select(_ID, _KEY, _TEXT), wanted, _ID, num_partitions, few=few)
     compared = compared.repartition(num_sides, _KEY)
     shingles = F.array_distinct(_select_shingles(F.col(_TEXT)))
-    sets = storage.persist(compared.select(_ID, _KEY, shingles.alias(_SHINGLES)))
+    sets = storage.cut(compared.select(_ID, _KEY, shingles.alias(_SHINGLES)))
     pairs = candidates
     for key, side in ((_KEY_A, "a"), (_KEY_B, "b")):
         names = [F.col(_ID).alias(f"_id_{side}"), F.col(_SHINGLES).alias(f"_shingles_{side}")]
