@@ -16,7 +16,7 @@ from cl_spark import (
     undo_corrections,
 )
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 IDS = ["id", "class"]
 SETS: list[tuple[int, list[str] | None]] = [

@@ -22,7 +22,7 @@ from cl_spark.tasks.label_audit.check import check
 from cl_spark.tasks.multilabel_audit.task import MULTILABEL_AUDIT
 from cl_spark.terminal.command_line import exit_code
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 NAMES = ["bird", "car", "dog", "sea"]
 

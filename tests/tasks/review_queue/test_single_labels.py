@@ -26,7 +26,7 @@ from cl_spark.tasks.registry import write_report
 from cl_spark.terminal.command_line import exit_code
 from tests.tasks.review_queue.photos import IDS, NAMES, NUM_PHOTOS, audit_photos, photo_frame, photos
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 COLUMNS = [
     "id", "class", "given_label", "suggested_label", "label_quality", "issue_rank", "place", "stratum",

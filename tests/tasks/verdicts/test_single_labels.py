@@ -30,7 +30,7 @@ from tests.tasks.review_queue.photos import (
     photos,
 )
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
 
 @pytest.fixture(scope="module")
