@@ -410,8 +410,8 @@ def trust_scores(
         >>> rows = [(1, ["Paris", "paris.", "Paris"]), (2, ["1912", "1915", "1912"]), (3, ["7", "12", "9"])]
         >>> table = spark.createDataFrame(rows, "id int, answers array<string>")
         >>> scores = trust_scores(table, "answers", budget=1)
-        >>> [(row.id, row.trust, row.to_review) for row in scores.orderBy("rank").collect()]
-        [(3, 0.0, True), (2, 0.5, False), (1, 1.0, False)]
+        >>> {row.id: (row.trust, row.to_review) for row in scores.orderBy("rank").collect()}
+        {3: (0.0, True), 2: (0.5, False), 1: (1.0, False)}
     """
     audit = TrustAudit(
         df,

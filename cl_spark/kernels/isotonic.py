@@ -23,7 +23,8 @@ def fit_non_decreasing(means: Float64s, weights: Float64s) -> Float64s:
         (n,) fitted values.
 
     Example:
-        >>> fit_non_decreasing(np.array([0.0, 0.6, 0.3, 1.0]), np.array([1.0, 1.0, 2.0, 1.0])).tolist()
+        >>> fitted = fit_non_decreasing(np.array([0.0, 0.6, 0.3, 1.0]), np.array([1.0, 1.0, 2.0, 1.0]))
+        >>> fitted.round(6).tolist()
         [0.0, 0.4, 0.4, 1.0]
     """
     totals: list[float] = []

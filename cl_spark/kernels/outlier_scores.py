@@ -69,7 +69,7 @@ def gen(pred_probs: Float64s) -> Float64s:
 
     Example:
         >>> gen(np.array([[0.9, 0.1], [0.5, 0.5]])).round(4).tolist()
-        [0.983, 0.9826]
+        [0.9829, 0.9826]
     """
     powers = np.exp(pred_probs - pred_probs.max(axis=1, keepdims=True))
     softmax = powers / powers.sum(axis=1, keepdims=True)

@@ -89,8 +89,8 @@ def find_duplicates(
         >>> rows = [(1, [1.0, 2], "cat"), (2, [1.0, 2], "dog"), (3, [5.0, 1], "dog"), (4, [9.0, 9], "cat")]
         >>> rows = pd.DataFrame(rows, columns=["id", "features", "label"])
         >>> found = find_duplicates(rows, k=2, label_col="label").orderBy("id")
-        >>> [(row.id, row.group, row.is_exact, row.across_labels) for row in found.collect()]
-        [(1, 1, True, True), (2, 1, True, True)]
+        >>> {row.id: (row.group, row.is_exact, row.across_labels) for row in found.collect()}
+        {1: (1, True, True), 2: (1, True, True)}
     """
     if isinstance(threshold, bool) or not 0 <= threshold <= 1:
         raise ConfigurationError(f"threshold must be between 0 and 1, got {threshold!r}")

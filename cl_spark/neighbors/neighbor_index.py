@@ -54,8 +54,8 @@ class NeighborIndex(Releasable):
         >>> rows = pd.DataFrame({"id": [1, 2, 3], "features": [[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]})
         >>> with NeighborIndex(rows) as index:
         ...     found = index.nearest_neighbors(1).orderBy("id").collect()
-        >>> [(row.id, row.neighbor_id, row.distance) for row in found]
-        [(1, 2, 1.0), (2, 1, 1.0), (3, 2, 4.0)]
+        >>> {row.id: (row.neighbor_id, row.distance) for row in found}
+        {1: (2, 1.0), 2: (1, 1.0), 3: (2, 4.0)}
     """
 
     def __init__(
@@ -314,8 +314,9 @@ def nearest_neighbors(
 
     Example:
         >>> rows = pd.DataFrame({"id": [1, 2, 3], "features": [[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]})
-        >>> [tuple(row) for row in nearest_neighbors(rows, k=1).orderBy("id").collect()]
-        [(1, 2, 1, 1.0), (2, 1, 1, 1.0), (3, 2, 1, 4.0)]
+        >>> found = nearest_neighbors(rows, k=1).orderBy("id").collect()
+        >>> {row.id: (row.neighbor_id, row.distance) for row in found}
+        {1: (2, 1.0), 2: (1, 1.0), 3: (2, 4.0)}
     """
     if isinstance(index, NeighborIndex):
         index.check_columns(id_col, features_col)
