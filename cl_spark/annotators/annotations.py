@@ -12,9 +12,9 @@ from pyspark.sql.types import BooleanType, DataType, NumericType, StringType
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
 from cl_spark.evidence.class_columns import NO_CLASS, find_name, list_names, select_class
 from cl_spark.evidence.storage import Storage
-from cl_spark.evidence.validity import RejectionReason, explain_rejection
+from cl_spark.evidence.validity import RejectionReason, explain_rejection, join_reasons
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
+from cl_spark.tables.columns import check_result_names, is_case_sensitive, quoted, resolve_column
 from cl_spark.tables.example_ids import ExampleIds, find_types
 from cl_spark.tables.ids import lacks_id
 
@@ -90,11 +90,7 @@ class Annotations:
                 f"id_col, annotator_col and label_col must be different columns, got {self.ids.columns}, "
                 f"{self.annotator_col!r} and {self.label_col!r}"
             )
-        for col in self.ids.columns:
-            if col.casefold() in RESULT_COLUMNS:
-                raise ConfigurationError(
-                    f"id_col: {col!r} is the name of a column of the results: rename it in the input"
-                )
+        check_result_names(self.ids.columns, RESULT_COLUMNS)
         kind = self._type(self.annotator_col)
         if kind.typeName() in ("array", "map", "struct", "variant"):
             raise ColumnTypeError(
@@ -266,7 +262,7 @@ def explain_no_rows(reasons: Mapping[str | None, int]) -> EmptyTableError:
     Args:
         reasons: rows by the reason why they cannot be used by themselves; None where they can.
     """
-    seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in reasons.items() if reason is not None)
+    seen = join_reasons({reason: rows for reason, rows in reasons.items() if reason is not None})
     return EmptyTableError(
         f"annotations: none of the {sum(reasons.values()):,} rows can be used{': ' if seen else ''}{seen}"
     )

@@ -24,12 +24,12 @@ from cl_spark.annotators.annotations import (
 )
 from cl_spark.annotators.crowdlab import Crowdlab
 from cl_spark.annotators.dawid_skene import DawidSkene
-from cl_spark.annotators.predictions import REASONS, ModelProbs
+from cl_spark.annotators.predictions import ModelProbs
 from cl_spark.annotators.unlabeled import select_unlabeled
 from cl_spark.annotators.votes import VoteCounts, Votes
 from cl_spark.errors import ConfigurationError, InputError, SingleClassError
 from cl_spark.evidence.storage import Releasable, Storage
-from cl_spark.evidence.validity import RejectionReason, explain_rejection
+from cl_spark.evidence.validity import PROB_FAULTS, RejectionReason, explain_rejection, join_reasons
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.example_ids import ExampleIds, find_types
@@ -215,7 +215,7 @@ class AnnotatorAudit(Releasable):
         counts = self.votes.counts
         rejected = sum(self.rejected_counts.values())
         if rejected:
-            seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in self.rejected_counts.items())
+            seen = join_reasons(self.rejected_counts)
             logger.warning("%s rows cannot be used: %s", f"{rejected:,}", seen)
         return counts
 
@@ -237,7 +237,7 @@ class AnnotatorAudit(Releasable):
                 RejectionReason.NULL_ID: counts.num_predictions_without_id,
                 RejectionReason.REPEATED_ID: counts.num_repeated_predictions,
             }
-            of_predictions |= {REASONS[fault]: rows for fault, rows in counts.faults.items()}
+            of_predictions |= {PROB_FAULTS[fault]: rows for fault, rows in counts.faults.items()}
             found |= {
                 f"predictions: {explain_rejection(reason)}": rows
                 for reason, rows in of_predictions.items()

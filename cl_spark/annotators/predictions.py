@@ -18,7 +18,7 @@ from cl_spark.evidence.prob_columns import (
     select_class_columns,
     select_probs,
 )
-from cl_spark.evidence.validity import RejectionReason, explain_rejection
+from cl_spark.evidence.validity import PROB_FAULTS, RejectionReason, explain_rejection
 from cl_spark.evidence.workers import add_column, map_in_arrow
 from cl_spark.kernels import dense_probs
 from cl_spark.kernels.arrays import Float64s, Int8s
@@ -29,16 +29,6 @@ from cl_spark.tables.ids import lacks_id
 
 PREDICTED = "_is_predicted"
 """Marks rows of the predictions after a join."""
-
-REASONS = {
-    dense_probs.MISSING: RejectionReason.NULL_PROBS,
-    dense_probs.WRONG_LENGTH: RejectionReason.WRONG_LENGTH,
-    dense_probs.HAS_NULL: RejectionReason.NULL_PROBABILITY,
-    dense_probs.NOT_FINITE: RejectionReason.NOT_FINITE,
-    dense_probs.NEGATIVE: RejectionReason.NEGATIVE,
-    dense_probs.NO_DISTRIBUTION: RejectionReason.NO_DISTRIBUTION,
-}
-"""Reason of rejection for each fault of a row of probabilities."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +154,7 @@ class ModelProbs:
 
     def explain(self, fault: int) -> str:
         """Write a reason of rejection for a fault."""
-        return f"{self.argument}: {explain_rejection(REASONS[fault])}"
+        return f"{self.argument}: {explain_rejection(PROB_FAULTS[fault])}"
 
     def rejected(self, num_classes: int, repeated: DataFrame | None) -> DataFrame:
         """Read the rows that cannot be used: the id columns, reason, and the row as JSON.
@@ -190,7 +180,7 @@ class ModelProbs:
             is_repeated = F.coalesce(F.col(c.REPEATED), F.lit(False))
         reason = F.when(F.col("_lacks_id"), self._name(RejectionReason.NULL_ID))
         reason = reason.when(is_repeated, self._name(RejectionReason.REPEATED_ID))
-        for fault in REASONS:
+        for fault in PROB_FAULTS:
             reason = reason.when(F.col("_fault") == fault, self.explain(fault))
         original = [F.col(f"_of_input_{i}").alias(col) for i, col in enumerate(self.ids.columns)]
         return found.select(*original, reason.alias(c.REASON), c.ROW).where(F.col(c.REASON).isNotNull())

@@ -4,10 +4,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.annotators.columns import ANNOTATORS, FAULT, GOLD, HAS_PREDICTION, LABELS
-from cl_spark.annotators.predictions import PREDICTED, REASONS, ModelProbs
+from cl_spark.annotators.predictions import PREDICTED, ModelProbs
 from cl_spark.annotators.votes import Votes
 from cl_spark.errors import ConfigurationError, InputError
-from cl_spark.evidence.validity import explain_rejection
+from cl_spark.evidence.validity import PROB_FAULTS, explain_rejection
 
 
 def select_unlabeled(votes: Votes, predictions: ModelProbs) -> DataFrame:
@@ -38,7 +38,7 @@ def select_unlabeled(votes: Votes, predictions: ModelProbs) -> DataFrame:
     )
     rows = votes.reduce(joined)
     faults = rows.where(~F.col(HAS_PREDICTION)).groupBy(FAULT).count().orderBy(FAULT).collect()
-    texts = [f"{explain_rejection(REASONS[row[0]])}: {row[1]:,}" for row in faults]
+    texts = [f"{explain_rejection(PROB_FAULTS[row[0]])}: {row[1]:,}" for row in faults]
     lacking = rows.select(*ids).count() - rows.select(*ids).dropna().distinct().count()
     if lacking:
         texts.append(f"rows without an id, or with that of another row: {lacking:,}")

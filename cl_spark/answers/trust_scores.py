@@ -35,8 +35,9 @@ from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
 from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.evidence.validity import join_reasons
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import quoted
+from cl_spark.tables.columns import check_result_names, quoted
 from cl_spark.tables.example_ids import ExampleIds, check_columns, find_types
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
@@ -139,11 +140,7 @@ class TrustAudit(Releasable):
             ColumnTypeError: a column is of a type that cannot mean what it should.
         """
         self._ids.check({"df": self.df})
-        for col in self._ids.columns:
-            if col.casefold() in _RESULT_COLUMNS:
-                raise ConfigurationError(
-                    f"id_col: {col!r} is the name of a column of the results: rename it in the input"
-                )
+        check_result_names(self._ids.columns, _RESULT_COLUMNS)
         if self.similarity not in (*SIMILARITIES, *self.df.columns):
             raise ConfigurationError(
                 f"similarity: {self.similarity!r} is none of {', '.join(SIMILARITIES)}, and no column"
@@ -275,7 +272,7 @@ class TrustAudit(Releasable):
             EmptyTableError: there are none.
         """
         rejected = sum(self.rejected_counts.values())
-        seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in self.rejected_counts.items())
+        seen = join_reasons(self.rejected_counts)
         if rejected == self.num_read:
             raise EmptyTableError(
                 f"{self.answers_col}: none of the {rejected:,} rows can be used{': ' if seen else ''}{seen}"

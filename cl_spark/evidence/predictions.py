@@ -37,7 +37,7 @@ from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels.arrays import Bools
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
+from cl_spark.tables.columns import check_result_names, is_case_sensitive, quoted, resolve_column
 
 LISTING = ListingPolicy()
 """Rules for what the evidence lists."""
@@ -130,11 +130,7 @@ class Predictions:
             for col in cols:
                 name = resolve_column(key, col, columns, case_sensitive=is_sensitive)
                 self._types[col] = there[name]
-        for col in self.id_columns:
-            if col.casefold() in RESULT_COLUMNS:
-                raise ConfigurationError(
-                    f"id_col: {col!r} is the name of a column of the results: rename it in the input"
-                )
+        check_result_names(self.id_columns, RESULT_COLUMNS)
         parts = [*self.id_columns, *self._label_columns, *self._prob_columns]
         if len({part if is_sensitive else part.casefold() for part in parts}) < len(parts):
             raise ConfigurationError(

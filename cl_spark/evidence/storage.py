@@ -34,7 +34,7 @@ class Releasable:
         self.release()
 
 
-def keep_with(answer: T, owner: Releasable) -> T:
+def keep_with(answer: T, owner: object) -> T:
     """Return an answer that keeps its owner, and with it the evidence that it is computed from."""
     object.__setattr__(answer, "_audit", owner)
     return answer

@@ -6,6 +6,7 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 
+from cl_spark.kernels import dense_probs
 from cl_spark.kernels.arrays import Bools, Int8s
 
 
@@ -82,6 +83,26 @@ def explain_rejection(code: int, id_columns: Sequence[str] = ()) -> str:
     null_id = REASONS[RejectionReason.NULL_ID]
     return f"{null_id}: {id_columns[code - NULL_PART]}" if id_columns else null_id
 
+
+def join_reasons(rejected: Mapping[str, int]) -> str:
+    """Write how many rows are rejected, by reason.
+
+    Example:
+        >>> join_reasons({"null id": 1, "null label": 2_000})
+        'null id: 1; null label: 2,000'
+    """
+    return "; ".join(f"{reason}: {rows:,}" for reason, rows in rejected.items())
+
+
+PROB_FAULTS = {
+    dense_probs.MISSING: RejectionReason.NULL_PROBS,
+    dense_probs.WRONG_LENGTH: RejectionReason.WRONG_LENGTH,
+    dense_probs.HAS_NULL: RejectionReason.NULL_PROBABILITY,
+    dense_probs.NOT_FINITE: RejectionReason.NOT_FINITE,
+    dense_probs.NEGATIVE: RejectionReason.NEGATIVE,
+    dense_probs.NO_DISTRIBUTION: RejectionReason.NO_DISTRIBUTION,
+}
+"""Reason of rejection for each fault of a row of `kernels.dense_probs`."""
 
 PRECEDENCE = (
     RejectionReason.REPEATED_ID,

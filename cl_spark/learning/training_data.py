@@ -36,10 +36,11 @@ from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.predictions import RESULT_COLUMNS
 from cl_spark.evidence.storage import Storage
+from cl_spark.evidence.validity import join_reasons
 from cl_spark.learning.features import Features
 from cl_spark.learning.profile import BYTES, LENGTH, Profile, name_other_length, summarize
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
+from cl_spark.tables.columns import check_result_names, is_case_sensitive, quoted, resolve_column
 from cl_spark.tables.ids import lacks_id
 
 logger = logging.getLogger(__name__)
@@ -113,11 +114,7 @@ class TrainingData:
             for col in cols:
                 name = resolve_column(key, col, columns, case_sensitive=is_sensitive)
                 self._types[col] = there[name]
-        for col in self.id_columns:
-            if col.casefold() in RESULT_COLUMNS | {"label", "fold", "pred_probs"}:
-                raise ConfigurationError(
-                    f"id_col: {col!r} is the name of a column of the results: rename it in the input"
-                )
+        check_result_names(self.id_columns, RESULT_COLUMNS | {"label", "fold", "pred_probs"})
         fold = str if is_sensitive else str.casefold
         if fold(self.label_col) in set(map(fold, features)):
             raise ConfigurationError(
@@ -334,7 +331,7 @@ class TrainingData:
         num_read, classes, rejected = profile.num_read, profile.class_counts, profile.num_rejected
         if not num_read:
             raise EmptyTableError("the input has no rows: there is nothing to learn from")
-        seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in profile.rejected.items())
+        seen = join_reasons(profile.rejected)
         if not classes:
             raise EmptyTableError(f"none of the {num_read:,} rows can be used: {seen}")
         if rejected:

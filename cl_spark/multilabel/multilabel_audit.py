@@ -111,11 +111,7 @@ class MultilabelAudit(Releasable):
             labels_col=labels_col,
         )
         taken = {c.CLASS, GIVEN_FLAG, SUGGESTED_FLAG, GIVEN_LABELS, SUGGESTED_LABELS}
-        for col in self.predictions.id_columns:
-            if col.casefold() in taken:
-                raise ConfigurationError(
-                    f"id_col: {col!r} is the name of a column of the results: rename it in the input"
-                )
+        c.check_result_names(self.predictions.id_columns, taken)
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
         self._scan = MultilabelScan(self.predictions, self._storage.persist, check_ids)

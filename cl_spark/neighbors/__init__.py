@@ -1,1 +1,1 @@
-"""What lies near what: nearest neighbors, outliers and duplicates of features or texts."""
+"""Nearest neighbors, outliers and duplicates of rows, by their features or texts."""

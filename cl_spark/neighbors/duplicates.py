@@ -9,13 +9,15 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
+from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
+from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import Storage, StorageOwner, keep_with
 from cl_spark.neighbors.components import connected_components
 from cl_spark.neighbors.features import FEATURES, ID
 from cl_spark.neighbors.minhash import find_similar_texts
-from cl_spark.neighbors.neighbor_index import AUTO, DISTANCE, NeighborIndex
+from cl_spark.neighbors.neighbor_index import AUTO, DISTANCE, NeighborIndex, open_index
 from cl_spark.neighbors.search import DISTANCES, NEIGHBORS
-from cl_spark.tables.columns import quoted, resolve_columns
+from cl_spark.tables.columns import check_result_names, quoted, resolve_columns
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
@@ -99,8 +101,8 @@ def find_duplicates(
     found = resolve_columns(table, "df", {key: name for key, name in names.items() if name is not None})
     key = found["id_col"]
     for argument, col in found.items():
-        if argument != "text_col" and col.casefold() in _RESULTS:
-            raise ConfigurationError(f"{argument}: {col!r} is the name of a column of the results: rename it")
+        if argument != "text_col":
+            check_result_names([col], _RESULTS, argument)
     if text_col is not None:
         texts = _pick_texts(table, key, found["text_col"], storage)
         pairs = find_similar_texts(
@@ -108,17 +110,9 @@ def find_duplicates(
         )
         contents = None
     else:
-        if index is None:
-            index = NeighborIndex(
-                table,
-                id_col=key,
-                features_col=features_col,
-                metric=metric,
-                method=method,
-                evidence_path=evidence_path,
-            )
-        else:
-            index.check_columns(id_col, features_col)
+        index = open_index(
+            index, table, id_col, features_col, metric=metric, method=method, evidence_path=evidence_path
+        )
         pairs = find_near_pairs(index, k, threshold)
         contents = index.table.candidates.select(ID, *_hash_twice(F.col(FEATURES)))
     pairs = storage.persist(pairs.select(_A, _B, DISTANCE))
@@ -179,17 +173,22 @@ def _pick_texts(table: DataFrame, key: str, text: str, storage: Storage) -> Data
     if (kind := table.schema[text].dataType) != StringType():
         raise ColumnTypeError(f"text_col: column {text!r} is {kind.simpleString()}; it must be text")
     id_, has_id = F.col(quoted(key)), ~lacks_id(table, [key])
-    repeated = storage.persist(
-        table.where(has_id).groupBy(id_).agg(F.count(F.lit(1)).alias("_rows")).where("_rows > 1")
+    tests = (F.lit(True), ~has_id, has_id & F.col(quoted(text)).isNull())
+    num_rows, *counts = table.agg(*map(F.count_if, tests)).collect()[0]
+    repeated = find_repeated_ids(
+        table.select(id_),
+        [quoted(key)],
+        storage.persist,
+        num_partitions=partitions_for(num_rows),
+        few=num_rows < MANY_ROWS,
     )
-    counts = table.agg(F.count_if(~has_id), F.count_if(has_id & F.col(quoted(text)).isNull())).collect()[0]
-    num_repeated = repeated.agg(F.coalesce(F.sum("_rows"), F.lit(0))).collect()[0][0]
+    num_repeated = 0 if repeated is None else table.join(repeated, key, "left_semi").count()
     reasons = (*zip(("null id", "null text"), counts, strict=True), ("id of several rows", num_repeated))
     for reason, rows in reasons:
         if rows:
             logger.warning("%s rows of df cannot be used: %s", f"{rows:,}", reason)
     usable = table.where(has_id & F.col(quoted(text)).isNotNull())
-    return usable.join(repeated.select(id_), key, "left_anti") if num_repeated else usable
+    return usable if repeated is None else usable.join(repeated, key, "left_anti")
 
 
 def find_near_pairs(index: NeighborIndex, k: int, threshold: float) -> DataFrame:

@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegralType, NumericType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
+from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
+from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.prob_columns import select_class_columns, select_probs
 from cl_spark.evidence.storage import Storage
+from cl_spark.evidence.validity import RejectionReason, explain_rejection, join_reasons
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels import features as f
 from cl_spark.kernels.arrays import Bools, Floats, Int64s
@@ -31,8 +34,8 @@ ID, FEATURES = "_id", "_features"
 
 NULL_ID, REPEATED_ID = 6, 7
 REASONS = {
-    NULL_ID: "null id",
-    REPEATED_ID: "id of several rows",
+    NULL_ID: explain_rejection(RejectionReason.NULL_ID),
+    REPEATED_ID: explain_rejection(RejectionReason.REPEATED_ID),
     f.MISSING: "null or empty features",
     f.WRONG_LENGTH: "features of another length than d",
     f.HAS_NULL: "null inside features",
@@ -120,15 +123,20 @@ class FeatureTable:
         return self._storage.persist(self.df.select(key, self.select_features.alias(FEATURES)))
 
     @cached_property
+    def _fault_counts(self) -> list[Row]:
+        """Rows by length, fault, and whether the id is missing."""
+        schema = "length bigint, fault int, lacks_id boolean, rows bigint"
+        counted = map_in_arrow(self.rows, count_faults, schema)
+        return counted.groupBy("length", "fault", "lacks_id").agg(F.sum("rows").alias("rows")).collect()
+
+    @cached_property
     def counts(self) -> FeatureCounts:
         """Numbers of rows, by a scan.
 
         Raises:
             EmptyTableError: there is no row that can be used.
         """
-        schema = "length bigint, fault int, lacks_id boolean, rows bigint"
-        counted = map_in_arrow(self.rows, count_faults, schema)
-        found = counted.groupBy("length", "fault", "lacks_id").agg(F.sum("rows").alias("rows")).collect()
+        found = self._fault_counts
         num_read = sum(row.rows for row in found)
         lengths: Counter[int] = Counter()
         for row in found:
@@ -154,8 +162,7 @@ class FeatureTable:
             for reason, rows in self._count_repeated(dimension).items():
                 rejected[reason] += rows
         accepted = num_read - sum(rejected.values())
-        seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in sorted(rejected.items()))
-        told = f"(d = {dimension}) {seen}"
+        told = f"(d = {dimension}) {join_reasons(dict(sorted(rejected.items())))}"
         if not accepted:
             raise EmptyTableError(f"{self._argument}: none of {num_read:,} rows can be used: {told}")
         if rejected:
@@ -176,9 +183,14 @@ class FeatureTable:
     @cached_property
     def repeated(self) -> DataFrame | None:
         """Ids of several rows; None if there are none."""
-        ids = self.rows.select(ID).where(F.col(ID).isNotNull()).groupBy(ID).agg(F.count(F.lit(1)).alias("n"))
-        repeated = self._storage.persist(ids.where("n > 1").select(ID))
-        return None if repeated.isEmpty() else repeated
+        num_read = sum(row.rows for row in self._fault_counts)
+        return find_repeated_ids(
+            self.rows,
+            [ID],
+            self._storage.persist,
+            num_partitions=partitions_for(num_read),
+            few=num_read < MANY_ROWS,
+        )
 
     def _count_repeated(self, dimension: int) -> dict[str, int]:
         """Count the rows of repeated ids that have no other fault."""

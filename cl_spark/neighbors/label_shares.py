@@ -16,7 +16,7 @@ from cl_spark.evidence.class_columns import NO_CLASS, list_names, select_class
 from cl_spark.evidence.storage import keep_with
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.neighbors.features import ID
-from cl_spark.neighbors.neighbor_index import AUTO, NeighborIndex
+from cl_spark.neighbors.neighbor_index import AUTO, NeighborIndex, open_index
 from cl_spark.neighbors.search import NEIGHBORS
 from cl_spark.tables.columns import quoted, resolve_columns
 from cl_spark.tables.pandas_frames import to_spark
@@ -98,17 +98,9 @@ def neighbor_pred_probs(
             f"label_col: {num_classes:,} classes: each row has a probability of each, and there may be 2 to "
             f"{MOST_CLASSES:,}"
         )
-    if index is None:
-        index = NeighborIndex(
-            table,
-            id_col=key,
-            features_col=features_col,
-            metric=metric,
-            method=method,
-            evidence_path=evidence_path,
-        )
-    else:
-        index.check_columns(id_col, features_col)
+    index = open_index(
+        index, table, id_col, features_col, metric=metric, method=method, evidence_path=evidence_path
+    )
     lists = index.own_neighbor_lists(k)
     key_type = lists.schema[ID].dataType
     labels = table.select(

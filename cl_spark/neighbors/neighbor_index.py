@@ -16,7 +16,7 @@ from cl_spark.neighbors.parts import BYTES_OF_PART, WORK_OF_TASK, AllPairs, Near
 from cl_spark.neighbors.probes import ProbedCells, find_probed_cells
 from cl_spark.neighbors.search import BYTES_OF_PARTITION, DISTANCES, NEIGHBORS, search
 from cl_spark.tables.card import card
-from cl_spark.tables.columns import quoted
+from cl_spark.tables.columns import check_result_names, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class NeighborIndex(Releasable):
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
         self.table = FeatureTable(df, id_col, features_col, self._storage, metric=metric, spark=spark)
-        check_names(self.table.id_col, (NEIGHBOR_ID, RANK, DISTANCE))
+        check_result_names([self.table.id_col], (NEIGHBOR_ID, RANK, DISTANCE))
         self._features_col, self._method, self._recall_target = features_col, method, recall_target
         self._evidence_path = evidence_path
         self._probed: dict[int, ProbedCells] = {}
@@ -265,14 +265,32 @@ class NeighborIndex(Releasable):
         return card("Neighbor index", facts)
 
 
-def check_names(id_col: str, taken: Sequence[str]) -> None:
-    """Check that the id column is not called like a column of the results.
+def open_index(
+    index: NeighborIndex | None,
+    table: DataFrame,
+    id_col: str,
+    features_col: str | Sequence[str],
+    *,
+    metric: str,
+    method: str,
+    evidence_path: str | None,
+) -> NeighborIndex:
+    """Take the index that a caller has made of a table, or make one.
 
     Raises:
-        ConfigurationError: it is.
+        ConfigurationError: the caller's index has columns of other names.
     """
-    if id_col.casefold() in taken:
-        raise ConfigurationError(f"id_col: {id_col!r} is the name of a column of the results: rename it")
+    if index is not None:
+        index.check_columns(id_col, features_col)
+        return index
+    return NeighborIndex(
+        table,
+        id_col=id_col,
+        features_col=features_col,
+        metric=metric,
+        method=method,
+        evidence_path=evidence_path,
+    )
 
 
 def nearest_neighbors(

@@ -15,18 +15,24 @@ from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.classification.ranking import add_rank
 from cl_spark.errors import ConfigurationError, EmptyTableError, MissingColumnError
 from cl_spark.evidence.storage import Releasable, Storage, StorageOwner, keep_with
-from cl_spark.evidence.validity import explain_rejection
+from cl_spark.evidence.validity import explain_rejection, join_reasons
 from cl_spark.evidence.workers import add_column, map_in_arrow
 from cl_spark.kernels.arrays import Float64s
 from cl_spark.kernels.nearest import METRICS
 from cl_spark.kernels.outlier_scores import PROB_SCORES, distance_scores
 from cl_spark.neighbors.features import ID
-from cl_spark.neighbors.neighbor_index import AUTO, METHODS, RANK, NeighborIndex, check_names
+from cl_spark.neighbors.neighbor_index import AUTO, METHODS, RANK, NeighborIndex
 from cl_spark.neighbors.pred_probs import FAULT, REASONS, SCORE, ProbTable
 from cl_spark.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
-from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted, resolve_columns
+from cl_spark.tables.columns import (
+    check_result_names,
+    find_columns,
+    is_case_sensitive,
+    quoted,
+    resolve_columns,
+)
 from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.quantiles import find_quantiles
 
@@ -104,7 +110,7 @@ class OutlierAudit(Releasable):
                 raise ConfigurationError(f"{argument}: {name!r} is none of {', '.join(names)}")
         self.df, self.k = to_spark(df, spark), k
         self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
-        check_names(self._id_col, (SCORE, RANK))
+        check_result_names([self._id_col], (SCORE, RANK))
         self._features_col, self._pred_probs_col, self._label_col = features_col, pred_probs_col, label_col
         self._metric, self._search, self._class_names = metric, search, class_names
         self._evidence_path = evidence_path
@@ -247,7 +253,7 @@ class OutlierAudit(Releasable):
         counts = {row[0]: row[1] for row in scored.groupBy(FAULT).count().collect()}
         rejected = {explain_rejection(REASONS[fault]): rows for fault, rows in counts.items() if fault}
         if rejected:
-            seen = "; ".join(f"{reason}: {rows:,}" for reason, rows in sorted(rejected.items()))
+            seen = join_reasons(dict(sorted(rejected.items())))
             total = f"{sum(rejected.values()):,}"
             logger.warning("%s rows of %s cannot be used: %s", total, argument, seen)
         if not counts.get(0):
@@ -291,9 +297,7 @@ class OutlierAudit(Releasable):
         found = add_rank(
             scores.where(F.col(SCORE) < threshold), SCORE, [quoted(self._id_col)], RANK, few=False
         )
-        return keep_with(
-            found.select(quoted(self._id_col), SCORE, RANK), StorageOwner(Storage(), scores, self)
-        )
+        return keep_with(found.select(quoted(self._id_col), SCORE, RANK), scores)
 
     def _find_far_rows(self, threshold: float | None) -> DataFrame:
         """Find outliers by their mean distances: far ones differ where their scores are all 0."""

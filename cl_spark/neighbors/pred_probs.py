@@ -8,9 +8,10 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from cl_spark.classification.thresholds import find_usual_num_probs
 from cl_spark.errors import ColumnTypeError, EmptyTableError, SingleClassError
 from cl_spark.evidence.prob_columns import field_names, is_binary, is_prob_column, is_sparse, select_probs
-from cl_spark.evidence.validity import RejectionReason, explain_rejection
+from cl_spark.evidence.validity import PROB_FAULTS, RejectionReason, explain_rejection
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels import dense_probs
 from cl_spark.kernels.arrays import Float64s
@@ -24,12 +25,7 @@ ID, FAULT, SCORE = "_id", "_fault", "score"
 NULL_ID, REPEATED_ID = 7, 8
 
 REASONS = {
-    dense_probs.MISSING: RejectionReason.NULL_PROBS,
-    dense_probs.WRONG_LENGTH: RejectionReason.WRONG_LENGTH,
-    dense_probs.HAS_NULL: RejectionReason.NULL_PROBABILITY,
-    dense_probs.NOT_FINITE: RejectionReason.NOT_FINITE,
-    dense_probs.NEGATIVE: RejectionReason.NEGATIVE,
-    dense_probs.NO_DISTRIBUTION: RejectionReason.NO_DISTRIBUTION,
+    **PROB_FAULTS,
     NULL_ID: RejectionReason.NULL_ID,
     REPEATED_ID: RejectionReason.REPEATED_ID,
 }
@@ -78,10 +74,9 @@ class ProbTable:
         """
         length = F.size(self.select_probs()).alias("length")
         counts = {row[0]: row[1] for row in self.df.select(length).groupBy("length").count().collect()}
-        lengths = {size: rows for size, rows in counts.items() if size is not None and size > 0}
-        if not lengths:
+        num_classes = find_usual_num_probs({size or 0: rows for size, rows in counts.items()})
+        if not num_classes:
             raise EmptyTableError(f"{self.argument}: no row has probabilities in {self.pred_probs_col!r}")
-        num_classes = int(max(lengths, key=lambda size: (lengths[size], size)))
         if num_classes < 2:
             raise SingleClassError(
                 "pred_probs_col: there is 1 probability a row, and there must be at least 2"

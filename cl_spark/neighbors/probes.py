@@ -150,7 +150,7 @@ class CompareSample:
             place_by_id = np.empty_like(by_id)
             place_by_id[by_id] = np.arange(len(by_id))
             own = np.where(own >= 0, place_by_id[own], -1).astype(np.int64)
-            near = find_nearest(self.queries, features[by_id], self.k, self.metric, own)
+            near = find_nearest(self.queries, rows.features[by_id], self.k, self.metric, own)
             query, _ = np.nonzero(near.positions >= 0)
             row = by_id[near.positions[near.positions >= 0]]
             found = [

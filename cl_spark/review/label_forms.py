@@ -1,4 +1,4 @@
-"""What a table of labels holds of an example: one label, or a set of them, of which people judge single ones.
+"""Forms of labels: one label an example, or a set of labels, of which people judge single ones.
 
 Both are compared with verdicts in the same way. Of a set, each class that was judged is seen as a row of its
 own, whose label is "present" or "absent"; what is written is the set with all its changes.
@@ -39,7 +39,7 @@ _ADDED, _REMOVED = "_added", "_removed"
 
 @dataclass(frozen=True)
 class LabelForm(ABC):
-    """What a table of labels holds of an example.
+    """Form of the labels in a table: what it holds of an example.
 
     Attributes:
         ids: the id columns of the verdicts.

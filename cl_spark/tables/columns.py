@@ -1,6 +1,6 @@
 """The names of columns, each written once: those of result tables, and those of the evidence within a run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -115,6 +115,24 @@ def resolve_columns(df: DataFrame, table: str, wanted: Mapping[str, str]) -> dic
         key: resolve_column(key, name, there, case_sensitive=sensitive, table=table)
         for key, name in wanted.items()
     }
+
+
+def check_result_names(cols: Iterable[str], taken: Container[str], argument: str = "id_col") -> None:
+    """Check that no column of the input that is kept is called like a column of the results.
+
+    Args:
+        cols: the columns.
+        taken: names of the columns of the results, in lower case.
+        argument: the argument that names the columns, for messages.
+
+    Raises:
+        ConfigurationError: one is.
+    """
+    for col in cols:
+        if col.casefold() in taken:
+            raise ConfigurationError(
+                f"{argument}: {col!r} is the name of a column of the results: rename it in the input"
+            )
 
 
 def resolve_column(

@@ -33,7 +33,7 @@ class ExampleLabels(JudgedLabels):
 
     @property
     def num_issues(self) -> int:
-        """Those that are issues."""
+        """Examples that are issues."""
         return int(self.run.record[c.NUM_ISSUES])
 
     def read_issues(self, review_columns: Sequence[str] = ()) -> DataFrame:

@@ -46,7 +46,7 @@ class JudgedLabels(ABC):
     @property
     @abstractmethod
     def num_issues(self) -> int:
-        """Those that are issues."""
+        """Labels that are issues."""
 
     @property
     def review_columns(self) -> list[str]:
