@@ -4,8 +4,6 @@ on Spark.
 
 from typing import TYPE_CHECKING, Any
 
-from cl_spark.annotators.annotator_audit import AnnotatorAudit
-from cl_spark.answers.trust_scores import TrustAudit, trust_scores
 from cl_spark.api import (
     confident_joint,
     confident_thresholds,
@@ -16,9 +14,6 @@ from cl_spark.api import (
     noise_rates,
     num_label_issues,
 )
-from cl_spark.classification.health import HealthSummary
-from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.noise import NoiseRates
 from cl_spark.errors import (
     ClSparkError,
     ColumnTypeError,
@@ -36,25 +31,31 @@ from cl_spark.errors import (
     SingleClassError,
     SourceChangedError,
 )
-from cl_spark.learning.cross_validation import CrossValidation, cross_val_pred_probs
-from cl_spark.learning.flip_labels import flip_labels
-from cl_spark.learning.joint_estimate import JointEstimate, estimate_joint
-from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
-from cl_spark.learning.noise_matrix import noise_matrix, noise_matrix_from_trace
-from cl_spark.multilabel.health import MultilabelHealth
-from cl_spark.multilabel.multilabel_audit import MultilabelAudit
-from cl_spark.neighbors.duplicates import find_duplicates
-from cl_spark.neighbors.label_shares import neighbor_pred_probs
-from cl_spark.neighbors.neighbor_index import NeighborIndex, nearest_neighbors
-from cl_spark.neighbors.outlier_audit import OutlierAudit
-from cl_spark.review.correction_run import Corrections
-from cl_spark.review.corrections import apply_corrections
-from cl_spark.review.label_studio import export_label_studio, read_label_studio
-from cl_spark.review.page import export_review_page
-from cl_spark.review.review_csv import export_review_csv, read_review_csv
-from cl_spark.review.undo import Undone, undo_corrections
-from cl_spark.review.validated_quality import ValidatedQuality, validated_quality
-from cl_spark.review.verdicts import Verdicts, decide_verdicts
+from cl_spark.methods.annotators.annotator_audit import AnnotatorAudit
+from cl_spark.methods.answers.trust_scores import TrustAudit, trust_scores
+from cl_spark.methods.classification.health import HealthSummary
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.noise import NoiseRates
+from cl_spark.methods.learning.cross_validation import CrossValidation, cross_val_pred_probs
+from cl_spark.methods.learning.flip_labels import flip_labels
+from cl_spark.methods.learning.joint_estimate import JointEstimate, estimate_joint
+from cl_spark.methods.learning.model_comparison import ModelComparison, benchmark_models
+from cl_spark.methods.learning.noise_matrix import noise_matrix, noise_matrix_from_trace
+from cl_spark.methods.multilabel.health import MultilabelHealth
+from cl_spark.methods.multilabel.multilabel_audit import MultilabelAudit
+from cl_spark.methods.neighbors.duplicates import find_duplicates
+from cl_spark.methods.neighbors.label_shares import neighbor_pred_probs
+from cl_spark.methods.neighbors.neighbor_index import NeighborIndex, nearest_neighbors
+from cl_spark.methods.neighbors.outlier_audit import OutlierAudit
+from cl_spark.methods.review.correction_run import Corrections
+from cl_spark.methods.review.corrections import apply_corrections
+from cl_spark.methods.review.label_studio import export_label_studio, read_label_studio
+from cl_spark.methods.review.page import export_review_page
+from cl_spark.methods.review.review_csv import export_review_csv, read_review_csv
+from cl_spark.methods.review.undo import Undone, undo_corrections
+from cl_spark.methods.review.validated_quality import ValidatedQuality, validated_quality
+from cl_spark.methods.review.verdicts import Verdicts, decide_verdicts
+from cl_spark.methods.tokens.token_audit import TokenAudit
 from cl_spark.runs.session import start_session
 from cl_spark.tables.finished_run import Run, read_run
 from cl_spark.tables.schema import RunWarning
@@ -80,12 +81,11 @@ from cl_spark.tasks.token_audit.config import TokenAuditConfig
 from cl_spark.tasks.token_audit.task import run_token_audit
 from cl_spark.tasks.verdicts.config import VerdictsConfig
 from cl_spark.tasks.verdicts.task import run_verdicts
-from cl_spark.tokens.token_audit import TokenAudit
 from cl_spark.version import __version__
 
 if TYPE_CHECKING:
-    from cl_spark.learning.clean_learning import CleanLearning
-    from cl_spark.learning.clean_learning_model import CleanLearningModel
+    from cl_spark.methods.learning.clean_learning import CleanLearning
+    from cl_spark.methods.learning.clean_learning_model import CleanLearningModel
 
 __all__ = [
     "AnnotatorAudit",
@@ -180,8 +180,8 @@ __all__ = [
 ]
 
 _LATE = {
-    "CleanLearning": "cl_spark.learning.clean_learning",
-    "CleanLearningModel": "cl_spark.learning.clean_learning_model",
+    "CleanLearning": "cl_spark.methods.learning.clean_learning",
+    "CleanLearningModel": "cl_spark.methods.learning.clean_learning_model",
 }
 """Names that are imported when they are asked for: they need Spark ML, which is slow to import."""
 

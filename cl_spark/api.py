@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pyspark.sql import DataFrame, SparkSession
 
-from cl_spark.classification.health import HealthSummary
-from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.noise import NoiseRates
+from cl_spark.methods.classification.health import HealthSummary
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.noise import NoiseRates
 
 
 def find_label_issues(

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame
 
 from cl_spark import api
-from cl_spark.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.label_audit import LabelAudit
 
 Arguments = dict[str, tuple[Any, Any]]
 

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from cl_spark import InputError, LabelAudit, find_label_issues, read_run
 from cl_spark.tasks.label_audit.config import AuditConfig
-from cl_spark.classification.filters import FILTERS
+from cl_spark.methods.classification.filters import FILTERS
 from cl_spark.tasks.label_audit.task import run_audit
 from cl_spark.tasks.label_audit.scoring import score_new
 from cl_spark.terminal import progress
@@ -26,7 +26,7 @@ from cl_spark.runs.steps import Steps
 from tests.frames import by_class, dense, ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
-from tests.classification.test_fallbacks import crossed
+from tests.methods.classification.test_fallbacks import crossed
 
 # a server else tells of its stages every two seconds: of none of those of a quick step
 quick = {"spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2",

@@ -26,7 +26,7 @@ from cl_spark.tasks.label_audit.task import run_audit
 from cl_spark.terminal.command_line import exit_code
 from scripts.document import PAGES
 from scripts.make_notebooks import NOTEBOOKS, notebook
-from tests.learning.frames import blobs, training_frame
+from tests.methods.learning.frames import blobs, training_frame
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

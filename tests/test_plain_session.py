@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 IN_A_PLAIN_SESSION = """
 from pyspark.sql import SparkSession
 from cl_spark import LabelAudit
-from cl_spark.classification.filters import FILTERS
-from tests.classification.test_fallbacks import crossed
+from cl_spark.methods.classification.filters import FILTERS
+from tests.methods.classification.test_fallbacks import crossed
 from tests.frames import dense, ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset

@@ -69,7 +69,7 @@ def _answer_once(
 
 
 def _iter_answers(name: str, audit: "LabelAudit") -> "Iterator[DataFrame]":
-    from cl_spark.classification.filters import FILTERS
+    from cl_spark.methods.classification.filters import FILTERS
 
     if name == "entropy scores":
         yield audit.label_quality_scores(method="confidence_weighted_entropy")

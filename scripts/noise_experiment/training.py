@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_fscore_support
 
 from cl_spark import CleanLearning
-from cl_spark.learning.correction import How
-from cl_spark.learning.weights import importance_weights, invert_noise
+from cl_spark.methods.learning.correction import How
+from cl_spark.methods.learning.weights import importance_weights, invert_noise
 from scripts.noise_experiment.losses import Floats
 from scripts.noise_experiment.methods import Bools, methods_given, new_network
 from scripts.noise_experiment.trials import MIN_EXAMPLES_PER_CLASS, Audited, NoisyData

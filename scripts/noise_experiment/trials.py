@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sklearn.preprocessing import StandardScaler
 
-from cl_spark.learning.cross_validation import CrossValidation
-from cl_spark.learning.flip_labels import flip_labels
-from cl_spark.learning.noise_matrix import noise_bound, noise_matrix
+from cl_spark.methods.learning.cross_validation import CrossValidation
+from cl_spark.methods.learning.flip_labels import flip_labels
+from cl_spark.methods.learning.noise_matrix import noise_bound, noise_matrix
 from scripts.noise_experiment.datasets import load_split
 from scripts.noise_experiment.losses import Floats
 from scripts.noise_experiment.methods import Bools, Labels

@@ -149,7 +149,7 @@ def test_what_was_not_promised_is_not_checked(df: DataFrame) -> None:
 def test_rows_that_share_an_id_are_left_out_of_every_answer(
     df: DataFrame, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr("cl_spark.classification.cuts.FEW", few)
+    monkeypatch.setattr("cl_spark.methods.classification.cuts.FEW", few)
     twice = df.unionByName(df.where("id < 20"))
     with LabelAudit(twice) as audit, LabelAudit(df.where("id >= 20")) as without:
         assert audit.statistics.rejected == {RejectionReason.REPEATED_ID: 40}

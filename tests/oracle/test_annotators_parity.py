@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 import cl_spark
 from cl_spark import AnnotatorAudit
-from tests.annotators.frames import LocalAudit, Made, make
+from tests.methods.annotators.frames import LocalAudit, Made, make
 from tests.oracle import cleanlab_oracle as oracle
 
 METHODS = ["best_quality", "majority_vote"]

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.naive_bayes import GaussianNB
 
 from cl_spark import CleanLearning, cross_val_pred_probs
-from tests.learning.frames import blobs, training_frame
+from tests.methods.learning.frames import blobs, training_frame
 from tests.oracle import cleanlab_oracle as oracle
 
 pytestmark = pytest.mark.slow

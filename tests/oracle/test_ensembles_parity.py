@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 from pyspark.sql import SparkSession
 
 from cl_spark import LabelAudit
-from cl_spark.classification.ensembles import WEIGHTS
-from tests.classification.test_ensembles import MODELS, models_table, of_models
+from cl_spark.methods.classification.ensembles import WEIGHTS
+from tests.methods.classification.test_ensembles import MODELS, models_table, of_models
 from tests.oracle import cleanlab_oracle as oracle
 
 SCORES = [

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from cl_spark import MultilabelAudit
-from tests.multilabel.frames import make_sets
+from tests.methods.multilabel.frames import make_sets
 
 BY_CLASS = (
     "prune_by_noise_rate",

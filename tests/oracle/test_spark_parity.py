@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from pyspark.sql import SparkSession
 
 from cl_spark import LabelAudit
-from cl_spark.classification.filters import FILTERS
+from cl_spark.methods.classification.filters import FILTERS
 from tests.frames import by_class, dense, ids, predictions
 from tests.oracle import cleanlab_oracle as oracle
 from tests.oracle import reference

@@ -5,8 +5,8 @@ from numpy.testing import assert_allclose
 from pyspark.sql import SparkSession
 
 from cl_spark import TokenAudit
+from tests.methods.tokens.frames import BIO, make_text, sentences_table
 from tests.oracle import cleanlab_oracle as oracle
-from tests.tokens.frames import BIO, make_text, sentences_table
 
 FILTERS = ["prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given",
            "low_self_confidence", "low_normalized_margin"]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from cl_spark.classification.filters import PRUNING
+from cl_spark.methods.classification.filters import PRUNING
 from cl_spark.tables.location import is_path
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 

@@ -6,9 +6,9 @@ from typing import Any, cast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.scores import add_by_id
-from cl_spark.learning.correction import Findings
-from cl_spark.learning.incv import NoisyCrossValidation
+from cl_spark.methods.classification.scores import add_by_id
+from cl_spark.methods.learning.correction import Findings
+from cl_spark.methods.learning.incv import NoisyCrossValidation
 from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Stage, Written
@@ -35,7 +35,9 @@ class CleanLearningExecution(CrossValidationExecution):
     """
 
     def __init__(self, config: CleanLearningConfig, data: InputTable) -> None:
-        from cl_spark.learning.clean_learning import CleanLearning  # needs Spark ML, which is slow to import
+        from cl_spark.methods.learning.clean_learning import (
+            CleanLearning,  # needs Spark ML, which is slow to import
+        )
 
         super().__init__(config, data)
         self._learning = CleanLearning(self.validation.estimator, how=config.how, **config.training_arguments)

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.annotators.annotator_audit import DAWID_SKENE, AnnotatorAudit
-from cl_spark.classification.cuts import is_few
-from cl_spark.classification.ranking import add_rank
 from cl_spark.errors import SourceChangedError
+from cl_spark.methods.annotators.annotator_audit import DAWID_SKENE, AnnotatorAudit
+from cl_spark.methods.classification.cuts import is_few
+from cl_spark.methods.classification.ranking import add_rank
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult

@@ -1,8 +1,8 @@
 """The table of corrections, with the meaning of every column."""
 
-from cl_spark.review.corrected_labels import PREVIOUS_LABEL
-from cl_spark.review.correction_run import LABEL
-from cl_spark.review.label_changes import (
+from cl_spark.methods.review.corrected_labels import PREVIOUS_LABEL
+from cl_spark.methods.review.correction_run import LABEL
+from cl_spark.methods.review.label_changes import (
     ALREADY_DONE,
     CONFLICT,
     CORRECTED,
@@ -13,7 +13,7 @@ from cl_spark.review.label_changes import (
     REPEATED_ID,
     UNKNOWN_ID,
 )
-from cl_spark.review.verdicts import VERDICT
+from cl_spark.methods.review.verdicts import VERDICT
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import ATTEMPT, ID_COLUMNS, RUN_ID, Column, Table
 

@@ -13,10 +13,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError, InputError
-from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
-from cl_spark.review.corrected_labels import NOT_PRUNED, PREVIOUS_LABEL
-from cl_spark.review.correction_run import LABEL, CorrectionRun, Corrections
-from cl_spark.review.label_changes import (
+from cl_spark.methods.review.corrected_labels import NOT_PRUNED, PREVIOUS_LABEL
+from cl_spark.methods.review.correction_run import LABEL, CorrectionRun, Corrections
+from cl_spark.methods.review.label_changes import (
     CONFLICT,
     CORRECTED,
     CORRECTION,
@@ -27,8 +26,9 @@ from cl_spark.review.label_changes import (
     REPEATED_ID,
     UNKNOWN_ID,
 )
-from cl_spark.review.undo import Undone, undo_corrections
-from cl_spark.review.verdicts import VERDICT
+from cl_spark.methods.review.undo import Undone, undo_corrections
+from cl_spark.methods.review.verdicts import VERDICT
+from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import RunFacts, first_rows
 from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task

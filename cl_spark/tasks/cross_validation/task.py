@@ -9,9 +9,9 @@ from typing import Any, ClassVar, TypeVar, cast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.learning.cross_validation import CrossValidation
-from cl_spark.learning.estimators import load_estimator
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.learning.cross_validation import CrossValidation
+from cl_spark.methods.learning.estimators import load_estimator
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import RunFacts, first_rows
 from cl_spark.runs.run import run_task

@@ -7,10 +7,10 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.errors import EmptyTableError
 from cl_spark.evidence.storage import Storage
 from cl_spark.evidence.validity import REASONS, RejectionReason
+from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.runs.facts import first_reasons
 from cl_spark.runs.run import check_warnings, find_allowed_fraction, plan_run, too_many_rejected
 from cl_spark.tables import columns as c

@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.classification.health import wilson_interval
+from cl_spark.methods.classification.health import wilson_interval
 from cl_spark.report.budget import limit_bytes
 from cl_spark.runs.facts import RunFacts, read_or_empty, read_run_facts
 from cl_spark.runs.report import DEFAULT_ISSUES

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.scores import add_issue_flag
 from cl_spark.errors import SourceChangedError
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.scores import add_issue_flag
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.spark_errors import SOURCE_CHANGED

@@ -8,11 +8,11 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.classification.filters import FilterOptions
-from cl_spark.classification.health import HealthSummary
-from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.scores import add_by_id, add_issue_flag, check_method
 from cl_spark.errors import ConfigurationError, MissingColumnError, SourceChangedError
+from cl_spark.methods.classification.filters import FilterOptions
+from cl_spark.methods.classification.health import HealthSummary
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.scores import add_by_id, add_issue_flag, check_method
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import Execution, Stage, Written
 from cl_spark.tables import columns as c

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.label_audit import LabelAudit
 from cl_spark.errors import InputError
 from cl_spark.evidence.validity import explain_rejection
+from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.config import ConfigT
 from cl_spark.runs.facts import RunFacts

@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from cl_spark.errors import one_line
-from cl_spark.learning import accuracy as a
+from cl_spark.methods.learning import accuracy as a
 from cl_spark.report.charts import plain_spec
 from cl_spark.tables import columns as c
 

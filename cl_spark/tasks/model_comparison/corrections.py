@@ -6,10 +6,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
-from cl_spark.classification.cuts import is_few
-from cl_spark.classification.ranking import add_rank
 from cl_spark.evidence.class_columns import find_name
-from cl_spark.learning.reviewed_labels import CORRECTED, GIVEN, HASH, ReviewedLabels
+from cl_spark.methods.classification.cuts import is_few
+from cl_spark.methods.classification.ranking import add_rank
+from cl_spark.methods.learning.reviewed_labels import CORRECTED, GIVEN, HASH, ReviewedLabels
 from cl_spark.tables import columns as c
 from cl_spark.tasks.model_comparison.tables import CORRECTED_LABEL
 

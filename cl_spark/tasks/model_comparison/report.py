@@ -8,7 +8,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.learning import accuracy as a
+from cl_spark.methods.learning import accuracy as a
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section, Spec
 from cl_spark.runs.facts import first_rows, tell_cut
 from cl_spark.tables import columns as c

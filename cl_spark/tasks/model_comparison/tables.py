@@ -1,6 +1,6 @@
 """The tables of a comparison of models, with the meaning of every column."""
 
-from cl_spark.learning import accuracy as a
+from cl_spark.methods.learning import accuracy as a
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import ATTEMPT, ID_COLUMNS, RUN_ID, Column, Table
 from cl_spark.tasks.label_audit.tables import NUMBERS as AUDIT_NUMBERS

@@ -8,9 +8,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import SourceChangedError
-from cl_spark.learning import accuracy as a
-from cl_spark.learning.model_comparison import ModelComparison, benchmark_models
-from cl_spark.learning.reviewed_labels import read_labels
+from cl_spark.methods.learning import accuracy as a
+from cl_spark.methods.learning.model_comparison import ModelComparison, benchmark_models
+from cl_spark.methods.learning.reviewed_labels import read_labels
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult

@@ -6,8 +6,13 @@ from typing import Any
 import pandas as pd
 from pyspark.sql import functions as F
 
-from cl_spark.multilabel.health import WRONGLY_GIVEN, WRONGLY_MISSING
-from cl_spark.multilabel.multilabel_audit import GIVEN_FLAG, GIVEN_LABELS, SUGGESTED_FLAG, SUGGESTED_LABELS
+from cl_spark.methods.multilabel.health import WRONGLY_GIVEN, WRONGLY_MISSING
+from cl_spark.methods.multilabel.multilabel_audit import (
+    GIVEN_FLAG,
+    GIVEN_LABELS,
+    SUGGESTED_FLAG,
+    SUGGESTED_LABELS,
+)
 from cl_spark.report.budget import limit_bytes
 from cl_spark.report.media import shown
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section

@@ -1,7 +1,7 @@
 """The tables of a multi-label audit, with the meaning of every column."""
 
-from cl_spark.multilabel.health import WRONGLY_GIVEN, WRONGLY_MISSING
-from cl_spark.multilabel.multilabel_audit import (
+from cl_spark.methods.multilabel.health import WRONGLY_GIVEN, WRONGLY_MISSING
+from cl_spark.methods.multilabel.multilabel_audit import (
     GIVEN_FLAG,
     GIVEN_LABELS,
     SUGGESTED_FLAG,

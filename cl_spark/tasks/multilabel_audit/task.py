@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.scores import add_by_id, add_issue_flag
 from cl_spark.errors import ConfigurationError, InputError
 from cl_spark.evidence.validity import explain_rejection
-from cl_spark.multilabel.health import WRONGLY_GIVEN, WRONGLY_MISSING, MultilabelHealth
-from cl_spark.multilabel.multilabel_audit import GIVEN_LABELS, SUGGESTED_LABELS, MultilabelAudit
+from cl_spark.methods.classification.scores import add_by_id, add_issue_flag
+from cl_spark.methods.multilabel.health import WRONGLY_GIVEN, WRONGLY_MISSING, MultilabelHealth
+from cl_spark.methods.multilabel.multilabel_audit import GIVEN_LABELS, SUGGESTED_LABELS, MultilabelAudit
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult

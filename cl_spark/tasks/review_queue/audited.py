@@ -7,9 +7,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.classification.label_audit import LabelAudit
-from cl_spark.classification.scores import add_by_id
 from cl_spark.errors import ConfigurationError, InputError, SourceChangedError
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.scores import add_by_id
 from cl_spark.runs.task import Task
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run, finished_run, finished_runs

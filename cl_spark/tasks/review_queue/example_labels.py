@@ -6,7 +6,7 @@ from typing import ClassVar
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from cl_spark.learning.hash_cuts import hash_of
+from cl_spark.methods.learning.hash_cuts import hash_of
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.label_audit.tables import CLASS_HEALTH, CONFIDENT_JOINT

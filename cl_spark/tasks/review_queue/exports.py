@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
 
-from cl_spark.review.files import check_export
-from cl_spark.review.label_studio import check_tasks_path, export_label_studio
-from cl_spark.review.page import export_review_page
-from cl_spark.review.review_csv import export_review_csv
+from cl_spark.methods.review.files import check_export
+from cl_spark.methods.review.label_studio import check_tasks_path, export_label_studio
+from cl_spark.methods.review.page import export_review_page
+from cl_spark.methods.review.review_csv import export_review_csv
 from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pyspark.sql import Column, DataFrame
 
-from cl_spark.review import columns as q
+from cl_spark.methods.review import columns as q
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tasks.review_queue.audited import check_names, read_config

@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
-from cl_spark.learning.hash_cuts import hash_of
-from cl_spark.review import columns as q
+from cl_spark.methods.learning.hash_cuts import hash_of
+from cl_spark.methods.review import columns as q
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.schema import RunWarning

@@ -4,8 +4,8 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from cl_spark.methods.review import columns as q
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
-from cl_spark.review import columns as q
 from cl_spark.runs.facts import first_rows
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run

@@ -7,13 +7,13 @@ from typing import ClassVar
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.classification.filters import LOWEST
-from cl_spark.learning.hash_cuts import hash_of
-from cl_spark.multilabel.asked_labels import GIVEN_FLAG as IS_GIVEN
-from cl_spark.multilabel.asked_labels import read_asked_labels
-from cl_spark.multilabel.multilabel_audit import GIVEN_FLAG, SUGGESTED_FLAG
-from cl_spark.multilabel.predictions import CLASS
-from cl_spark.review import columns as q
+from cl_spark.methods.classification.filters import LOWEST
+from cl_spark.methods.learning.hash_cuts import hash_of
+from cl_spark.methods.multilabel.asked_labels import GIVEN_FLAG as IS_GIVEN
+from cl_spark.methods.multilabel.asked_labels import read_asked_labels
+from cl_spark.methods.multilabel.multilabel_audit import GIVEN_FLAG, SUGGESTED_FLAG
+from cl_spark.methods.multilabel.predictions import CLASS
+from cl_spark.methods.review import columns as q
 from cl_spark.tables import columns as c
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.schema import REJECTED

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cl_spark.review import columns as q
+from cl_spark.methods.review import columns as q
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import ATTEMPT, ID_COLUMNS, RUN_ID, Column, Table
 

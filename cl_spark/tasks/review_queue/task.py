@@ -6,8 +6,8 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from cl_spark.methods.review import columns as q
 from cl_spark.report.sections import KeyNumber, Section
-from cl_spark.review import columns as q
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field, computed_field, model_validator
 
+from cl_spark.methods.tokens.sentences import CONTEXT, POSITION, TOKEN
 from cl_spark.tables.text_files import Roles
 from cl_spark.tasks.label_audit.config import TASK_DESCRIPTION, SourceConfig, SourceOptions
-from cl_spark.tokens.sentences import CONTEXT, POSITION, TOKEN
 
 
 class TokenOptions(SourceOptions):

@@ -6,12 +6,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.report.sections import ReportColumn, ReportTable, Section
-from cl_spark.runs.facts import first_rows, tell_cut
-from cl_spark.tables import columns as c
-from cl_spark.tables.finished_run import Run
-from cl_spark.tasks.token_audit.tables import COMMON_ISSUES, ENTITY_ISSUES, INVALID_TAGS
-from cl_spark.tokens.entity_issues import (
+from cl_spark.methods.tokens.entity_issues import (
     GIVEN_ENTITIES,
     KIND,
     NEXT_LABEL,
@@ -20,8 +15,13 @@ from cl_spark.tokens.entity_issues import (
     SUGGESTED_ENTITIES,
     TOKENS,
 )
-from cl_spark.tokens.sentences import POSITION, TOKEN
-from cl_spark.tokens.token_audit import NUM_ISSUES
+from cl_spark.methods.tokens.sentences import POSITION, TOKEN
+from cl_spark.methods.tokens.token_audit import NUM_ISSUES
+from cl_spark.report.sections import ReportColumn, ReportTable, Section
+from cl_spark.runs.facts import first_rows, tell_cut
+from cl_spark.tables import columns as c
+from cl_spark.tables.finished_run import Run
+from cl_spark.tasks.token_audit.tables import COMMON_ISSUES, ENTITY_ISSUES, INVALID_TAGS
 
 TITLE = "Token audit"
 

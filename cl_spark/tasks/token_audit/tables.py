@@ -1,9 +1,6 @@
 """The tables that a token audit adds to those of a label audit."""
 
-from cl_spark.tables import columns as c
-from cl_spark.tables.schema import ATTEMPT, RUN_ID, Column, Table
-from cl_spark.tasks.label_audit.tables import TABLES as AUDIT_TABLES
-from cl_spark.tokens.entity_issues import (
+from cl_spark.methods.tokens.entity_issues import (
     END,
     GIVEN_ENTITIES,
     KIND,
@@ -13,8 +10,11 @@ from cl_spark.tokens.entity_issues import (
     SUGGESTED_ENTITIES,
     TOKENS,
 )
-from cl_spark.tokens.sentences import POSITION, TOKEN
-from cl_spark.tokens.token_audit import NUM_ISSUES
+from cl_spark.methods.tokens.sentences import POSITION, TOKEN
+from cl_spark.methods.tokens.token_audit import NUM_ISSUES
+from cl_spark.tables import columns as c
+from cl_spark.tables.schema import ATTEMPT, RUN_ID, Column, Table
+from cl_spark.tasks.label_audit.tables import TABLES as AUDIT_TABLES
 
 _SENTENCE = Column("<id column(s)>", "as the input's", "The sentence, under the input's own column name(s)")
 _GIVEN = Column(c.GIVEN_LABEL, "label", "The label in the input, possibly wrong")

@@ -7,6 +7,8 @@ from typing import ClassVar, cast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from cl_spark.methods.tokens.sentences import CONTEXT, POSITION, TOKEN, WHOLE_SENTENCE, Sentences
+from cl_spark.methods.tokens.token_audit import NUM_ISSUES, TokenAudit
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts, first_reasons
 from cl_spark.runs.run import find_allowed_fraction, run_task, too_many_rejected
@@ -27,8 +29,6 @@ from cl_spark.tasks.token_audit.tables import (
     SENTENCE_SCORES,
     TABLES,
 )
-from cl_spark.tokens.sentences import CONTEXT, POSITION, TOKEN, WHOLE_SENTENCE, Sentences
-from cl_spark.tokens.token_audit import NUM_ISSUES, TokenAudit
 
 
 class TokenExecution(AuditExecution):

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from cl_spark.review import columns as q
-from cl_spark.review.answer_checks import list_answer_names
-from cl_spark.review.verdicts import QUORUM
+from cl_spark.methods.review import columns as q
+from cl_spark.methods.review.answer_checks import list_answer_names
+from cl_spark.methods.review.verdicts import QUORUM
 from cl_spark.runs.config import RunConfig
 from cl_spark.tables.location import holds_delta
 from cl_spark.tables.text_files import Roles

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.classification.cuts import is_few
-from cl_spark.learning.hash_cuts import hash_of
-from cl_spark.learning.reviewed_labels import HASH
+from cl_spark.methods.classification.cuts import is_few
+from cl_spark.methods.learning.hash_cuts import hash_of
+from cl_spark.methods.learning.reviewed_labels import HASH
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 from cl_spark.tasks.model_comparison.corrections import rank_by_id

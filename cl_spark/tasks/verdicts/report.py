@@ -3,12 +3,11 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
-from cl_spark.review import columns as q
-from cl_spark.review import validated_quality as v
-from cl_spark.review.estimates import Estimate
-from cl_spark.review.validated_quality import show_estimate
-from cl_spark.review.verdicts import (
+from cl_spark.methods.review import columns as q
+from cl_spark.methods.review import validated_quality as v
+from cl_spark.methods.review.estimates import Estimate
+from cl_spark.methods.review.validated_quality import show_estimate
+from cl_spark.methods.review.verdicts import (
     CORRECTED_LABEL,
     DECIDED,
     NOT_AN_ERROR,
@@ -19,6 +18,7 @@ from cl_spark.review.verdicts import (
     VERDICTS,
     VOTES,
 )
+from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import first_rows
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run

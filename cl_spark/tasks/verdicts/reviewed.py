@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from cl_spark.errors import ConfigurationError, InputError
-from cl_spark.review.files import read_answers_file
-from cl_spark.review.label_studio import read_label_studio
-from cl_spark.review.review_csv import read_review_csv
+from cl_spark.methods.review.files import read_answers_file
+from cl_spark.methods.review.label_studio import read_label_studio
+from cl_spark.methods.review.review_csv import read_review_csv
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 from cl_spark.tables.finished_run import Run, finished_run, finished_runs

@@ -1,8 +1,8 @@
 """The tables of verdicts, with the meaning of every column."""
 
-from cl_spark.review import columns as q
-from cl_spark.review import validated_quality as v
-from cl_spark.review.verdicts import (
+from cl_spark.methods.review import columns as q
+from cl_spark.methods.review import validated_quality as v
+from cl_spark.methods.review.verdicts import (
     CORRECTED_LABEL,
     DECIDED,
     NUM_ANSWERS,

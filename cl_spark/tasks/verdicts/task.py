@@ -7,12 +7,12 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from cl_spark.methods.review import columns as q
+from cl_spark.methods.review import validated_quality as v
+from cl_spark.methods.review.answer_checks import EQUAL_ANSWER, SKIPPED
+from cl_spark.methods.review.validated_quality import ValidatedQuality, show_estimate, validated_quality
+from cl_spark.methods.review.verdicts import NOT_AN_ERROR, VERDICT, VERDICTS, VOTES, Verdicts, decide_verdicts
 from cl_spark.report.sections import KeyNumber, Section
-from cl_spark.review import columns as q
-from cl_spark.review import validated_quality as v
-from cl_spark.review.answer_checks import EQUAL_ANSWER, SKIPPED
-from cl_spark.review.validated_quality import ValidatedQuality, show_estimate, validated_quality
-from cl_spark.review.verdicts import NOT_AN_ERROR, VERDICT, VERDICTS, VOTES, Verdicts, decide_verdicts
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task

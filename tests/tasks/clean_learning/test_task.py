@@ -18,10 +18,10 @@ from cl_spark import (
     read_run,
     run_clean_learning,
 )
-from cl_spark.classification.filters import FILTERS, PRUNING
+from cl_spark.methods.classification.filters import FILTERS, PRUNING
 from cl_spark.tasks.label_audit.stages import check_options
 from cl_spark.tasks.registry import task_of
-from tests.learning.frames import blobs, training_frame
+from tests.methods.learning.frames import blobs, training_frame
 
 pytestmark = pytest.mark.matrix
 

@@ -25,7 +25,7 @@ from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tasks.consensus.report import sections
 from cl_spark.tasks.consensus.task import CONSENSUS
 from cl_spark.terminal.command_line import exit_code
-from tests.annotators.frames import make
+from tests.methods.annotators.frames import make
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["cat", "dog", "eel", "fox"]

@@ -18,12 +18,12 @@ from cl_spark import (
     read_run,
     run_cross_validation,
 )
-from cl_spark.learning.estimators import load_estimator
+from cl_spark.methods.learning.estimators import load_estimator
 from cl_spark.runs.config import load_config
 from cl_spark.tables.schema import REJECTED
 from cl_spark.tasks.cross_validation.tables import TABLES
 from cl_spark.terminal.command_line import exit_code
-from tests.learning.frames import blobs, training_frame
+from tests.methods.learning.frames import blobs, training_frame
 
 pytestmark = pytest.mark.matrix
 

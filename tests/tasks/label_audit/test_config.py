@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cl_spark.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.tasks.label_audit.config import AuditConfig
 
 

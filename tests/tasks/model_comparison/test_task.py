@@ -23,8 +23,8 @@ from cl_spark import (
     read_run,
     run_model_comparison,
 )
-from cl_spark.learning.hash_cuts import hash_of
-from cl_spark.learning.reviewed_labels import HASH
+from cl_spark.methods.learning.hash_cuts import hash_of
+from cl_spark.methods.learning.reviewed_labels import HASH
 from cl_spark.runs.config import load_config
 from cl_spark.runs.result import RunResult
 from cl_spark.tables.pandas_frames import to_spark

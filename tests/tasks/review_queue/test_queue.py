@@ -20,7 +20,7 @@ from cl_spark import (
     run_cross_validation,
 )
 from tests.frames import audit
-from tests.learning.frames import blobs, training_frame
+from tests.methods.learning.frames import blobs, training_frame
 from tests.tasks.review_queue.frames import OPTIONS, audited, with_notes
 
 COLUMNS = [

@@ -25,7 +25,7 @@ from cl_spark.runs.config import load_config
 from cl_spark.tasks.label_audit.check import check
 from cl_spark.tasks.token_audit.task import TOKEN_AUDIT
 from cl_spark.terminal.command_line import exit_code
-from tests.tokens.frames import BIO, TOKEN_COLUMNS, make_text, sentences_table, tokens_table
+from tests.methods.tokens.frames import BIO, TOKEN_COLUMNS, make_text, sentences_table, tokens_table
 
 pytestmark = pytest.mark.matrix
 

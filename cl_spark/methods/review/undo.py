@@ -1,0 +1,208 @@
+"""`undo_corrections`: a correction of a Delta table in place, taken back."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.methods.review.applied_runs import find_applied, list_commits, undo_mark
+from cl_spark.methods.review.corrected_labels import CORRECTION_RUN, OWN_COLUMNS
+from cl_spark.methods.review.label_forms import drop_class
+from cl_spark.tables.columns import quoted, resolve_columns
+from cl_spark.tables.delta_table import DeltaTable
+from cl_spark.tables.example_ids import ExampleIds
+from cl_spark.tables.names import check_name
+
+logger = logging.getLogger(__name__)
+
+RESTORED, REVERSED, NOTHING = "restored", "reversed", "nothing"
+"""How a correction was undone."""
+
+_WRITTEN, _LABEL, _NOW, _RUN = "_written", "_label", "_now", "_run"
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Effect of undoing a correction run.
+
+    Attributes:
+        run_id: the correction run.
+        table: path or name of the table.
+        how: "restored" (the version before the correction was brought back), "reversed" (the rows of the
+            correction were set back, as later commits stand in the table), or "nothing" (it was undone
+            before).
+        version: the version that this made; None for "nothing", or where no row was left to set back.
+        num_restored: rows that are as they were before the correction.
+        num_left: rows that the run had changed and someone has changed or removed since; nothing was done
+            about them.
+        left: their ids.
+    """
+
+    run_id: str
+    table: str
+    how: str
+    version: int | None
+    num_restored: int
+    num_left: int
+    left: DataFrame
+
+    @property
+    def sentence(self) -> str:
+        """One sentence about what was done."""
+        if self.how == NOTHING:
+            return f"corrections {self.run_id} of {self.table} were undone before: nothing has changed"
+        what = "restored to the version before" if self.how == RESTORED else "set back"
+        left = (
+            f"; {self.num_left:,} were changed or removed since: nothing was done about them"
+            if self.num_left
+            else ""
+        )
+        return f"corrections {self.run_id} of {self.table}: {self.num_restored:,} rows {what}{left}"
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        names = ("run_id", "table", "how", "version", "num_restored", "num_left")
+        return {name: getattr(self, name) for name in names}
+
+
+def undo_corrections(
+    labels: str,
+    run_id: str,
+    *,
+    id_col: str | Sequence[str] = "id",
+    label_col: str = "label",
+    spark: SparkSession | None = None,
+) -> Undone:
+    """Take back what `apply_corrections` did to a Delta table in place.
+
+    If no commit stands after the correction, the table is restored to the version before it: rows, columns
+    and files are the same as before. Otherwise one MERGE sets back the rows of the correction, label and
+    columns, to what they were. It touches no row whose label is not what the correction has written, or that
+    another correction run has changed since; these are reported. Undoing twice changes nothing.
+
+    Both ways need the version before the correction. Unless the table has other settings, VACUUM removes its
+    files after 7 days, and its log goes after 30 days.
+
+    Args:
+        labels: path or name of the Delta table.
+        run_id: the correction run.
+        id_col: id column, or the columns of a composite key; of sets of labels with or without the class.
+        label_col: column of the label.
+        spark: the session; default the active one.
+
+    Raises:
+        ConfigurationError: the table is no Delta table, or there is no session.
+        MissingColumnError: the table lacks a column.
+        InputError: the table never held such a correction run, or its version before it is gone.
+        OutputError: the table cannot be changed.
+
+    Example:
+        >>> from cl_spark.methods.review.corrections import apply_corrections
+        >>> labels = spark.createDataFrame([(1, "cat"), (2, "dog")], "id long, label string")
+        >>> labels.write.format("delta").save(f"{results}/labels")
+        >>> columns = "id long, given_label string, suggested_label string"
+        >>> issues = spark.createDataFrame([(2, "dog", "cat")], columns)
+        >>> done = apply_corrections(f"{results}/labels", issues, run_id="june")
+        >>> undone = undo_corrections(f"{results}/labels", "june")
+        >>> undone.how, undone.num_restored, spark.read.format("delta").load(f"{results}/labels").columns
+        ('restored', 1, ['id', 'label'])
+    """
+    check_name("run_id", run_id)
+    session = spark or SparkSession.getActiveSession()
+    if session is None:
+        raise ConfigurationError("there is no active Spark session: pass spark=")
+    table = DeltaTable.open(session, labels, "labels")
+    now = table.read(table.find_latest())
+    label = resolve_columns(now, "labels", {"label_col": label_col})["label_col"]
+    ids = drop_class(ExampleIds.of(id_col), now.schema[label].dataType)
+    applied = find_applied(table, run_id)
+    if applied is None:
+        if not any(commit.mark for commit in list_commits(table, run_id)):
+            raise InputError(
+                f"run_id: {labels!r} holds no corrections of a run {run_id!r}; DESCRIBE HISTORY and the "
+                f"column {CORRECTION_RUN} tell which runs there are"
+            )
+        nothing = now.limit(0)
+        ids.check({"labels": nothing})
+        left = nothing.select(*ids.select(nothing)).select(*ids.restore(nothing))
+        return Undone(run_id, labels, NOTHING, None, 0, 0, left)
+    if applied.version is None:
+        raise InputError(
+            f"labels: the log of {labels!r} does not reach back to the corrections of run {run_id!r}, so "
+            "that they cannot be undone; previous_label holds the labels before"
+        )
+    version_before = table.find_before(applied.version, CORRECTION_RUN)
+    before, after = table.read(version_before), table.read(applied.version)
+    ids.check({"labels": after})
+    label = resolve_columns(after, "labels", {"label_col": label_col})["label_col"]
+    changed = after.where(F.col(CORRECTION_RUN) == run_id).select(
+        *ids.select(after), F.col(quoted(label)).alias(_WRITTEN)
+    )
+    if table.find_latest() == applied.version:
+        version = table.restore(version_before)
+        if version == applied.version + 1:
+            left = changed.limit(0).select(*ids.restore(after))
+            return Undone(run_id, labels, RESTORED, version, changed.count(), 0, left)
+        # another writer's commit came between, and was taken back with ours: it is brought back
+        table.restore(version - 1)
+    return _reverse(table, run_id, ids, label, before, changed)
+
+
+def _reverse(
+    table: DeltaTable, run_id: str, ids: ExampleIds, label: str, before: DataFrame, changed: DataFrame
+) -> Undone:
+    """Set back the rows of a correction that nobody has changed since, in one commit.
+
+    Args:
+        table: the table.
+        run_id: the correction run.
+        ids: the id columns.
+        label: column of the label.
+        before: the table before the correction.
+        changed: keys of the rows that the correction changed, and the label that it wrote.
+    """
+    keys, there = ids.names, {name.casefold() for name in before.columns}
+    kinds = {field.name: field.dataType for field in table.schema.fields}
+    were = before.select(
+        *ids.select(before),
+        F.col(quoted(label)).alias(_LABEL),
+        *[
+            (F.col(name) if name in there else F.lit(None).cast(kinds[name])).alias(name)
+            for name in OWN_COLUMNS
+        ],
+    )
+    source = changed.join(were, keys)
+    columns = [resolve_columns(before, "labels", {"id_col": col})["id_col"] for col in ids.columns]
+    now = table.read(table.find_latest())
+    current = now.select(
+        *ids.select(now), F.col(quoted(label)).alias(_NOW), F.col(CORRECTION_RUN).alias(_RUN)
+    )
+    # others may have added rows with an id of the run's: of these it says nothing
+    stands = current.where(F.col(_RUN) == run_id).join(changed, keys)
+    stands = stands.where(F.col(_NOW).eqNullSafe(F.col(_WRITTEN))).select(*keys)
+    left = changed.join(stands, keys, "left_anti").select(*ids.restore(now))
+    # the mark is part of the statement, and holds the run_id, which has no quotes
+    condition = f"t.{quoted(label)} <=> s.{_WRITTEN} AND t.{CORRECTION_RUN} <=> '{run_id}'"
+    values = {label: _LABEL, **{name: name for name in OWN_COLUMNS}}
+    table.merge(source, dict(zip(columns, keys, strict=True)), condition, values, undo_mark(run_id))
+    made = [commit.version for commit in list_commits(table, run_id) if commit.mark == undo_mark(run_id)]
+    num_changed, num_left = changed.count(), left.count()
+    if num_left:
+        logger.warning(
+            "undo %s: %d rows were changed or removed since the correction: nothing was done about them",
+            run_id,
+            num_left,
+        )
+    return Undone(
+        run_id=run_id,
+        table=table.name,
+        how=REVERSED,
+        version=made[-1] if made else None,
+        num_restored=num_changed - num_left,
+        num_left=num_left,
+        left=left,
+    )
