@@ -86,12 +86,12 @@ class DeltaTable:
     @property
     def schema(self) -> StructType:
         """The columns of the latest version."""
-        return self.read(self.find_latest()).schema
+        return self.spark.sql(f"SELECT * FROM {self.sql_name}").schema
 
     def find_latest(self) -> int:
         """Find the latest version."""
         history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name} LIMIT 1")
-        return int(history.agg(F.max("version")).collect()[0][0])
+        return int(history.select("version").collect()[0][0])
 
     def read(self, version: int) -> DataFrame:
         """Read the rows of one version.

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.methods.review.corrected_labels import CORRECTION_RUN
@@ -40,18 +41,17 @@ def undo_mark(run_id: str) -> str:
     return f"cl_spark undo [{run_id}]"
 
 
-def find_applied(table: DeltaTable, run_id: str) -> AppliedRun | None:
+def find_applied(commits: list[Commit], rows: DataFrame, run_id: str) -> AppliedRun | None:
     """Find the correction run in a table; None where it was never made, or has been undone since.
 
     Args:
-        table: the table.
+        commits: what `list_commits` finds of the run.
+        rows: the rows of the table, which tell where the log does not reach back so far.
         run_id: the run.
     """
-    commits = list_commits(table, run_id)
     if any(commit.mark == correction_mark(run_id) for commit in commits):
         version = replay(commits, correction_mark(run_id))
         return None if version is None else AppliedRun(version)
-    rows = table.read(table.find_latest())
     if CORRECTION_RUN not in rows.columns:
         return None
     return AppliedRun(None) if rows.where(F.col(CORRECTION_RUN) == run_id).limit(1).count() else None

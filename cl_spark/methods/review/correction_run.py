@@ -149,9 +149,10 @@ class CorrectionRun:
         before = table.read(table.find_latest())
         changes = self._read_changes(before)
         has_columns = has_own_columns(before.schema, self.find_form(before).label_type)
-        applied = find_applied(table, self.run_id)
+        commits = list_commits(table, self.run_id)
+        applied = find_applied(commits, before, self.run_id)
         was_applied = applied is not None
-        was_undone = applied is None and bool(list_commits(table, self.run_id))
+        was_undone = applied is None and bool(commits)
         if applied is None:
             outcomes = self._find_outcomes(changes, before)
             ready = outcomes.where(F.col(OUTCOME).isin(CORRECTED, PRUNED))
@@ -176,15 +177,22 @@ class CorrectionRun:
         Args:
             labels: the Delta table that is corrected in place, or the labels of a new table.
         """
-        applied = find_applied(labels, self.run_id) if isinstance(labels, DeltaTable) else None
-        rows = labels.read(labels.find_latest()) if isinstance(labels, DeltaTable) else labels
-        changes = self._read_changes(rows)
-        if isinstance(labels, DeltaTable) and applied is not None:
-            outcomes = self._find_applied_outcomes(labels, applied, changes)
+        if isinstance(labels, DeltaTable):
+            outcomes = self._preview_merge(labels)
         else:
-            outcomes = self._find_outcomes(changes, rows)
+            outcomes = self._preview_new(labels)
         counts = {row[0]: row[1] for row in outcomes.groupBy(OUTCOME).count().collect()}
         return {name: counts.get(name, 0) for name in OUTCOMES}
+
+    def _preview_new(self, labels: DataFrame) -> DataFrame:
+        return self._find_outcomes(self._read_changes(labels), labels)
+
+    def _preview_merge(self, table: DeltaTable) -> DataFrame:
+        rows = table.read(table.find_latest())
+        applied = find_applied(list_commits(table, self.run_id), rows, self.run_id)
+        if applied is None:
+            return self._preview_new(rows)
+        return self._find_applied_outcomes(table, applied, self._read_changes(rows))
 
     def _find_applied_outcomes(
         self, table: DeltaTable, applied: AppliedRun | None, changes: DataFrame

@@ -119,9 +119,10 @@ def undo_corrections(
     now = table.read(table.find_latest())
     label = resolve_columns(now, "labels", {"label_col": label_col})["label_col"]
     ids = drop_class(ExampleIds.of(id_col), now.schema[label].dataType)
-    applied = find_applied(table, run_id)
+    commits = list_commits(table, run_id)
+    applied = find_applied(commits, now, run_id)
     if applied is None:
-        if not any(commit.mark for commit in list_commits(table, run_id)):
+        if not any(commit.mark for commit in commits):
             raise InputError(
                 f"run_id: {labels!r} holds no corrections of a run {run_id!r}; DESCRIBE HISTORY and the "
                 f"column {CORRECTION_RUN} tell which runs there are"
