@@ -15,9 +15,21 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("TZ", "UTC")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
-# Tests ask each query a few times: the second compiler of the JVM costs a fifth more than it saves.
-# Alone, the first is given so little room for its code that it stops compiling after half a minute.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m")
+# A test asks a query once, of a few rows: generated code takes longer to compile than it runs, and so does
+# what the second compiler of the JVM makes of it. (Alone, the first one is given so little room for its code
+# that it stops compiling after half a minute.) Nor are there rows for a session's usual partitions.
+# What is tried in a process as users have it goes without this: see `tests.environment`.
+IN_TESTS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.enabled": "false",
+}
+COMPILERS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+os.environ.setdefault(
+    "SPARK_SUBMIT_OPTS", " ".join([COMPILERS, *(f"-D{key}={value}" for key, value in IN_TESTS.items())])
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -64,8 +76,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     conf = {
         **PLACES[PLACE],
         **own_port,
-        "spark.sql.shuffle.partitions": "2",
-        "spark.databricks.delta.snapshotPartitions": "2",
+        **IN_TESTS,
         "spark.sql.warehouse.dir": str(home / "warehouse"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:memory:{home.name};create=true",
     }

@@ -1,12 +1,13 @@
 """The wheel, as a new user installs it: into an empty environment, from the file alone."""
 
-import os
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import pytest
+
+from tests.environment import plain_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,7 +33,7 @@ def test_a_wheel_in_an_empty_environment_audits_the_sample(tmp_path: Path) -> No
 
     environment = {
         key: value
-        for key, value in os.environ.items()
+        for key, value in plain_environment().items()
         if key not in ("PYTHONPATH", "PYSPARK_PYTHON", "SPARK_HOME")
     }
     quiet = ("--quiet", "--disable-pip-version-check")

@@ -2,13 +2,14 @@
 tuned.
 """
 
-import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+
+from tests.environment import plain_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,7 +46,11 @@ print("all of it in a plain session")
 def test_results_are_the_same_with_nothing_tuned_and_no_setting_is_written() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(IN_A_PLAIN_SESSION)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**plain_environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     assert "all of it in a plain session" in done.stdout
