@@ -33,6 +33,7 @@ from cl_spark.errors import (
 )
 from cl_spark.methods.annotators.annotator_audit import AnnotatorAudit
 from cl_spark.methods.answers.trust_scores import TrustAudit, trust_scores
+from cl_spark.methods.checks.data_audit import DataAudit
 from cl_spark.methods.classification.health import HealthSummary
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.noise import NoiseRates
@@ -67,6 +68,8 @@ from cl_spark.tasks.corrections.config import CorrectionsConfig
 from cl_spark.tasks.corrections.task import run_corrections
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.task import run_cross_validation
+from cl_spark.tasks.data_audit.config import DataAuditConfig
+from cl_spark.tasks.data_audit.task import run_data_audit
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from cl_spark.tasks.model_comparison.config import ModelComparisonConfig
@@ -102,6 +105,8 @@ __all__ = [
     "CorrectionsConfig",
     "CrossValidation",
     "CrossValidationConfig",
+    "DataAudit",
+    "DataAuditConfig",
     "DoubtfulInputError",
     "EmptyTableError",
     "EstimatorError",
@@ -167,6 +172,7 @@ __all__ = [
     "run_consensus",
     "run_corrections",
     "run_cross_validation",
+    "run_data_audit",
     "run_model_comparison",
     "run_multilabel_audit",
     "run_review_queue",

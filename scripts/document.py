@@ -17,6 +17,8 @@ from cl_spark.tasks.corrections import tables as corrections
 from cl_spark.tasks.corrections.config import CorrectionsConfig
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.tables import FOLD_ACCURACY, PRED_PROBS
+from cl_spark.tasks.data_audit import tables as data_audit
+from cl_spark.tasks.data_audit.config import DataAuditConfig
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, STREAMS, TABLES
 from cl_spark.tasks.model_comparison import tables as model_comparison
@@ -38,6 +40,7 @@ RESULT_TABLES = (
     *TABLES,
     *token_audit.TABLES[len(TABLES) :],
     *multilabel_audit.TABLES[:-1],
+    *data_audit.TABLES,
     PRED_PROBS,
     FOLD_ACCURACY,
     *model_comparison.TABLES,
@@ -88,6 +91,10 @@ CONFIGURATIONS = {
         MultilabelAuditConfig,
     ),
     "An audit of tokens": ("`cl-spark audit --task tokens`, `TokenAuditConfig`.", TokenAuditConfig),
+    "An audit for bad rows of every kind": (
+        "`cl-spark audit --task data`, `DataAuditConfig`.",
+        DataAuditConfig,
+    ),
     "A cross-validation": ("`cl-spark cross-validate`, `CrossValidationConfig`.", CrossValidationConfig),
     "Learning with noisy labels": ("`cl-spark clean-learning`, `CleanLearningConfig`.", CleanLearningConfig),
     "A comparison of models": (

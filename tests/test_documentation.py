@@ -278,6 +278,7 @@ def test_what_is_generated_is_up_to_date(path: Path) -> None:
         ("audit", AuditConfig),
         ("audit_multilabel", cl_spark.MultilabelAuditConfig),
         ("audit_tokens", cl_spark.TokenAuditConfig),
+        ("audit_data", cl_spark.DataAuditConfig),
         ("clean_learning", cl_spark.CleanLearningConfig),
         ("benchmark_models", cl_spark.ModelComparisonConfig),
         ("verdicts", cl_spark.VerdictsConfig),

@@ -60,10 +60,12 @@ def compare(earlier: Run, later: Run, task: Task[Any]) -> Change:
             f"run {earlier.run_id!r} has ids {earlier.id_columns}, run {later.run_id!r} {ids}: "
             "they do not compare"
         )
+    keys = [*ids, *task.issue_keys]
+    of_old, of_new = (rows.select(*map(c.quoted, keys)) for rows in (old, new))
     return Change(
-        new.join(old.select(*map(c.quoted, ids)), ids, "left_anti"),
-        old.join(new.select(*map(c.quoted, ids)), ids, "left_anti"),
-        new.join(old.select(*map(c.quoted, ids)), ids, "left_semi"),
+        new.join(of_old, keys, "left_anti"),
+        old.join(of_new, keys, "left_anti"),
+        new.join(of_old, keys, "left_semi"),
         _health_change(earlier, later),
     )
 

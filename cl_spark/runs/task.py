@@ -172,6 +172,7 @@ class Task(ABC, Generic[ConfigT]):
         config: the model of its configuration.
         issues: the table of what it found, with the id columns and `rank`: what is shown first, and compared
             by id from run to run.
+        issue_keys: columns of that table that tell several issues of one example apart.
         counted: what the rows of that table are, and what the rows are that it read.
         tables: the tables it may write, `issues` among them; `rejected` and `runs` are the machinery's.
         numbers: the columns it adds to `runs`.
@@ -186,6 +187,7 @@ class Task(ABC, Generic[ConfigT]):
     title: ClassVar[str]
     config: type[ConfigT]
     issues: ClassVar[Table]
+    issue_keys: ClassVar[tuple[str, ...]] = ()
     counted: ClassVar[tuple[str, str]] = ("issues", "examples")
     tables: ClassVar[tuple[Table, ...]]
     numbers: ClassVar[tuple[Column, ...]] = ()

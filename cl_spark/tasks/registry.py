@@ -14,6 +14,7 @@ from cl_spark.tasks.clean_learning.task import CLEAN_LEARNING
 from cl_spark.tasks.consensus.task import CONSENSUS
 from cl_spark.tasks.corrections.task import CORRECTIONS_TASK
 from cl_spark.tasks.cross_validation.task import CROSS_VALIDATION
+from cl_spark.tasks.data_audit.task import DATA_AUDIT
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, SourceTask
 from cl_spark.tasks.model_comparison.task import MODEL_COMPARISON
 from cl_spark.tasks.multilabel_audit.task import MULTILABEL_AUDIT
@@ -28,6 +29,7 @@ TASKS: dict[str, Task[Any]] = {
     task.name: task
     for task in (
         *SOURCE_TASKS,
+        DATA_AUDIT,
         CROSS_VALIDATION,
         CLEAN_LEARNING,
         MODEL_COMPARISON,

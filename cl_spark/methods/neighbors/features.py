@@ -108,7 +108,7 @@ class FeatureTable:
             )
         self.id_type = kind.simpleString()
         self.long_id = isinstance(kind, IntegralType)
-        self.select_features = _select_features(self.df, features_col, argument)
+        self.select_features = select_features(self.df, features_col, argument)
         self.element = _find_element(self.df, self.select_features)
 
     @property
@@ -231,7 +231,7 @@ class FeatureTable:
         return shown.where(F.col(c.REASON).isNotNull())
 
 
-def _select_features(df: DataFrame, features_col: str | Sequence[str], argument: str) -> Column:
+def select_features(df: DataFrame, features_col: str | Sequence[str], argument: str) -> Column:
     """Select features as arrays of float or double."""
     if not isinstance(features_col, str):
         if not features_col:

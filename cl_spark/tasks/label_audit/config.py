@@ -79,13 +79,13 @@ def name_of_method(parameters: Mapping[str, Any]) -> str:
 
 TASK_DESCRIPTION = (
     "What the rows of the input are: classification (a label each), multilabel (a set of labels each) or "
-    "tokens (sentences with a label of each token)"
+    "tokens (sentences with a label of each token); data looks for bad rows of every kind"
 )
 """Meaning of the key `task`, which tells the kinds of audits apart."""
 
 
-class SourceOptions(BaseModel):
-    """The keys of an audit of a table of predictions: the table, whatever its rows are."""
+class TableOptions(BaseModel):
+    """The keys of an audit of a table, whatever it looks for: the table."""
 
     predictions: str | None = Field(
         None,
@@ -100,7 +100,6 @@ class SourceOptions(BaseModel):
     class_names: list[str] | None = Field(
         None, description="Names of the classes, in the order of the probabilities"
     )
-    check_ids: bool = Field(True, description="Look for ids that several rows share, and reject those rows")
     source_version: int | None = Field(
         None, ge=0, description="Audit an older state of the Delta table `predictions`: its version"
     )
@@ -114,10 +113,16 @@ class SourceOptions(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _has_one_state(self) -> "SourceOptions":
+    def _has_one_state(self) -> "TableOptions":
         if self.source_version is not None and self.source_timestamp is not None:
             raise ValueError("source_version: goes without source_timestamp")
         return self
+
+
+class SourceOptions(TableOptions):
+    """The keys of an audit of a table of predictions: the table, whatever its rows are."""
+
+    check_ids: bool = Field(True, description="Look for ids that several rows share, and reject those rows")
 
 
 class SourceConfig(IssueConfig, SourceOptions):

@@ -23,8 +23,15 @@ from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
 from cl_spark.tables.schema import RunWarning
+from cl_spark.tables.text_files import Roles
 from cl_spark.tasks.label_audit import report
-from cl_spark.tasks.label_audit.config import AuditConfig, IssueConfig, SourceConfig, name_of_method
+from cl_spark.tasks.label_audit.config import (
+    AuditConfig,
+    IssueConfig,
+    SourceConfig,
+    TableOptions,
+    name_of_method,
+)
 from cl_spark.tasks.label_audit.facts import Facts
 from cl_spark.tasks.label_audit.stages import AuditStages
 from cl_spark.tasks.label_audit.tables import (
@@ -285,7 +292,7 @@ class SourceTask(Task[SourceConfigT]):
         Raises:
             InputError: there is no such table, or it cannot be read.
         """
-        return open_predictions(spark, config), None
+        return open_predictions(spark, config, config.roles), None
 
     def open(self, spark: SparkSession, config: SourceConfigT) -> Execution:
         """Open the input."""
@@ -337,7 +344,7 @@ class LabelAuditTask(SourceAuditTask[AuditConfig]):
         """Open the predictions (or the sample) and the labels, if these are a second table."""
         if config.sample is not None:
             return read_sample(spark, config.sample), None
-        predictions = open_predictions(spark, config)
+        predictions = open_predictions(spark, config, config.roles)
         if config.labels is None:
             return predictions, None
         return predictions, read_source(spark, config.labels, "labels", roles=config.roles)
@@ -360,8 +367,13 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     return cast(AuditResult, run_task(spark, LABEL_AUDIT, config, steps))
 
 
-def open_predictions(spark: SparkSession, config: SourceConfig) -> InputTable:
+def open_predictions(spark: SparkSession, config: TableOptions, roles: Roles) -> InputTable:
     """Open the predictions.
+
+    Args:
+        spark: the session.
+        config: which table.
+        roles: roles of its columns.
 
     Raises:
         InputError: there is no such table, or it cannot be read.
@@ -373,7 +385,7 @@ def open_predictions(spark: SparkSession, config: SourceConfig) -> InputTable:
         version=config.source_version,
         timestamp=config.source_timestamp,
         input_format=config.input_format,
-        roles=config.roles,
+        roles=roles,
     )
 
 

@@ -1,0 +1,1 @@
+"""Checks of a table for bad rows of every kind, label errors among them."""

@@ -1,0 +1,498 @@
+"""`DataAudit`: bad rows of every kind that a table's columns allow to look for."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, reduce
+
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark.errors import ConfigurationError, EmptyTableError
+from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
+from cl_spark.evidence.partitions import partitions_for
+from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.evidence.validity import RejectionReason, explain_rejection
+from cl_spark.kernels.nearest import METRICS
+from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY, answer
+from cl_spark.methods.checks.class_imbalance import find_rarest_class, score_classes
+from cl_spark.methods.checks.data_values import LABEL, score_data_values
+from cl_spark.methods.checks.groups import (
+    CONFIDENCE,
+    GROUP,
+    average_groups,
+    find_clusters,
+    find_worst_group,
+    score_groups,
+)
+from cl_spark.methods.checks.missing_values import score_missing_values
+from cl_spark.methods.checks.row_order import find_gaps, find_positions, run_order_test, score_order
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.ranking import add_rank
+from cl_spark.methods.classification.scores import add_issue_flag
+from cl_spark.methods.neighbors.duplicates import (
+    GROUP as COPIES,
+)
+from cl_spark.methods.neighbors.duplicates import (
+    GROUP_SIZE,
+    SMALLEST_MEDIAN,
+    find_duplicates,
+)
+from cl_spark.methods.neighbors.features import ID, select_features
+from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_probs
+from cl_spark.methods.neighbors.neighbor_index import AUTO, DISTANCE, METHODS, NeighborIndex
+from cl_spark.methods.neighbors.outlier_audit import OutlierAudit
+from cl_spark.methods.neighbors.search import DISTANCES
+from cl_spark.tables import columns as c
+from cl_spark.tables.card import card
+from cl_spark.tables.columns import (
+    check_result_names,
+    find_columns,
+    is_case_sensitive,
+    quoted,
+    resolve_columns,
+)
+from cl_spark.tables.example_ids import ExampleIds
+from cl_spark.tables.ids import lacks_id
+from cl_spark.tables.pandas_frames import to_spark
+from cl_spark.tables.quantiles import find_quantiles
+
+logger = logging.getLogger(__name__)
+
+LABEL_CHECK, OUTLIER, NEAR_DUPLICATE = "label", "outlier", "near_duplicate"
+CLASS_IMBALANCE, NULL, NON_IID = "class_imbalance", "null", "non_iid"
+UNDERPERFORMING_GROUP, DATA_VALUATION = "underperforming_group", "data_valuation"
+
+ISSUE_TYPES = (
+    LABEL_CHECK,
+    OUTLIER,
+    NEAR_DUPLICATE,
+    CLASS_IMBALANCE,
+    NULL,
+    NON_IID,
+    UNDERPERFORMING_GROUP,
+    DATA_VALUATION,
+)
+"""Kinds of issues, by the names that cleanlab's Datalab gives them."""
+
+_NEEDS = {
+    LABEL_CHECK: "label_col, and pred_probs_col or features_col",
+    OUTLIER: "features_col or pred_probs_col",
+    NEAR_DUPLICATE: "features_col or text_col",
+    CLASS_IMBALANCE: "label_col",
+    NULL: "features_col",
+    NON_IID: "features_col and order_col",
+    UNDERPERFORMING_GROUP: "label_col and pred_probs_col, and slice_by or features_col",
+    DATA_VALUATION: "label_col and features_col",
+}
+
+_PLACE = "_place"
+_RESULTS = (ISSUE_TYPE, SCORE, c.IS_ISSUE, WHY, c.RANK)
+
+
+class DataAudit(Releasable):
+    """A table looked through for bad rows of every kind: wrong labels, outliers, copies, rare classes,
+    missing features, rows in an order that matters, groups of which a model knows little, harmful labels.
+
+    It runs the checks that its columns allow; what they share is computed once. Use it as a context manager,
+    or call `release`, to free what it keeps.
+
+    Args:
+        df: any Spark DataFrame, classic or Connect, or a pandas DataFrame.
+        id_col: id column: whole numbers or text.
+        label_col: column of given labels: class index or class name. Default: "label", if there is one.
+        pred_probs_col: column of predicted probabilities: an array of K numbers or an ML vector. Default:
+            "pred_probs", if there is one. Without one, wrong labels are found by the labels of neighbors.
+        features_col: column of vectors, or a list of columns of numbers; see `NeighborIndex`. Default:
+            "features", if there is one.
+        text_col: column of texts, which are compared for copies in place of features. Default None.
+        order_col: column that tells the order in which rows came: numbers, dates or times. Default None: a
+            table has no order, and it is not checked.
+        slice_by: columns whose values are groups. Default none: clusters of neighbors are.
+        class_names: names of the classes in the order of the probabilities, where labels are names.
+        k: how many neighbors a row is compared with; fewer than there are other rows. Default 10.
+        metric: of the neighbors: "cosine", "euclidean", or "auto": cosine above 3 dimensions.
+        search: how neighbors are searched: "exact", "approximate", or "auto"; see `NeighborIndex`.
+        evidence_path: a directory to keep rows in (Parquet), for sessions that refuse to cache.
+        spark: the session that turns a pandas DataFrame into Spark's; default the active one.
+
+    Raises:
+        ConfigurationError: an argument is out of range, or the columns allow no check.
+        InputError: a column is missing or unusable, or all rows are (at the first question that reads it).
+
+    Source: the checks are those of cleanlab's Datalab; specification, section 19.
+
+    Example:
+        >>> rows = [(i, [float(i % 5), 1.0], "ab"[i % 2]) for i in range(30)] + [(99, [50.0, 1.0], "a")]
+        >>> rows = spark.createDataFrame(rows, "id int, features array<double>, label string")
+        >>> with DataAudit(rows, k=3) as audit:
+        ...     audit.find_issues().where("issue_type = 'outlier'").select("id", "why").first().id
+        99
+    """
+
+    def __init__(
+        self,
+        df: DataFrame | pd.DataFrame,
+        *,
+        id_col: str = "id",
+        label_col: str | None = None,
+        pred_probs_col: str | None = None,
+        features_col: str | Sequence[str] | None = None,
+        text_col: str | None = None,
+        order_col: str | None = None,
+        slice_by: Sequence[str] = (),
+        class_names: Sequence[str] | None = None,
+        k: int = 10,
+        metric: str = AUTO,
+        search: str = AUTO,
+        evidence_path: str | None = None,
+        spark: SparkSession | None = None,
+    ) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
+        for argument, name, names in (("metric", metric, (AUTO, *METRICS)), ("search", search, METHODS)):
+            if name not in names:
+                raise ConfigurationError(f"{argument}: {name!r} is none of {', '.join(names)}")
+        if isinstance(slice_by, str):
+            raise ConfigurationError(f"slice_by must be a list of columns, not the text {slice_by!r}")
+        self.df, self.k = to_spark(df, spark), k
+        self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
+        check_result_names([self._id_col], _RESULTS)
+        ExampleIds.of(self._id_col).check({"df": self.df})
+        self._label_col = self._resolve("label_col", label_col, "label")
+        self._probs_col = self._resolve("pred_probs_col", pred_probs_col, "pred_probs")
+        self._text_col = self._resolve("text_col", text_col)
+        self._order_col = self._resolve("order_col", order_col)
+        self._slice_by = [resolve_columns(self.df, "df", {"slice_by": col})["slice_by"] for col in slice_by]
+        if features_col is None:
+            features_col = self._resolve("features_col", None, "features")
+        self._features_col = features_col
+        if features_col is not None:
+            self._features = select_features(self.df, features_col, "df")
+        self._metric, self._search, self._class_names = metric, search, class_names
+        self._evidence_path = evidence_path
+        self._storage = Storage(evidence_path)
+        self._storage.release_with(self)
+        if not self.issue_types:
+            raise ConfigurationError(
+                "the columns of df allow no check: name label_col, features_col or text_col"
+            )
+
+    def _resolve(self, argument: str, named: str | None, usual: str | None = None) -> str | None:
+        """Resolve a column; one that nobody named is not there, unless it has its usual name."""
+        if named is not None:
+            return resolve_columns(self.df, "df", {argument: named})[argument]
+        sensitive = is_case_sensitive(self.df.sparkSession)
+        found = [] if usual is None else find_columns(usual, self.df.columns, case_sensitive=sensitive)
+        return found[0] if len(found) == 1 else None
+
+    def release(self) -> None:
+        """Free what is kept."""
+        for name in ("label_audit", "outlier_audit"):
+            if name in vars(self):
+                getattr(self, name).release()
+        self._storage.release()
+
+    @property
+    def issue_types(self) -> list[str]:
+        """Kinds of issues that the columns allow to look for."""
+        return [kind for kind in ISSUE_TYPES if kind not in self.left_out]
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Kinds of issues that are not looked for, each with the columns that this needs."""
+        label, probs, text = self._label_col, self._probs_col, self._text_col
+        features = self._features_col is not None
+        allowed = {
+            LABEL_CHECK: label and (probs or features),
+            OUTLIER: features or probs,
+            NEAR_DUPLICATE: features or text,
+            CLASS_IMBALANCE: label,
+            NULL: features,
+            NON_IID: features and self._order_col,
+            UNDERPERFORMING_GROUP: label and probs and (self._slice_by or features),
+            DATA_VALUATION: label and features,
+        }
+        return {kind: _NEEDS[kind] for kind, is_allowed in allowed.items() if not is_allowed}
+
+    @cached_property
+    def _counts(self) -> tuple[int, int, DataFrame | None]:
+        """Rows, rows without an id, and ids of several rows."""
+        has_id = ~lacks_id(self.df, [self._id_col])
+        num_rows, num_null = self.df.agg(F.count(F.lit(1)), F.count_if(~has_id)).collect()[0]
+        repeated = find_repeated_ids(
+            self.df.where(has_id).select(quoted(self._id_col)),
+            [quoted(self._id_col)],
+            self._storage.persist,
+            num_partitions=partitions_for(num_rows),
+            few=num_rows < MANY_ROWS,
+        )
+        return num_rows, num_null, repeated
+
+    @property
+    def num_read(self) -> int:
+        """Rows of the table."""
+        return self._counts[0]
+
+    @cached_property
+    def rejected_counts(self) -> Mapping[str, int]:
+        """Rows that no check can use, by reason. A row that some check cannot use is not among them."""
+        _, num_null, repeated = self._counts
+        num_repeated = 0 if repeated is None else self.df.join(repeated, self._id_col, "left_semi").count()
+        counts = {RejectionReason.NULL_ID: num_null, RejectionReason.REPEATED_ID: num_repeated}
+        return {explain_rejection(reason): rows for reason, rows in counts.items() if rows}
+
+    @property
+    def num_examples(self) -> int:
+        """Rows with an id of their own."""
+        return self.num_read - sum(self.rejected_counts.values())
+
+    def rejected(self) -> DataFrame:
+        """Rows that no check can use: the id column, reason, and the row as JSON."""
+        repeated = self._counts[2]
+        row = F.to_json(F.struct(*map(quoted, self.df.columns))).alias(c.ROW)
+        reason = explain_rejection(RejectionReason.NULL_ID)
+        lacking = self.df.where(lacks_id(self.df, [self._id_col]))
+        found = lacking.select(quoted(self._id_col), F.lit(reason).alias(c.REASON), row)
+        if repeated is None:
+            return keep_with(found, self)
+        reason = explain_rejection(RejectionReason.REPEATED_ID)
+        several = self.df.join(repeated, self._id_col, "left_semi")
+        return keep_with(
+            found.union(several.select(quoted(self._id_col), F.lit(reason).alias(c.REASON), row)), self
+        )
+
+    @cached_property
+    def rows(self) -> DataFrame:
+        """The rows with an id of their own."""
+        if not self.num_examples:
+            raise EmptyTableError(f"df: none of {self.num_read:,} rows can be used: {self.rejected_counts}")
+        there = self.df.where(~lacks_id(self.df, [self._id_col]))
+        repeated = self._counts[2]
+        return there if repeated is None else there.join(repeated, self._id_col, "left_anti")
+
+    @cached_property
+    def outlier_audit(self) -> OutlierAudit:
+        """The rows as an `OutlierAudit`, whose index of neighbors all checks share."""
+        return OutlierAudit(
+            self.rows,
+            id_col=self._id_col,
+            features_col=self._features_col or "features",
+            pred_probs_col=self._probs_col or "pred_probs",
+            label_col=self._label_col or "label",
+            k=self.k,
+            metric=self._metric,
+            search=self._search,
+            class_names=self._class_names,
+            evidence_path=self._evidence_path,
+        )
+
+    @property
+    def index(self) -> NeighborIndex:
+        """The rows as what neighbors are looked up in."""
+        return self.outlier_audit.index
+
+    @cached_property
+    def label_audit(self) -> LabelAudit:
+        """The rows as a `LabelAudit`: by the predicted probabilities, or else by the labels of neighbors."""
+        assert self._label_col is not None
+        df, probs_col, names = self.rows, self._probs_col, self._class_names
+        if probs_col is None:
+            df = neighbor_pred_probs(
+                self.rows.where(F.col(quoted(self._label_col)).isNotNull()),
+                id_col=self._id_col,
+                features_col=self._features_col or "features",
+                label_col=self._label_col,
+                class_names=names,
+                k=self.k,
+                index=self.index,
+            )
+            probs_col = PRED_PROBS
+        return LabelAudit(
+            df,
+            id_col=self._id_col,
+            label_col=self._label_col,
+            pred_probs_col=probs_col,
+            class_names=names,
+            check_ids=False,  # checked above
+            evidence_path=self._evidence_path,
+        )
+
+    def score(self, issue_type: str) -> DataFrame:
+        """Score rows by one check.
+
+        Args:
+            issue_type: one of `issue_types`.
+
+        Returns:
+            The id column, score (in [0, 1]; low = suspicious), is_issue, and why: a sentence about an issue.
+            Rows that the check cannot use have none.
+
+        Raises:
+            ConfigurationError: there is no such check, or the columns do not allow it.
+        """
+        if issue_type not in ISSUE_TYPES:
+            raise ConfigurationError(f"issue_type: {issue_type!r} is none of {', '.join(ISSUE_TYPES)}")
+        if issue_type in self.left_out:
+            raise ConfigurationError(f"issue_type: {issue_type!r} needs {self.left_out[issue_type]}")
+        checks: dict[str, Callable[[], DataFrame]] = {
+            LABEL_CHECK: self._score_labels,
+            OUTLIER: self._score_outliers,
+            NEAR_DUPLICATE: self._score_duplicates,
+            CLASS_IMBALANCE: self._score_classes,
+            NULL: lambda: score_missing_values(self.rows, self._id_col, self._features),
+            NON_IID: self._score_order,
+            UNDERPERFORMING_GROUP: self._score_groups,
+            DATA_VALUATION: self._score_values,
+        }
+        kind = self.df.schema[self._id_col].dataType
+        scored = checks[issue_type]().withColumn(self._id_col, F.col(quoted(self._id_col)).cast(kind))
+        return keep_with(scored, self)
+
+    def scores(self) -> DataFrame:
+        """Score rows by all checks: issue_type, the id column, score, is_issue, why."""
+        found = [self._scored[kind].select(F.lit(kind).alias(ISSUE_TYPE), "*") for kind in self.issue_types]
+        return keep_with(reduce(DataFrame.union, found), self)
+
+    @cached_property
+    def _scored(self) -> dict[str, DataFrame]:
+        return {kind: self._storage.persist(self.score(kind)) for kind in self.issue_types}
+
+    def find_issues(self) -> DataFrame:
+        """Find the issues of all kinds.
+
+        Returns:
+            issue_type, the id column, score, is_issue (true), why, and rank: first the worst of each kind,
+            then the second of each, and so on; of one kind, ties go to the lower id. A row with several kinds
+            of issues is there once for each.
+        """
+        ids, placed = [quoted(self._id_col)], []
+        for kind in self.issue_types:
+            found = add_rank(self._scored[kind].where(c.IS_ISSUE), SCORE, ids, _PLACE, few=False)
+            placed.append(found.select(F.lit(kind).alias(ISSUE_TYPE), "*"))
+        # rises with the place, and stays below 1, as scores do
+        rows = reduce(DataFrame.union, placed).withColumn(_PLACE, 1 - 1 / (1.0 + F.col(_PLACE)))
+        return keep_with(add_rank(rows, _PLACE, [ISSUE_TYPE, *ids], c.RANK, few=False).drop(_PLACE), self)
+
+    def summary(self) -> DataFrame:
+        """Sum the checks up: issue_type, examples (rows that the check could judge), unusable (other rows),
+        issues, and note: of a check that was left out the columns that it needs; its counts are null.
+        """
+        counted = self.scores().groupBy(ISSUE_TYPE)
+        sums = counted.agg(
+            F.count(F.lit(1)).alias("examples"),
+            (F.lit(self.num_examples) - F.count(F.lit(1))).alias("unusable"),
+            F.count_if(c.IS_ISSUE).alias("issues"),
+        )
+        notes = dict.fromkeys(self.issue_types) | {
+            kind: f"not looked for: needs {needs}" for kind, needs in self.left_out.items()
+        }
+        listed = self.df.sparkSession.createDataFrame(
+            [(kind, notes[kind]) for kind in ISSUE_TYPES], f"{ISSUE_TYPE} string, note string"
+        )
+        return keep_with(
+            listed.join(sums, ISSUE_TYPE, "left").select(
+                ISSUE_TYPE, "examples", "unusable", "issues", "note"
+            ),
+            self,
+        )
+
+    def _score_labels(self) -> DataFrame:
+        scores, issues = self.label_audit.label_quality_scores(), self.label_audit.find_label_issues()
+        flagged = add_issue_flag(scores, issues, [self._id_col])
+        told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL)
+        rows = flagged.join(told, self._id_col, "left")
+        why = F.concat(
+            F.lit("given "),
+            F.col(c.GIVEN_LABEL).cast("string"),
+            F.coalesce(F.concat(F.lit("; likelier is "), F.col(c.SUGGESTED_LABEL).cast("string")), F.lit("")),
+        )
+        return answer(rows, self._id_col, F.col(c.LABEL_QUALITY), F.col(c.IS_ISSUE), why)
+
+    def _score_outliers(self) -> DataFrame:
+        audit = self.outlier_audit
+        flagged = add_issue_flag(audit.outlier_scores(), audit.find_outliers(), [self._id_col])
+        is_far = self._features_col is not None
+        why = f"far from its {self.k} nearest rows" if is_far else "the model is unsure of every class"
+        return answer(flagged, self._id_col, F.col(SCORE), F.col(c.IS_ISSUE), F.lit(why))
+
+    def _score_duplicates(self) -> DataFrame:
+        if self._text_col is not None:
+            copies = find_duplicates(
+                self.rows, id_col=self._id_col, text_col=self._text_col, evidence_path=self._evidence_path
+            )
+            there = F.col(quoted(self._text_col)).isNotNull()
+            rows = self.rows.where(there).select(quoted(self._id_col))
+            score = F.coalesce(F.col(DISTANCE), F.lit(1.0))
+        else:
+            features = self._features_col or "features"
+            copies = find_duplicates(
+                self.rows, id_col=self._id_col, features_col=features, k=self.k, index=self.index
+            )
+            lists = self.index.own_neighbor_lists(self.k)
+            nearest = F.element_at(DISTANCES, 1).alias("_nearest")
+            rows = lists.select(F.col(ID).cast(self.index.table.id_type).alias(self._id_col), nearest)
+            median = max(find_quantiles(rows, "_nearest", (0.5,))[0], SMALLEST_MEDIAN)
+            score = 1 - F.exp(-F.col("_nearest") / F.lit(median))
+        told = copies.select(quoted(self._id_col), COPIES, GROUP_SIZE, DISTANCE)
+        joined = rows.join(told, self._id_col, "left")
+        why = F.concat(
+            F.lit("one of "),
+            F.col(GROUP_SIZE),
+            F.lit(" near copies; the first is "),
+            F.col(COPIES).cast("string"),
+        )
+        return keep_with(answer(joined, self._id_col, score, F.col(COPIES).isNotNull(), why), copies)
+
+    def _score_classes(self) -> DataFrame:
+        assert self._label_col is not None
+        rarest = find_rarest_class(self.rows, self._label_col)
+        if rarest is None:
+            raise EmptyTableError(f"label_col: no row has a label in {self._label_col!r}")
+        return score_classes(self.rows, self._id_col, self._label_col, rarest)
+
+    def _score_order(self) -> DataFrame:
+        assert self._order_col is not None
+        positions = self._storage.persist(find_positions(self.rows, self._id_col, self._order_col))
+        key = positions.withColumn(ID, F.col(ID).cast(self.index.table.key_type))
+        gaps = self._storage.persist(find_gaps(self.index.own_neighbor_lists(self.k), key))
+        num_rows = positions.count()
+        if gaps.isEmpty():
+            raise EmptyTableError(f"order_col: no two neighbors have a value in {self._order_col!r}")
+        return score_order(gaps, run_order_test(gaps, num_rows, self.k), num_rows, self._id_col)
+
+    def _score_groups(self) -> DataFrame:
+        confidence = self.label_audit.label_quality_scores(method="self_confidence")
+        known = confidence.select(
+            F.col(quoted(self._id_col)).alias(ID), F.col(c.LABEL_QUALITY).alias(CONFIDENCE)
+        )
+        if self._slice_by:
+            groups = [F.concat(F.lit(f"{col}="), F.col(quoted(col)).cast("string")) for col in self._slice_by]
+            cut = self.rows.select(
+                F.col(quoted(self._id_col)).alias(ID), F.explode(F.array(*groups)).alias(GROUP)
+            ).where(F.col(GROUP).isNotNull())
+        else:
+            kind = self.index.table.id_type
+            found = find_clusters(self.index.own_neighbor_lists(self.k), self._storage)
+            name = F.concat(F.lit("around row "), F.col(GROUP).cast("string"))
+            cut = found.select(F.col(ID).cast(kind).alias(ID), name.alias(GROUP))
+        members = self._storage.persist(cut.join(known, ID).select(ID, GROUP, CONFIDENCE))
+        means = self._storage.persist(average_groups(members))
+        worst = find_worst_group(members, means)
+        if worst is None:
+            none = self.rows.limit(0)
+            return answer(none, self._id_col, F.lit(1.0), F.lit(False), F.lit(""))
+        return score_groups(members, means, worst, self._id_col)
+
+    def _score_values(self) -> DataFrame:
+        assert self._label_col is not None
+        table = self.index.table
+        label = F.col(quoted(self._label_col)).alias(LABEL)
+        labels = self.rows.select(F.col(quoted(self._id_col)).cast(table.key_type).alias(ID), label)
+        lists = self.index.own_neighbor_lists(self.k)
+        return score_data_values(lists, labels.where(F.col(LABEL).isNotNull()), self.k, self._id_col)
+
+    def _repr_html_(self) -> str:
+        """Show what is looked for: showing an audit scans nothing."""
+        notes = [f"not looked for: {kind} (needs {needs})" for kind, needs in self.left_out.items()]
+        return card("Data audit", {"checks": ", ".join(self.issue_types)}, notes=notes)

@@ -1,0 +1,91 @@
+"""The report of a data audit: the checks, and the worst issues of each kind with what people look at."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import functions as F
+
+from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY
+from cl_spark.methods.checks.data_audit import ISSUE_TYPES
+from cl_spark.report.budget import limit_bytes
+from cl_spark.report.media import shown
+from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
+from cl_spark.runs.facts import first_rows
+from cl_spark.tables import columns as c
+from cl_spark.tables.finished_run import Run
+from cl_spark.tasks.data_audit.tables import DATA_CHECKS, DATA_ISSUES
+
+TITLE = "Data audit"
+
+MEANINGS = {
+    "label": "labels that are probably wrong",
+    "outlier": "rows unlike all others",
+    "near_duplicate": "rows that are there several times",
+    "class_imbalance": "examples of a class that has far too few",
+    "null": "rows without any feature",
+    "non_iid": "rows whose order tells what they are",
+    "underperforming_group": "examples of a group of which the model knows little",
+    "data_valuation": "labels that mislead those who learn from neighbors",
+}
+"""What each kind of issue is, in words."""
+
+
+def key_numbers(run: Run) -> list[KeyNumber]:
+    """Return the numbers at the head of the report; each says what it counts."""
+    record = run.record
+    return [
+        KeyNumber("rows without an issue", f"{100 * record[c.OVERALL_HEALTH]:.2f} %", "", "health"),
+        KeyNumber("issues", f"{record.num_issues:,}", "of all kinds"),
+        KeyNumber("examples", f"{record.num_examples:,}"),
+        KeyNumber("rejected rows", f"{record.num_rejected:,}"),
+    ]
+
+
+def sections(run: Run, issues: int) -> list[Section]:
+    """Return the sections: all checks, then the issues of each kind that has some.
+
+    Args:
+        run: the run.
+        issues: how many issues of a kind to list.
+    """
+    checks = first_rows(run.table(DATA_CHECKS.name), len(ISSUE_TYPES), ISSUE_TYPE)
+    there = set(checks.loc[checks["issues"].fillna(0) > 0, ISSUE_TYPE])
+    checks["meaning"] = [MEANINGS[kind] for kind in checks[ISSUE_TYPE]]
+    table = ReportTable(
+        "checks",
+        [
+            ReportColumn.of(checks, ISSUE_TYPE, "kind", "text"),
+            ReportColumn.of(checks, "meaning", "what it is", "text"),
+            ReportColumn.of(checks, "issues", "issues", "count"),
+            ReportColumn.of(checks, "examples", "examples judged", "count"),
+            ReportColumn.of(checks, "unusable", "not judged", "count"),
+            ReportColumn.of(checks, "note", "note", "text"),
+        ],
+    )
+    found = [Section("checks-section", "Checks", "What was looked for", tables=[table])]
+    return [*found, *(_list_kind(run, kind, issues) for kind in ISSUE_TYPES if kind in there)]
+
+
+def _list_kind(run: Run, kind: str, issues: int) -> Section:
+    """List the worst issues of a kind, with the columns for reviewers."""
+    listed = run.table(DATA_ISSUES.name).where(F.col(ISSUE_TYPE) == kind)
+    review = [col for col in run.parameters["review_columns"] if col in listed.columns]
+    rows = first_rows(limit_bytes(listed.orderBy(c.RANK).limit(issues), review, c.RANK), issues, c.RANK)
+    columns = [
+        ReportColumn.of(rows, c.RANK, "rank", "count"),
+        *[ReportColumn.of(rows, col, col, "text") for col in run.id_columns],
+        *[ReportColumn(col, "media", [shown(value) for value in rows[col]]) for col in review],
+        ReportColumn.of(rows, WHY, "why", "text"),
+        ReportColumn.of(rows, SCORE, "score", "score"),
+    ]
+    return Section(
+        f"{kind}-section",
+        kind.replace("_", " ").capitalize(),
+        f"{MEANINGS[kind].capitalize()}, worst first",
+        text=[f"The worst are listed, up to {issues:,}; the table data_issues holds all."],
+        tables=[ReportTable(kind, columns, rows_at_once=25)],
+    )
+
+
+def list_kinds(counts: Sequence[tuple[str, int]]) -> str:
+    """List kinds of issues with their numbers, as in "3 outlier, 2 label"."""
+    return ", ".join(f"{number:,} {kind}" for kind, number in counts if number) or "none"

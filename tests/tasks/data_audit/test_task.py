@@ -1,0 +1,107 @@
+"""The data audit as a run: tables, report, gates, history, and the command."""
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from cl_spark import DataAuditConfig, read_run, run_data_audit
+from cl_spark.runs.history import compare
+from cl_spark.tasks.data_audit.task import DATA_AUDIT
+from cl_spark.terminal.command_line import exit_code
+from tests.methods.checks.frames import COPY, EMPTY, digits
+
+pytestmark = [pytest.mark.matrix, pytest.mark.tables]
+
+
+@pytest.fixture(scope="module")
+def table(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("checked") / "digits")
+    spark.createDataFrame(digits()).write.parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def output(spark: SparkSession, table: str) -> str:
+    """Where two runs are: of all columns, and of labels and features alone."""
+    output = f"{Path(table).parent}/audits"
+    common = {"predictions": table, "output": output}
+    every = DataAuditConfig(
+        **common, run_id="every", order_col="at", review_columns=["source"], all_scores=True, report=True
+    )
+    result = run_data_audit(spark, every)
+    assert result.num_examples == len(digits())
+    run_data_audit(
+        spark, DataAuditConfig(**common, run_id="features", k=5, gates=["data_checks.issues <= 1"])
+    )
+    return output
+
+
+def test_issues_checks_and_scores_are_written(spark: SparkSession, output: str) -> None:
+    run = read_run(output, "every", spark=spark)
+    issues = run.table("data_issues").toPandas().sort_values("rank")
+    assert issues["rank"].tolist() == list(range(1, len(issues) + 1))
+    assert issues.is_issue.all()
+    assert issues.why.notna().all()
+    assert set(issues.source) == {"phone", "scan"}
+    copies = issues[issues.issue_type == "near_duplicate"]
+    assert set(copies.id) == {COPY - 1, COPY}
+    checks = run.table("data_checks").toPandas().set_index("issue_type")
+    assert checks.issues.sum() == len(issues) == run.record.num_issues
+    assert checks.unusable["outlier"] == 1  # the row without features
+    assert run.table("data_scores").where("is_issue").count() == len(issues)
+    assert run.record.overall_health == 1 - issues.id.nunique() / len(digits())
+
+
+def test_the_report_lists_kinds_with_what_people_look_at(output: str) -> None:
+    page = Path(f"{output}/reports/every.html").read_text(encoding="utf-8")
+    assert "What was looked for" in page
+    assert "one of 2 near copies" in page
+    assert "phone" in page
+
+
+def test_gates_name_checks(spark: SparkSession, output: str) -> None:
+    run = read_run(output, "features", spark=spark)
+    assert any("data_checks.issues" in gate for gate in run.failed_gates)
+
+
+def test_issues_of_a_row_are_told_apart_by_their_kinds(spark: SparkSession, output: str) -> None:
+    every, features = (read_run(output, run_id, spark=spark) for run_id in ("every", "features"))
+    change = compare(every, features, DATA_AUDIT)
+    gone = {row.issue_type for row in change.resolved.collect()}
+    assert "non_iid" in gone  # the second run has no order
+    kept = {(row.issue_type, row.id) for row in change.persisting.collect()}
+    assert ("null", EMPTY) in kept
+
+
+def test_the_command_takes_the_task(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [
+        "--predictions",
+        table,
+        "--output",
+        f"{tmp_path}/out",
+        "--features-col",
+        "features",
+        "--run-id",
+        "r",
+    ]
+    assert exit_code(["audit", "--task", "data", *flags, "--label-col", "label", "--k", "5"]) == 0
+    told = capsys.readouterr().out
+    assert "rows have no issue" in told
+    assert "near_duplicate" in told
+    assert exit_code(["show", f"{tmp_path}/out", "r", "--class", "3"]) == 2
+
+
+def test_what_does_not_fit_is_told_before_anything_is_written(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["audit", "--task", "data", "--predictions", table, "--output", f"{tmp_path}/out"]
+    for more, message in (
+        (["--order-col", "nowhere"], "order_col"),
+        (["--review-columns", "why"], "review_columns: 'why' is a column of the table of issues"),
+        (["--id-col", "id,at"], "id_col: neighbors need one column"),
+        (["--filter-by", "both"], "filter_by"),
+    ):
+        assert exit_code([*flags, *more]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
