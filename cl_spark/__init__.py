@@ -37,6 +37,7 @@ from cl_spark.methods.checks.data_audit import DataAudit
 from cl_spark.methods.classification.health import HealthSummary
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.noise import NoiseRates
+from cl_spark.methods.generated.generated_data import GeneratedData
 from cl_spark.methods.learning.cross_validation import CrossValidation, cross_val_pred_probs
 from cl_spark.methods.learning.flip_labels import flip_labels
 from cl_spark.methods.learning.joint_estimate import JointEstimate, estimate_joint
@@ -111,6 +112,7 @@ __all__ = [
     "EmptyTableError",
     "EstimatorError",
     "GatesFailedError",
+    "GeneratedData",
     "HealthSummary",
     "InputError",
     "JointEstimate",

@@ -12,6 +12,7 @@ from cl_spark.bench.contestants import PLAIN
 from cl_spark.bench.generated import Shape, generate
 from cl_spark.bench.race import contestants
 from cl_spark.errors import ConfigurationError
+from tests.environment import plain_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +28,11 @@ def run(directory: Path, *arguments: str) -> dict[str, dict[str, float]]:
         *arguments,
     ]
     done = subprocess.run(
-        [*command, "--files", "2", "--row-group", "100"], capture_output=True, text=True, check=False
+        [*command, "--files", "2", "--row-group", "100"],
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     (written,) = (directory / "results").glob("*.json")
@@ -62,7 +67,8 @@ def test_an_audit_stays_within_its_heap(tmp_path: Path) -> None:
     data = generate(Shape(200_000, 1_000), tmp_path)
     settings = json.dumps({"repeat": 0, "spark_conf": {"spark.driver.memory": "2g"}})
     command = [sys.executable, "-m", "cl_spark.bench.contestants", "cl_spark", str(data), settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = plain_environment()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     measured = json.loads(done.stdout.splitlines()[-1])
     assert measured["examples"] == 200_000

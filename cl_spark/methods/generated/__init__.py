@@ -1,0 +1,1 @@
+"""Generated data: what to keep of it, judged beside real data."""

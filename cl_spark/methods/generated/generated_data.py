@@ -1,0 +1,318 @@
+"""`GeneratedData`: rows that a model has generated from prompts, judged beside real ones."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from cl_spark.errors import ColumnTypeError, ConfigurationError
+from cl_spark.evidence.class_columns import list_names
+from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.neighbors.duplicates import GROUP, find_duplicates
+from cl_spark.methods.neighbors.features import ID
+from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_probs
+from cl_spark.methods.neighbors.neighbor_index import AUTO, NeighborIndex
+from cl_spark.methods.neighbors.outlier_audit import USUAL_RANGE, OutlierAudit
+from cl_spark.methods.neighbors.search import DISTANCES
+from cl_spark.tables import columns as c
+from cl_spark.tables.card import card
+from cl_spark.tables.columns import check_result_names, quoted, resolve_columns
+from cl_spark.tables.pandas_frames import to_spark
+
+REALISM, FIT, NEARNESS, COPY_OF = "realism", "fit", "nearness", "copy_of"
+KEEP, REASON = "keep", "reason"
+_ROWS = (REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON)
+
+GENERATED, KEPT, DIVERSITY, COVERAGE = "generated", "kept", "diversity", "coverage"
+
+NO_FEATURES = "features cannot be used"
+FAR, MISFIT, COPY = "far from all real rows", "does not fit its prompt", "copy of another row"
+"""Reasons to drop a row, of which the first that holds is told."""
+
+_KEY, _PROMPT, _FEATURES, _IS_REAL, _SUGGESTED, _COVERED = (
+    "_key", "_prompt", "_features", "_is_real", "_suggested", "_covered",
+)  # fmt: skip
+
+
+class GeneratedData(Releasable):
+    """Generated rows beside real ones: how real each looks, whether it fits its prompt, whether it is a
+    copy; and of each prompt, how diverse its rows are and how much of the real ones they cover.
+
+    A prompt is the class that a row was meant to be of. The nearest rows tell: a row's realism is the share
+    of real rows among them, its fit what confident learning says of the prompt as a label. Use it as a
+    context manager, or call `release`, to free what it keeps.
+
+    Args:
+        generated: the generated rows: any Spark DataFrame, or a pandas DataFrame.
+        real: real rows of the same kind, with the class in place of the prompt. Their ids are their own.
+        id_col: id column of both: whole numbers or text.
+        prompt_col: column of the prompt, and of the class of real rows: text or whole numbers.
+        features_col: column of vectors of both, or a list of columns of numbers; see `NeighborIndex`.
+        k: how many neighbors a row is compared with; fewer than there are rows of either table. Default 10.
+        metric: of the neighbors: "cosine", "euclidean", or "auto": cosine above 3 dimensions.
+        search: how neighbors are searched: "exact", "approximate", or "auto"; see `NeighborIndex`.
+        evidence_path: a directory to keep rows in (Parquet), for sessions that refuse to cache.
+        spark: the session that turns pandas DataFrames into Spark's; default the active one.
+
+    Raises:
+        ConfigurationError: an argument is out of range.
+        InputError: a column is missing or unusable, or all rows are (at the first question that reads it).
+
+    Source: Naeem, Oh, Uh, Choi, Yoo, "Reliable Fidelity and Diversity Metrics for Generative Models", ICML
+    2020, for coverage; specification, section 20.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> def rows(count, shift):
+        ...     near = [[float(x), shift] for x in rng.normal(10, 1, count)]
+        ...     return pd.DataFrame({"id": range(count), "prompt": "cat", "features": near})
+        >>> generated, real = rows(40, 1.0), rows(40, 1.0)
+        >>> generated.at[7, "features"] = [90.0, 1.0]
+        >>> with GeneratedData(generated, real, k=3) as judged:
+        ...     dropped = judged.rows().where("NOT keep AND id = 7").first()
+        >>> dropped.reason
+        'far from all real rows'
+    """
+
+    def __init__(
+        self,
+        generated: DataFrame | pd.DataFrame,
+        real: DataFrame | pd.DataFrame,
+        *,
+        id_col: str = "id",
+        prompt_col: str = "prompt",
+        features_col: str | Sequence[str] = "features",
+        k: int = 10,
+        metric: str = AUTO,
+        search: str = AUTO,
+        evidence_path: str | None = None,
+        spark: SparkSession | None = None,
+    ) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
+        self.generated = to_spark(generated, spark, argument="generated")
+        self.real = to_spark(real, self.generated.sparkSession, argument="real")
+        names = {"id_col": id_col, "prompt_col": prompt_col}
+        found = resolve_columns(self.generated, "generated", names)
+        of_real = resolve_columns(self.real, "real", names)
+        self._id_col, self._prompt_col = found["id_col"], found["prompt_col"]
+        check_result_names([self._id_col], (*_ROWS, self._prompt_col))
+        check_result_names([self._prompt_col], (*_ROWS, GENERATED, KEPT, DIVERSITY, COVERAGE), "prompt_col")
+        kinds = [
+            df.schema[cols[key]].dataType.simpleString()
+            for key in names
+            for df, cols in ((self.generated, found), (self.real, of_real))
+        ]
+        if kinds[0] != kinds[1] or kinds[2] != kinds[3]:
+            raise ColumnTypeError(
+                f"id_col, prompt_col: generated has {kinds[0]} and {kinds[2]}, real has {kinds[1]} and "
+                f"{kinds[3]}: cast one of them"
+            )
+        self._features_col, self.k, self._metric, self._search = features_col, k, metric, search
+        self._evidence_path = evidence_path
+        self._storage = Storage(evidence_path)
+        self._storage.release_with(self)
+
+    def release(self) -> None:
+        """Free what is kept."""
+        for name in ("_near_real", "_index", "_pooled", "_labels"):
+            if name in vars(self):
+                vars(self)[name].release()
+        self._storage.release()
+
+    @cached_property
+    def _near_real(self) -> OutlierAudit:
+        """The real rows, by which generated ones are judged near or far."""
+        return OutlierAudit(
+            self.real,
+            id_col=self._id_col,
+            features_col=self._features_col,
+            k=self.k,
+            metric=self._metric,
+            search=self._search,
+            evidence_path=self._evidence_path,
+        )
+
+    @cached_property
+    def _index(self) -> NeighborIndex:
+        """The generated rows as what neighbors are looked up in."""
+        return self._make_index(self.generated, self._id_col)
+
+    @cached_property
+    def _pooled(self) -> NeighborIndex:
+        """All rows, with keys that tell the two tables apart."""
+        tables = ((self.generated, "generated", 0), (self.real, "real", 1))
+        parts = [self._pool(df, argument, is_real) for df, argument, is_real in tables]
+        return self._make_index(parts[0].unionByName(parts[1]), _KEY)
+
+    def _pool(self, df: DataFrame, argument: str, is_real: int) -> DataFrame:
+        wanted = [self._features_col] if isinstance(self._features_col, str) else self._features_col
+        found = [resolve_columns(df, argument, {"features_col": col})["features_col"] for col in wanted]
+        return df.select(
+            self._key_of(is_real),
+            F.col(quoted(self._prompt_col)).cast("string").alias(_PROMPT),
+            F.lit(is_real).alias(_IS_REAL),
+            *[F.col(quoted(own)).alias(col) for col, own in zip(wanted, found, strict=True)],
+        )
+
+    def _key_of(self, is_real: int) -> Column:
+        """Make a key that no row of the other table has."""
+        return F.concat(F.lit(f"{is_real} "), F.col(quoted(self._id_col)).cast("string")).alias(_KEY)
+
+    def _make_index(self, df: DataFrame, id_col: str) -> NeighborIndex:
+        return NeighborIndex(
+            df,
+            id_col=id_col,
+            features_col=self._features_col,
+            metric=self._metric,
+            method=self._search,
+            evidence_path=self._evidence_path,
+        )
+
+    def _share_labels(self, label_col: str, class_names: Sequence[str] | None = None) -> DataFrame:
+        """Take the labels of the nearest of all rows for probabilities of the generated ones."""
+        shares = neighbor_pred_probs(
+            self._pooled.table.df,
+            id_col=_KEY,
+            features_col=self._features_col,
+            label_col=label_col,
+            class_names=class_names,
+            k=self.k,
+            index=self._pooled,
+        )
+        return shares.where(F.col(_KEY).startswith("0 "))
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        """The prompts and classes that there are."""
+        return list_names(self._pooled.table.df, _PROMPT)
+
+    @cached_property
+    def _labels(self) -> LabelAudit:
+        """The prompts of generated rows as labels, of which neighbors tell whether they are wrong."""
+        return LabelAudit(
+            self._share_labels(_PROMPT, self._classes),
+            id_col=_KEY,
+            label_col=_PROMPT,
+            pred_probs_col=PRED_PROBS,
+            class_names=self._classes,
+            check_ids=False,  # the index has left out those of several rows
+            evidence_path=self._evidence_path,
+        )
+
+    def _judge_fit(self) -> DataFrame:
+        """Judge how well prompts fit: key, fit, and a likelier class of those that do not."""
+        if len(self._classes) < 2:
+            none = F.lit(None)
+            return self._pooled.table.df.limit(0).select(
+                _KEY, none.cast("double").alias(FIT), none.cast("string").alias(_SUGGESTED)
+            )
+        scores = self._labels.label_quality_scores().select(_KEY, F.col(c.LABEL_QUALITY).alias(FIT))
+        issues = self._labels.find_label_issues()
+        suggested = F.coalesce(F.col(c.SUGGESTED_LABEL), F.lit("no class")).alias(_SUGGESTED)
+        return scores.join(issues.select(_KEY, suggested), _KEY, "left")
+
+    @cached_property
+    def _judged(self) -> DataFrame:
+        ids = quoted(self._id_col)
+        realism = self._share_labels(_IS_REAL).select(_KEY, F.element_at(PRED_PROBS, 2).alias(REALISM))
+        near = self._near_real.outlier_scores(self.generated)
+        near = near.select(F.col(ids).alias("_near_id"), F.col("score").alias(NEARNESS))
+        copies = find_duplicates(
+            self.generated, id_col=self._id_col, features_col=self._features_col, k=self.k, index=self._index
+        )
+        copies = copies.where(F.col(ids) != F.col(GROUP))
+        copies = copies.select(F.col(ids).alias("_copy_id"), F.col(GROUP).alias(COPY_OF))
+        rows = self.generated.select(ids, quoted(self._prompt_col), self._key_of(0))
+        rows = rows.join(realism, _KEY, "left").join(self._judge_fit(), _KEY, "left")
+        rows = rows.join(near, F.col(ids) == F.col("_near_id"), "left")
+        rows = rows.join(copies, F.col(ids) == F.col("_copy_id"), "left")
+        low, median, high = self._near_real.distance_quartiles
+        limit = float(np.exp(-(high + USUAL_RANGE * (high - low)) / max(median, 1e-6)))
+        reason = (
+            F.when(F.col(NEARNESS).isNull(), NO_FEATURES)
+            .when(F.col(NEARNESS) < limit, FAR)
+            .when(F.col(_SUGGESTED).isNotNull(), F.concat(F.lit(f"{MISFIT}: looks like "), F.col(_SUGGESTED)))
+            .when(F.col(COPY_OF).isNotNull(), F.concat(F.lit(f"{COPY}: "), F.col(COPY_OF).cast("string")))
+        )
+        shown = rows.withColumn(REASON, reason).withColumn(KEEP, F.col(REASON).isNull())
+        return self._storage.persist(
+            shown.select(ids, quoted(self._prompt_col), REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON)
+        )
+
+    def rows(self) -> DataFrame:
+        """Judge every generated row.
+
+        Returns:
+            The id column, the prompt, realism (share of real rows among the k nearest of all; where generated
+            rows look real, about the share of real rows in both tables), fit (self-confidence of the prompt
+            by the labels of neighbors; null with one prompt), nearness (outlier score beside the real rows:
+            0.37 is usual, low is far), copy_of (the first row of which it is a near copy), keep, and reason:
+            why it is to be dropped.
+        """
+        return keep_with(self._judged, self)
+
+    def prompts(self) -> DataFrame:
+        """Sum up each prompt.
+
+        Returns:
+            The prompt; generated and kept rows; the mean realism; fit, the share of rows that fit the prompt;
+            diversity, the share that are no copies of an earlier row; and coverage, the share of real rows of
+            the class that have a generated row as near as their k-th real neighbor. What there is no row for
+            is null.
+        """
+        prompt = quoted(self._prompt_col)
+        found = self._judged.groupBy(prompt).agg(*self._sums())
+        covered = self._covered.groupBy(prompt).agg(_mean(_COVERED).alias(COVERAGE))
+        joined = found.join(
+            covered.withColumnRenamed(self._prompt_col, _PROMPT), F.col(prompt) == F.col(_PROMPT), "full"
+        )
+        named = F.coalesce(F.col(prompt), F.col(_PROMPT)).alias(self._prompt_col)
+        return keep_with(joined.select(named, GENERATED, KEPT, REALISM, FIT, DIVERSITY, COVERAGE), self)
+
+    def totals(self) -> dict[str, Any]:
+        """Sum up all prompts, as `prompts` does each."""
+        found = self._judged.agg(*self._sums()).collect()[0].asDict()
+        return {**found, COVERAGE: self._covered.agg(_mean(_COVERED)).collect()[0][0]}
+
+    def _sums(self) -> list[Column]:
+        is_copy, fits = (
+            F.col(COPY_OF).isNotNull(),
+            ~F.coalesce(F.col(REASON).startswith(MISFIT), F.lit(False)),
+        )
+        return [
+            F.count(F.lit(1)).alias(GENERATED),
+            F.count_if(KEEP).alias(KEPT),
+            _mean(REALISM).alias(REALISM),
+            F.avg(fits.cast("int")).alias(FIT),
+            F.avg((~is_copy).cast("int")).alias(DIVERSITY),
+        ]
+
+    @cached_property
+    def _covered(self) -> DataFrame:
+        """Real rows with features: class, and whether a generated row is as near as the k-th real one."""
+        real = self._near_real.index
+        own = real.own_neighbor_lists(self.k).select(ID, F.element_at(DISTANCES, self.k).alias("_radius"))
+        queries = self._index.open(self.real, self._storage)
+        nearest = self._index.neighbor_lists(1, queries).select(
+            ID, F.element_at(DISTANCES, 1).alias("_nearest")
+        )
+        key = F.col(quoted(self._id_col)).cast(real.table.key_type).alias(ID)
+        classes = self.real.select(key, quoted(self._prompt_col))
+        covered = (F.col("_nearest") <= F.col("_radius")).cast("int").alias(_COVERED)
+        found = own.join(nearest, ID).join(classes, ID).select(quoted(self._prompt_col), covered)
+        return self._storage.persist(found)
+
+    def _repr_html_(self) -> str:
+        """Show what is asked: showing it scans nothing."""
+        return card("Generated data", {"prompt": self._prompt_col, "features": str(self._features_col)})
+
+
+def _mean(col: str) -> Column:
+    """Average numbers so that their order does not matter."""
+    return F.avg(F.col(col).cast("decimal(18,15)")).cast("double")

@@ -1,0 +1,122 @@
+"""Generated rows beside real ones: planted faults are dropped with their reason; sums are what they say."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from sklearn.metrics.pairwise import cosine_distances
+
+from cl_spark import ColumnTypeError, ConfigurationError, GeneratedData, MissingColumnError
+from tests.methods.checks.frames import digits
+
+pytestmark = pytest.mark.matrix
+
+NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+MISFITS, NOISE, COPIES, EMPTY = range(0, 8), range(100, 105), range(110, 116), 120
+"""Ids of rows with a wrong prompt, of noise, of copies of the row before by 50, of one without features."""
+
+
+def real() -> pd.DataFrame:
+    rows = digits().drop([7, 9, 11, 13])  # without the planted faults
+    rows = rows[rows.label != 3]
+    return pd.DataFrame({"id": rows.id, "prompt": NAMES[rows.label], "features": rows.features})
+
+
+def generated() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    rows = real().sample(150, random_state=1).reset_index(drop=True)
+    features = np.abs(np.stack(rows.features) + rng.normal(0, 1, (150, 64)))
+    prompts = rows.prompt.to_numpy(dtype=object).copy()
+    for i in MISFITS:
+        prompts[i] = "zero" if prompts[i] != "zero" else "one"
+    features[list(NOISE)] = np.abs(rng.normal(0, 20, (len(NOISE), 64)))
+    for i in COPIES:
+        features[i], prompts[i] = features[i - 50], prompts[i - 50]
+    features[EMPTY] = np.nan
+    return pd.DataFrame({"id": np.arange(150), "prompt": prompts, "features": list(features)})
+
+
+@pytest.fixture(scope="module")
+def judged(spark: SparkSession) -> Iterator[GeneratedData]:
+    with GeneratedData(spark.createDataFrame(generated()), spark.createDataFrame(real())) as judged:
+        yield judged
+
+
+@pytest.fixture(scope="module")
+def rows(judged: GeneratedData) -> pd.DataFrame:
+    return judged.rows().toPandas().set_index("id").sort_index()
+
+
+def test_planted_faults_are_dropped_with_their_reason(rows: pd.DataFrame) -> None:
+    assert len(rows) == 150
+    assert rows.reason[EMPTY] == "features cannot be used"
+    assert (rows.reason[list(NOISE)] == "far from all real rows").all()
+    misfits = rows.reason[list(MISFITS)].str.startswith("does not fit its prompt: looks like ").fillna(False)
+    assert misfits.sum() >= len(MISFITS) - 1  # as many are pruned as are estimated
+    assert (rows.reason[list(COPIES)] == [f"copy of another row: {i - 50}" for i in COPIES]).all()
+    dropped = set(rows.index[~rows.keep])
+    assert {*NOISE, *COPIES, EMPTY} <= dropped
+    assert len(dropped - {*MISFITS, *NOISE, *COPIES, EMPTY}) <= 10
+    assert (rows.keep == rows.reason.isna()).all()
+
+
+def test_realism_is_the_share_of_real_rows_nearby(rows: pd.DataFrame) -> None:
+    made, there = generated().drop(EMPTY), real()
+    features = np.concatenate([np.stack(made.features), np.stack(there.features)])
+    far = cosine_distances(np.stack(made.features), features)
+    far[np.arange(len(made)), np.arange(len(made))] = np.inf
+    nearest = np.argsort(far, axis=1, kind="stable")[:, :10]
+    share = (nearest >= len(made)).mean(axis=1)
+    exact = pd.Series(share, made.index).drop([*COPIES, *(i - 50 for i in COPIES)])  # no two at one distance
+    assert np.allclose(rows.realism[exact.index], exact, atol=0.1001)
+    assert (np.abs(rows.realism[exact.index] - exact) < 1e-9).mean() > 0.9
+
+
+def test_prompts_and_all_are_summed_up(judged: GeneratedData, rows: pd.DataFrame) -> None:
+    prompts = judged.prompts().toPandas().set_index("prompt").sort_index()
+    by_prompt = rows.groupby("prompt")
+    assert (prompts.generated == by_prompt.size()).all()
+    assert (prompts.kept == by_prompt.keep.sum()).all()
+    assert np.allclose(prompts.diversity, by_prompt.copy_of.apply(lambda col: col.isna().mean()))
+    assert np.allclose(prompts.realism, by_prompt.realism.mean())
+    totals = judged.totals()
+    assert (totals["generated"], totals["kept"]) == (150, int(rows.keep.sum()))
+    made, there = generated().drop(EMPTY), real()
+    own = cosine_distances(np.stack(there.features))
+    np.fill_diagonal(own, np.inf)
+    radius = np.sort(own, axis=1)[:, 9]
+    covered = cosine_distances(np.stack(there.features), np.stack(made.features)).min(axis=1) <= radius
+    assert totals["coverage"] == pytest.approx(covered.mean())
+    assert np.allclose(
+        prompts.coverage, pd.Series(covered, there.prompt).groupby(level=0).mean().sort_index()
+    )
+
+
+def test_results_do_not_depend_on_partitions(spark: SparkSession, rows: pd.DataFrame) -> None:
+    made = spark.createDataFrame(generated()).orderBy(F.desc("id")).repartition(4)
+    with GeneratedData(made, spark.createDataFrame(real()).repartition(3)) as judged:
+        again = judged.rows().toPandas().set_index("id").sort_index()
+    pd.testing.assert_frame_equal(again, rows)
+
+
+def test_one_prompt_has_no_fit(spark: SparkSession) -> None:
+    made, there = generated().head(40).assign(prompt="digit"), real().assign(prompt="digit")
+    with GeneratedData(spark.createDataFrame(made), spark.createDataFrame(there)) as judged:
+        found = judged.rows().toPandas()
+    assert found.fit.isna().all()
+    assert found.keep.sum() > 30
+
+
+def test_what_cannot_be_used_is_refused(spark: SparkSession) -> None:
+    made, there = spark.createDataFrame(generated()), spark.createDataFrame(real())
+    with pytest.raises(MissingColumnError, match="prompt_col"):
+        GeneratedData(made.drop("prompt"), there)
+    with pytest.raises(ColumnTypeError, match="prompt_col: generated has bigint and string, real has"):
+        GeneratedData(made, there.withColumn("id", F.col("id").cast("string")))
+    with pytest.raises(ConfigurationError, match="k must be"):
+        GeneratedData(made, there, k=0)
+    with pytest.raises(ConfigurationError, match="id_col"):
+        GeneratedData(made.withColumnRenamed("id", "fit"), there.withColumnRenamed("id", "fit"), id_col="fit")
