@@ -25,12 +25,14 @@ class Change:
         resolved: issues of the earlier run that the later no longer has.
         persisting: issues of both, as the later has them.
         health: change of the overall health; None where a run has none.
+        keys: the columns by which issues are compared.
     """
 
     new: DataFrame
     resolved: DataFrame
     persisting: DataFrame
     health: float | None
+    keys: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return its key numbers as plain values: the output of `cl-spark compare --json`."""
@@ -67,6 +69,7 @@ def compare(earlier: Run, later: Run, task: Task[Any]) -> Change:
         old.join(of_new, keys, "left_anti"),
         new.join(of_old, keys, "left_semi"),
         _health_change(earlier, later),
+        tuple(keys),
     )
 
 

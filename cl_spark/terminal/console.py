@@ -117,7 +117,7 @@ def show_change(earlier: Run, later: Run, change: Change, console: Console, rows
     console.print(Panel.fit("\n".join(lines), title="Change"))
     names = [
         name
-        for name in (c.RANK, *later.id_columns, c.GIVEN_LABEL, c.SUGGESTED_LABEL)
+        for name in (c.RANK, *change.keys, c.GIVEN_LABEL, c.SUGGESTED_LABEL)
         if name in change.new.columns
     ]
     headings = {name: name.removesuffix("_label") for name in names}

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, FloatType
 
 from cl_spark.methods.checks.check_columns import answer
 from cl_spark.tables.columns import quoted
@@ -35,6 +36,14 @@ class RarestClass:
         return self.share < RARE / self.num_classes
 
 
+def select_label(df: DataFrame, label_col: str) -> Column:
+    """Select a label; NaN is a missing one."""
+    label = F.col(quoted(label_col))
+    if not isinstance(df.schema[label_col].dataType, FloatType | DoubleType):
+        return label
+    return F.when(~F.isnan(label), label)
+
+
 def find_rarest_class(df: DataFrame, label_col: str) -> RarestClass | None:
     """Find the rarest class by a scan; None where no row has a label.
 
@@ -43,7 +52,7 @@ def find_rarest_class(df: DataFrame, label_col: str) -> RarestClass | None:
         >>> find_rarest_class(labels, "label")
         RarestClass(label=0, examples=1, share=0.025, num_classes=2)
     """
-    label = F.col(quoted(label_col)).alias("label")
+    label = select_label(df, label_col).alias("label")
     counts = df.select(label).where("label IS NOT NULL").groupBy("label").agg(F.count(F.lit(1)).alias("rows"))
     found = counts.agg(
         F.min(F.struct("rows", "label")).alias("least"),
@@ -61,7 +70,7 @@ def score_classes(df: DataFrame, id_col: str, label_col: str, rarest: RarestClas
 
     Source: as cleanlab's Datalab defines it; specification, section 19.
     """
-    label = F.col(quoted(label_col))
+    label = select_label(df, label_col)
     is_rarest = label == F.lit(rarest.label)
     why = (
         f"class {rarest.label} has {rarest.examples:,} examples, {rarest.share:.2%} of all, of "

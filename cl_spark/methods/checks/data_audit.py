@@ -7,29 +7,44 @@ from functools import cached_property, reduce
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
 
-from cl_spark.errors import ConfigurationError, EmptyTableError
+from cl_spark.errors import (
+    ColumnTypeError,
+    ConfigurationError,
+    EmptyTableError,
+    InputError,
+    SourceChangedError,
+)
+from cl_spark.evidence.class_columns import list_names
 from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.evidence.validity import RejectionReason, explain_rejection
 from cl_spark.kernels.nearest import METRICS
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY, answer
-from cl_spark.methods.checks.class_imbalance import find_rarest_class, score_classes
-from cl_spark.methods.checks.data_values import LABEL, score_data_values
+from cl_spark.methods.checks.class_imbalance import find_rarest_class, score_classes, select_label
+from cl_spark.methods.checks.data_values import LABEL, NO_VALUE, score_data_values
 from cl_spark.methods.checks.groups import (
     CONFIDENCE,
     GROUP,
+    NUM_NEAR,
     average_groups,
     find_clusters,
     find_worst_group,
     score_groups,
 )
 from cl_spark.methods.checks.missing_values import score_missing_values
-from cl_spark.methods.checks.row_order import find_gaps, find_positions, run_order_test, score_order
+from cl_spark.methods.checks.row_order import (
+    check_order,
+    find_gaps,
+    find_positions,
+    run_order_test,
+    score_order,
+)
 from cl_spark.methods.classification.label_audit import LabelAudit
-from cl_spark.methods.classification.ranking import add_rank
-from cl_spark.methods.classification.scores import add_issue_flag
+from cl_spark.methods.classification.ranking import add_rank, bucket_column
+from cl_spark.methods.classification.scores import add_issue_flag, check_probabilities
 from cl_spark.methods.neighbors.duplicates import (
     GROUP as COPIES,
 )
@@ -40,7 +55,13 @@ from cl_spark.methods.neighbors.duplicates import (
 )
 from cl_spark.methods.neighbors.features import ID, select_features
 from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_probs
-from cl_spark.methods.neighbors.neighbor_index import AUTO, DISTANCE, METHODS, NeighborIndex
+from cl_spark.methods.neighbors.neighbor_index import (
+    AUTO,
+    DISTANCE,
+    METHODS,
+    NEIGHBOR_ID,
+    NeighborIndex,
+)
 from cl_spark.methods.neighbors.outlier_audit import OutlierAudit
 from cl_spark.methods.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
@@ -56,6 +77,7 @@ from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.quantiles import find_quantiles
+from cl_spark.tables.schema import RunWarning
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +109,15 @@ _NEEDS = {
 }
 
 _PLACE = "_place"
-_RESULTS = (ISSUE_TYPE, SCORE, c.IS_ISSUE, WHY, c.RANK)
+_RESULTS = (
+    *(ISSUE_TYPE, SCORE, c.IS_ISSUE, WHY, c.RANK, c.REASON, c.ROW, c.RUN_ID, c.ATTEMPT),
+    *(COPIES, GROUP_SIZE, DISTANCE, NEIGHBOR_ID, PRED_PROBS),
+    *(c.GIVEN_LABEL, c.PREDICTED_LABEL, c.SUGGESTED_LABEL, c.LABEL_QUALITY),
+)
+
+
+ISSUES_AT_ONCE = 100_000
+"""Places of a kind whose issues are sorted together."""
 
 
 class DataAudit(Releasable):
@@ -173,6 +203,13 @@ class DataAudit(Releasable):
         self._evidence_path = evidence_path
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
+        self._owners: list[DataFrame] = []
+        """Answers of others that ours are computed from: while they are kept, so is their evidence."""
+        if self._order_col is not None:
+            check_order(self.df, self._order_col)
+        if self._text_col is not None and self.df.schema[self._text_col].dataType != StringType():
+            kind = self.df.schema[self._text_col].dataType.simpleString()
+            raise ColumnTypeError(f"text_col: column {self._text_col!r} is {kind}; it must be text")
         if not self.issue_types:
             raise ConfigurationError(
                 "the columns of df allow no check: name label_col, features_col or text_col"
@@ -184,13 +221,14 @@ class DataAudit(Releasable):
             return resolve_columns(self.df, "df", {argument: named})[argument]
         sensitive = is_case_sensitive(self.df.sparkSession)
         found = [] if usual is None else find_columns(usual, self.df.columns, case_sensitive=sensitive)
-        return found[0] if len(found) == 1 else None
+        return resolve_columns(self.df, "df", {argument: found[0]})[argument] if found else None
 
     def release(self) -> None:
         """Free what is kept."""
         for name in ("label_audit", "outlier_audit"):
             if name in vars(self):
                 getattr(self, name).release()
+        self._owners.clear()
         self._storage.release()
 
     @property
@@ -298,6 +336,8 @@ class DataAudit(Releasable):
         assert self._label_col is not None
         df, probs_col, names = self.rows, self._probs_col, self._class_names
         if probs_col is None:
+            if names is None and self.df.schema[self._label_col].dataType == StringType():
+                names = list_names(self.rows, self._label_col)
             df = neighbor_pred_probs(
                 self.rows.where(F.col(quoted(self._label_col)).isNotNull()),
                 id_col=self._id_col,
@@ -351,12 +391,40 @@ class DataAudit(Releasable):
 
     def scores(self) -> DataFrame:
         """Score rows by all checks: issue_type, the id column, score, is_issue, why."""
-        found = [self._scored[kind].select(F.lit(kind).alias(ISSUE_TYPE), "*") for kind in self.issue_types]
-        return keep_with(reduce(DataFrame.union, found), self)
+        found = [rows.select(F.lit(kind).alias(ISSUE_TYPE), "*") for kind, rows in self._scored.items()]
+        return keep_with(reduce(_union, found), self)
 
     @cached_property
+    def _answers(self) -> dict[str, DataFrame | str]:
+        """What each check says of the rows, persisted; or why it cannot be answered.
+
+        Raises:
+            ClSparkError: none can.
+        """
+        found: dict[str, DataFrame | str] = {}
+        first: ConfigurationError | InputError | None = None
+        for kind in self.issue_types:
+            try:
+                found[kind] = self._storage.persist(self.score(kind))
+            except SourceChangedError:
+                raise
+            except (ConfigurationError, InputError) as error:
+                found[kind], first = str(error), first or error
+                logger.warning("%s: not answered: %s", kind, error)
+        if first is not None and all(isinstance(answered, str) for answered in found.values()):
+            raise first
+        return found
+
+    @property
     def _scored(self) -> dict[str, DataFrame]:
-        return {kind: self._storage.persist(self.score(kind)) for kind in self.issue_types}
+        return {kind: rows for kind, rows in self._answers.items() if not isinstance(rows, str)}
+
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """Kinds of issues that the columns allow to look for, but not what they hold; each with the reason.
+        Runs all checks.
+        """
+        return {kind: told for kind, told in self._answers.items() if isinstance(told, str)}
 
     def find_issues(self) -> DataFrame:
         """Find the issues of all kinds.
@@ -367,37 +435,48 @@ class DataAudit(Releasable):
             of issues is there once for each.
         """
         ids, placed = [quoted(self._id_col)], []
-        for kind in self.issue_types:
-            found = add_rank(self._scored[kind].where(c.IS_ISSUE), SCORE, ids, _PLACE, few=False)
+        for kind, scored in self._scored.items():
+            # values of examples lie close around that of no value
+            bucket = bucket_column(F.col(SCORE) - NO_VALUE) if kind == DATA_VALUATION else None
+            found = scored.where(c.IS_ISSUE)
+            found = add_rank(found, SCORE, ids, _PLACE, few=False, bucket=bucket)
             placed.append(found.select(F.lit(kind).alias(ISSUE_TYPE), "*"))
-        # rises with the place, and stays below 1, as scores do
-        rows = reduce(DataFrame.union, placed).withColumn(_PLACE, 1 - 1 / (1.0 + F.col(_PLACE)))
-        return keep_with(add_rank(rows, _PLACE, [ISSUE_TYPE, *ids], c.RANK, few=False).drop(_PLACE), self)
+        bucket = F.floor(F.col(_PLACE) / F.lit(ISSUES_AT_ONCE)).cast("long")
+        rows = reduce(_union, placed)
+        ranked = add_rank(rows, _PLACE, [ISSUE_TYPE, *ids], c.RANK, few=False, bucket=bucket)
+        return keep_with(ranked.drop(_PLACE), self)
 
     def summary(self) -> DataFrame:
         """Sum the checks up: issue_type, examples (rows that the check could judge), unusable (other rows),
-        issues, and note: of a check that was left out the columns that it needs; its counts are null.
+        issues, and note: why a check was left out or could not be answered; its counts are null.
         """
         counted = self.scores().groupBy(ISSUE_TYPE)
-        sums = counted.agg(
-            F.count(F.lit(1)).alias("examples"),
-            (F.lit(self.num_examples) - F.count(F.lit(1))).alias("unusable"),
-            F.count_if(c.IS_ISSUE).alias("issues"),
-        )
-        notes = dict.fromkeys(self.issue_types) | {
-            kind: f"not looked for: needs {needs}" for kind, needs in self.left_out.items()
-        }
+        sums = counted.agg(F.count(F.lit(1)).alias("_judged"), F.count_if(c.IS_ISSUE).alias("_issues"))
+        notes = dict(self.unanswered)
+        notes |= {kind: f"not looked for: needs {needs}" for kind, needs in self.left_out.items()}
         listed = self.df.sparkSession.createDataFrame(
-            [(kind, notes[kind]) for kind in ISSUE_TYPES], f"{ISSUE_TYPE} string, note string"
+            [(kind, notes.get(kind)) for kind in ISSUE_TYPES], f"{ISSUE_TYPE} string, note string"
         )
-        return keep_with(
-            listed.join(sums, ISSUE_TYPE, "left").select(
-                ISSUE_TYPE, "examples", "unusable", "issues", "note"
-            ),
-            self,
+        joined, was_answered = listed.join(sums, ISSUE_TYPE, "left"), F.col("note").isNull()
+        examples = F.when(was_answered, F.coalesce("_judged", F.lit(0)))
+        shown = joined.select(
+            ISSUE_TYPE,
+            examples.alias("examples"),
+            (F.lit(self.num_examples) - examples).alias("unusable"),
+            F.when(was_answered, F.coalesce("_issues", F.lit(0))).alias("issues"),
+            "note",
         )
+        return keep_with(shown, self)
+
+    def warnings(self) -> list[RunWarning]:
+        """Tell doubts about the labels, as `LabelAudit` has them, and checks that could not be answered.
+        Runs all checks.
+        """
+        told = [RunWarning("check_not_answered", f"{kind}: {why}") for kind, why in self.unanswered.items()]
+        return [*(self.label_audit.warnings() if LABEL_CHECK in self._scored else []), *told]
 
     def _score_labels(self) -> DataFrame:
+        check_probabilities(self.label_audit.statistics, "a data audit")
         scores, issues = self.label_audit.label_quality_scores(), self.label_audit.find_label_issues()
         flagged = add_issue_flag(scores, issues, [self._id_col])
         told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL)
@@ -410,8 +489,11 @@ class DataAudit(Releasable):
         return answer(rows, self._id_col, F.col(c.LABEL_QUALITY), F.col(c.IS_ISSUE), why)
 
     def _score_outliers(self) -> DataFrame:
-        audit = self.outlier_audit
-        flagged = add_issue_flag(audit.outlier_scores(), audit.find_outliers(), [self._id_col])
+        audit, adjusts = self.outlier_audit, self._label_col is not None
+        scores = audit.outlier_scores(adjust_pred_probs=adjusts)
+        outliers = audit.find_outliers(adjust_pred_probs=adjusts)
+        self._owners += [scores, outliers]
+        flagged = add_issue_flag(scores, outliers, [self._id_col])
         is_far = self._features_col is not None
         why = f"far from its {self.k} nearest rows" if is_far else "the model is unsure of every class"
         return answer(flagged, self._id_col, F.col(SCORE), F.col(c.IS_ISSUE), F.lit(why))
@@ -427,7 +509,12 @@ class DataAudit(Releasable):
         else:
             features = self._features_col or "features"
             copies = find_duplicates(
-                self.rows, id_col=self._id_col, features_col=features, k=self.k, index=self.index
+                self.rows,
+                id_col=self._id_col,
+                features_col=features,
+                k=self.k,
+                index=self.index,
+                evidence_path=self._evidence_path,
             )
             lists = self.index.own_neighbor_lists(self.k)
             nearest = F.element_at(DISTANCES, 1).alias("_nearest")
@@ -442,7 +529,8 @@ class DataAudit(Releasable):
             F.lit(" near copies; the first is "),
             F.col(COPIES).cast("string"),
         )
-        return keep_with(answer(joined, self._id_col, score, F.col(COPIES).isNotNull(), why), copies)
+        self._owners.append(copies)
+        return answer(joined, self._id_col, score, F.col(COPIES).isNotNull(), why)
 
     def _score_classes(self) -> DataFrame:
         assert self._label_col is not None
@@ -462,6 +550,7 @@ class DataAudit(Releasable):
         return score_order(gaps, run_order_test(gaps, num_rows, self.k), num_rows, self._id_col)
 
     def _score_groups(self) -> DataFrame:
+        check_probabilities(self.label_audit.statistics, "a data audit")
         confidence = self.label_audit.label_quality_scores(method="self_confidence")
         known = confidence.select(
             F.col(quoted(self._id_col)).alias(ID), F.col(c.LABEL_QUALITY).alias(CONFIDENCE)
@@ -473,7 +562,7 @@ class DataAudit(Releasable):
             ).where(F.col(GROUP).isNotNull())
         else:
             kind = self.index.table.id_type
-            found = find_clusters(self.index.own_neighbor_lists(self.k), self._storage)
+            found = find_clusters(self.index.own_neighbor_lists(max(self.k, NUM_NEAR)), self._storage)
             name = F.concat(F.lit("around row "), F.col(GROUP).cast("string"))
             cut = found.select(F.col(ID).cast(kind).alias(ID), name.alias(GROUP))
         members = self._storage.persist(cut.join(known, ID).select(ID, GROUP, CONFIDENCE))
@@ -487,7 +576,7 @@ class DataAudit(Releasable):
     def _score_values(self) -> DataFrame:
         assert self._label_col is not None
         table = self.index.table
-        label = F.col(quoted(self._label_col)).alias(LABEL)
+        label = select_label(self.rows, self._label_col).alias(LABEL)
         labels = self.rows.select(F.col(quoted(self._id_col)).cast(table.key_type).alias(ID), label)
         lists = self.index.own_neighbor_lists(self.k)
         return score_data_values(lists, labels.where(F.col(LABEL).isNotNull()), self.k, self._id_col)
@@ -496,3 +585,8 @@ class DataAudit(Releasable):
         """Show what is looked for: showing an audit scans nothing."""
         notes = [f"not looked for: {kind} (needs {needs})" for kind, needs in self.left_out.items()]
         return card("Data audit", {"checks": ", ".join(self.issue_types)}, notes=notes)
+
+
+def _union(one: DataFrame, other: DataFrame) -> DataFrame:
+    """Put rows together; `DataFrame.union` itself is that of the classic DataFrame."""
+    return one.union(other)

@@ -8,7 +8,7 @@ from cl_spark.methods.neighbors.features import ID
 from cl_spark.methods.neighbors.search import NEIGHBORS
 
 LABEL = "_label"
-_OTHER, _IS_LAST, _MATCHES, _GAIN = "_other", "_is_last", "_matches", "_gain"
+_OTHER, _MATCHES, _GAIN = "_other", "_matches", "_gain"
 
 NO_VALUE = 0.5
 """Score of an example that is worth nothing; below it does harm."""
@@ -17,9 +17,10 @@ NO_VALUE = 0.5
 def score_data_values(lists: DataFrame, labels: DataFrame, k: int, id_col: str) -> DataFrame:
     """Score examples by what their labels are worth to a classifier by k nearest neighbors.
 
-    An example helps those that it is near to if they have its label. The value of an example to another one
-    is (whether their labels agree - whether that of the farthest of the k does) / k, 0 to those that it is
-    not near to; the mean over all is its Shapley value. The score is (value + 1) / 2.
+    Neighbors without a label are left aside. An example helps those that it is near to if they have its
+    label. The value of an example to another one is (whether their labels agree - whether that of the
+    farthest of the k does) / k, 0 to those that it is not near to; the mean over all is its Shapley value.
+    The score is (value + 1) / 2.
 
     Args:
         lists: `ID` and `NEIGHBORS`, the ids of the k nearest, nearest first.
@@ -34,18 +35,13 @@ def score_data_values(lists: DataFrame, labels: DataFrame, k: int, id_col: str) 
     recursion telescopes to this difference where each example is compared with its k nearest only, as
     cleanlab's Datalab defines it; specification, section 19.
     """
-    nearest = F.posexplode(NEIGHBORS).alias("_place", _OTHER)
-    num_there = F.size(NEIGHBORS)
-    pairs = lists.select(ID, num_there.alias("_there"), nearest)
-    pairs = pairs.select(ID, _OTHER, (F.col("_place") + 1 == F.col("_there")).alias(_IS_LAST))
+    pairs = lists.select(ID, F.posexplode(NEIGHBORS).alias("_place", _OTHER))
     of_other = labels.select(F.col(ID).alias(_OTHER), F.col(LABEL).alias("_other_label"))
-    known = pairs.join(of_other, _OTHER, "left").join(labels, ID)
-    matches = F.coalesce(F.col("_other_label") == F.col(LABEL), F.lit(False)).cast("int")
-    of_query = Window.partitionBy(ID)
-    last = F.max(F.when(F.col(_IS_LAST), F.col(_MATCHES))).over(of_query)
-    gains = known.select(ID, _OTHER, _IS_LAST, matches.alias(_MATCHES)).select(
-        F.col(_OTHER).alias(ID), (F.col(_MATCHES) - last).alias(_GAIN)
-    )
+    known = pairs.join(of_other, _OTHER).join(labels, ID)
+    matches = (F.col("_other_label") == F.col(LABEL)).cast("int")
+    pairs = known.select(ID, _OTHER, "_place", matches.alias(_MATCHES))
+    farthest = F.max_by(_MATCHES, "_place").over(Window.partitionBy(ID))
+    gains = pairs.select(F.col(_OTHER).alias(ID), (F.col(_MATCHES) - farthest).alias(_GAIN))
     judged = lists.select(ID).join(labels, ID)
     scale = 2.0 * k * max(judged.count(), 1)
     summed = gains.groupBy(ID).agg(F.sum(_GAIN).alias(_GAIN))

@@ -20,6 +20,9 @@ NEAR = 0.5
 SMALLEST_GROUP = 5
 """Rows within `NEAR` that make a row the core of a cluster, and fewest examples of a group."""
 
+NUM_NEAR = SMALLEST_GROUP - 1
+"""Neighbors that have to be near a core."""
+
 FAR_BELOW = 0.1
 """Part of the mean self-confidence of all below which the worst group is an issue."""
 
@@ -38,7 +41,7 @@ def find_clusters(lists: DataFrame, storage: Storage) -> DataFrame:
     graph of nearest neighbors; specification, section 19.
     """
     num_near = F.size(F.filter(DISTANCES, _is_near))
-    cores = storage.persist(lists.where(num_near + 1 >= SMALLEST_GROUP).select(ID, NEIGHBORS, DISTANCES))
+    cores = storage.persist(lists.where(num_near >= NUM_NEAR).select(ID, NEIGHBORS, DISTANCES))
     pairs = cores.select(ID, F.explode(F.arrays_zip(NEIGHBORS, DISTANCES)).alias("_pair"))
     near = pairs.where(F.col("_pair").getField(DISTANCES) <= NEAR)
     near = near.select(ID, F.col("_pair").getField(NEIGHBORS).alias(_OTHER))
@@ -129,9 +132,9 @@ def score_groups(members: DataFrame, groups: DataFrame, worst: WorstGroup, id_co
     ratio = F.least(F.lit(1.0), F.col("confidence") / F.lit(worst.overall or 1.0))
     is_worst = F.col(GROUP).cast("string") == F.lit(worst.group)
     joined = members.join(groups, GROUP).groupBy(F.col(ID).alias(id_col))
-    rows = joined.agg(F.min(ratio).alias("ratio"), F.max(is_worst).alias("is_worst"))
+    rows = joined.agg(F.min(ratio).alias("_ratio"), F.max(is_worst).alias("_is_worst"))
     why = (
         f"the model knows little of group {worst.group} ({worst.examples:,} examples): mean self-confidence "
         f"{worst.confidence:.3f}, {worst.overall:.3f} in all"
     )
-    return answer(rows, id_col, F.col("ratio"), F.col("is_worst") & F.lit(worst.is_issue), F.lit(why))
+    return answer(rows, id_col, F.col("_ratio"), F.col("_is_worst") & F.lit(worst.is_issue), F.lit(why))

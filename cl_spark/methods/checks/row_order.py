@@ -26,6 +26,9 @@ NUM_PERMUTATIONS = 25
 SIGNIFICANT = 0.05
 """Probability of so strange an order by chance, below which the rows are not independent."""
 
+NUM_BUCKETS = 32_768
+"""Ranges of the values that order rows, which are sorted apart."""
+
 _SEED = 0
 
 
@@ -35,7 +38,7 @@ class OrderTest:
 
     Attributes:
         statistic: greatest difference between the distributions of the gaps between neighbors, and between
-            any two rows (Kolmogorov-Smirnov).
+            any two rows (Kolmogorov-Smirnov, two-sided).
         p_value: probability of so great a one, or a greater one, in a random order.
     """
 
@@ -49,7 +52,8 @@ class OrderTest:
 
 
 def find_positions(df: DataFrame, id_col: str, order_col: str) -> DataFrame:
-    """Number rows from 1 in an order; ties go to the lower id.
+    """Number rows from 1 in an order. Equal values are placed by a hash of their ids: an order that the ids
+    alone have is not taken for that of the column.
 
     Args:
         df: rows with different ids.
@@ -62,17 +66,35 @@ def find_positions(df: DataFrame, id_col: str, order_col: str) -> DataFrame:
     Raises:
         ColumnTypeError: the column is of another type.
     """
+    check_order(df, order_col)
+    value = F.col(quoted(order_col))
+    is_time = isinstance(df.schema[order_col].dataType, DateType | TimestampNTZType)
+    number = (value.cast("timestamp") if is_time else value).cast("double")
+    tie = F.xxhash64(quoted(id_col)).alias("_tie")
+    rows = df.select(F.col(quoted(id_col)).alias(ID), value.alias("_order"), number.alias("_number"), tie)
+    placed = rows.where(F.col("_number").isNotNull() & ~F.isnan("_number"))
+    least, greatest = placed.agg(F.min("_number"), F.max("_number")).collect()[0]
+    width = (greatest - least) / NUM_BUCKETS if placed_apart(least, greatest) else 1.0
+    bucket = F.floor((F.col("_number") - F.lit(least)) / F.lit(width)).cast("long")
+    return add_rank(placed, "_order", ["_tie", ID], POSITION, few=False, bucket=bucket).select(ID, POSITION)
+
+
+def placed_apart(least: float | None, greatest: float | None) -> bool:
+    """Tell whether values differ, by as much as a number can tell."""
+    return least is not None and greatest is not None and 0 < greatest - least < math.inf
+
+
+def check_order(df: DataFrame, order_col: str) -> None:
+    """Check that a column orders rows.
+
+    Raises:
+        ColumnTypeError: it does not.
+    """
     kind = df.schema[order_col].dataType
     if not isinstance(kind, NumericType | DateType | TimestampType | TimestampNTZType):
         raise ColumnTypeError(
             f"order_col: column {order_col!r} is {kind.simpleString()}; it must be numbers, dates or times"
         )
-    value = F.col(quoted(order_col))
-    if isinstance(kind, DateType | TimestampNTZType):
-        value = value.cast("timestamp")
-    rows = df.select(F.col(quoted(id_col)).alias(ID), value.cast("double").alias("_order"))
-    placed = rows.where(F.col("_order").isNotNull() & ~F.isnan("_order"))
-    return add_rank(placed, "_order", [ID], POSITION, few=False).select(ID, POSITION)
 
 
 def find_gaps(lists: DataFrame, positions: DataFrame) -> DataFrame:
@@ -175,7 +197,7 @@ def score_order(gaps: DataFrame, test: OrderTest, num_rows: int, id_col: str) ->
         worst = rows.orderBy(_NEARNESS, quoted(id_col)).first()
         is_worst = F.lit(False) if worst is None else F.col(quoted(id_col)) == F.lit(worst[0])
     why = (
-        "rows are not independent: neighbors are not as far apart as in a random order "
+        "rows are not independent: gaps between neighbors are not those of a random order "
         f"(p = {test.p_value:.2g})"
     )
     return answer(rows, id_col, F.col(_NEARNESS), is_worst, F.lit(why))

@@ -8,7 +8,9 @@ from pyspark.sql import functions as F
 from cl_spark.kernels.score_buckets import STEPS
 
 
-def add_rank(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: bool) -> DataFrame:
+def add_rank(
+    rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: bool, bucket: Column | None = None
+) -> DataFrame:
     """Add the place of each row in the ascending order of (score, ids), from 1, whatever their partitioning.
 
     Args:
@@ -18,10 +20,12 @@ def add_rank(rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few:
         rank: name of the new column.
         few: sort all rows together. Else they are sorted within buckets of the score, and the number of rows
             in lower buckets is added to the place within the bucket. The ranks are the same.
+        bucket: whole numbers that never fall as the score rises, where those of `bucket_column` would put
+            too many rows together.
     """
     if few:
         return rows.withColumn(rank, F.row_number().over(Window.orderBy(score, *ids)).cast("long"))
-    rows = rows.withColumn("_bucket", bucket_column(F.col(score)))
+    rows = rows.withColumn("_bucket", bucket_column(F.col(score)) if bucket is None else bucket)
     counts = rows.groupBy("_bucket").agg(F.count(F.lit(1)).alias("_rows"))
     below = counts.select(
         "_bucket", (F.sum("_rows").over(Window.orderBy("_bucket")) - F.col("_rows")).alias("_below")

@@ -117,12 +117,15 @@ class GeneratedData(Releasable):
         self._evidence_path = evidence_path
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
+        self._owners: list[DataFrame] = []
+        """Answers of others that ours are computed from: while they are kept, so is their evidence."""
 
     def release(self) -> None:
         """Free what is kept."""
         for name in ("_near_real", "_index", "_pooled", "_labels"):
             if name in vars(self):
                 vars(self)[name].release()
+        self._owners.clear()
         self._storage.release()
 
     @cached_property
@@ -222,10 +225,17 @@ class GeneratedData(Releasable):
         ids = quoted(self._id_col)
         realism = self._share_labels(_IS_REAL).select(_KEY, F.element_at(PRED_PROBS, 2).alias(REALISM))
         near = self._near_real.outlier_scores(self.generated)
+        self._owners.append(near)
         near = near.select(F.col(ids).alias("_near_id"), F.col("score").alias(NEARNESS))
         copies = find_duplicates(
-            self.generated, id_col=self._id_col, features_col=self._features_col, k=self.k, index=self._index
+            self.generated,
+            id_col=self._id_col,
+            features_col=self._features_col,
+            k=self.k,
+            index=self._index,
+            evidence_path=self._evidence_path,
         )
+        self._owners.append(copies)
         copies = copies.where(F.col(ids) != F.col(GROUP))
         copies = copies.select(F.col(ids).alias("_copy_id"), F.col(GROUP).alias(COPY_OF))
         rows = self.generated.select(ids, quoted(self._prompt_col), self._key_of(0))

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
+from pyspark.sql import DataFrame
+from pyspark.sql.types import NumericType
 
 from cl_spark.runs.config import RunConfig
+from cl_spark.tables.columns import resolve_columns
 from cl_spark.tables.location import holds_delta
 from cl_spark.tables.text_files import Roles
 from cl_spark.tasks.label_audit.config import TASK_DESCRIPTION, TableOptions
@@ -25,6 +28,17 @@ class DataAuditConfig(RunConfig, TableOptions):
     """
 
     task: Literal["data"] = Field("data", description=TASK_DESCRIPTION)
+    id_col: list[str] = Field(["id"], min_length=1, description="Id column: whole numbers or text")
+    slice_by: list[str] = Field(
+        [],
+        description="Columns whose values are the groups of the check `underperforming_group`; without them "
+        "clusters of neighbors are",
+    )
+    gates: list[str] = Field(
+        [],
+        description="Conditions such as data_checks.issues <= 100, overall_health >= 0.95, issues_new <= 50: "
+        "where one fails, everything is written and the exit code is 3",
+    )
     label_col: str | None = Field(
         None, description='Column of given labels: class indices or names; default "label", if there is one'
     )
@@ -74,27 +88,30 @@ class DataAuditConfig(RunConfig, TableOptions):
             raise ValueError("id_col: neighbors need one column; make one of several, as concat_ws does")
         return self
 
-    @property
-    def input_arguments(self) -> dict[str, Any]:
-        """The arguments of `DataAudit`."""
+    def find_arguments(self, df: DataFrame) -> dict[str, Any]:
+        """Find the arguments of `DataAudit`.
+
+        Args:
+            df: the table, whose types say whether one column of features is a vector or a number.
+        """
         names = ("label_col", "pred_probs_col", "text_col", "order_col", "slice_by", "class_names", "k",
                  "metric", "search", "evidence_path")  # fmt: skip
-        features = self.features_col[0] if len(self.features_col) == 1 else self.features_col or None
-        return {name: getattr(self, name) for name in names} | {
-            "id_col": self.id_col[0],
-            "features_col": features,
-        }
+        features: str | list[str] | None = self.features_col or None
+        if len(self.features_col) == 1:
+            found = resolve_columns(df, "predictions", {"features_col": self.features_col[0]})["features_col"]
+            features = [found] if isinstance(df.schema[found].dataType, NumericType) else found
+        arguments = {name: getattr(self, name) for name in names}
+        return {**arguments, "id_col": self.id_col[0], "features_col": features}
 
     @property
     def roles(self) -> Roles:
         """Roles of the columns of the input."""
-        named = (self.text_col, self.order_col)
         return Roles(
             ids=tuple(self.id_col),
             label=self.label_col or "label",
             probs=(self.pred_probs_col or "pred_probs",),
-            values=tuple(self.features_col or ["features"]),
-            others=(*self.slice_by, *self.review_columns, *(col for col in named if col is not None)),
+            values=(*(self.features_col or ["features"]), *([self.order_col] if self.order_col else [])),
+            others=(*self.slice_by, *self.review_columns, *([self.text_col] if self.text_col else [])),
             class_names=tuple(self.class_names or ()),
         )
 

@@ -17,6 +17,7 @@ from cl_spark.runs.task import Execution, RowCounts, Stage, Task, View, Written
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.data_audit import report
 from cl_spark.tasks.data_audit.config import DataAuditConfig
 from cl_spark.tasks.data_audit.tables import DATA_CHECKS, DATA_ISSUES, DATA_SCORES, TABLES
@@ -34,9 +35,11 @@ class DataExecution(Execution):
 
     def __init__(self, config: DataAuditConfig, table: InputTable) -> None:
         self.config, self._input = config, table
-        check_review_columns(table.df, config.review_columns, config.id_col, DATA_ISSUES)
-        self._audit = DataAudit(table.df, **config.input_arguments)
-        shown = table.df.select(*map(c.quoted, [*config.id_col, *config.review_columns]))
+        # results have the id as the configuration spells it
+        df = table.df.withColumnRenamed(config.id_col[0], config.id_col[0])
+        check_review_columns(df, config.review_columns, config.id_col, DATA_ISSUES)
+        self._audit = DataAudit(df, **config.find_arguments(df))
+        shown = df.select(*map(c.quoted, [*config.id_col, *config.review_columns]))
         self._review = shown if config.review_columns else None
         self.types = {field.name: field.dataType.simpleString() for field in shown.schema.fields}
         self.source, self.source_version = table.name, table.state()
@@ -51,6 +54,15 @@ class DataExecution(Execution):
         self.num_read = self._audit.num_read
         return RowCounts(self._audit.num_examples, self._audit.rejected_counts)
 
+    def warnings(self, steps: Steps) -> list[RunWarning]:
+        """Return doubts about the labels, and checks that could not be answered."""
+        with steps("running the checks"):
+            return self._audit.warnings()
+
+    def explain_rejections(self, steps: Steps) -> list[str]:
+        """Return nothing: ids are why rows are rejected, and no check tells of them."""
+        return []
+
     def rejected(self) -> DataFrame:
         """Return the rows without an id of their own."""
         return self._audit.rejected()
@@ -58,7 +70,7 @@ class DataExecution(Execution):
     def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
         """Yield issues and checks; then the scores, where they are asked for."""
         audit, ids = self._audit, self.config.id_col
-        with steps("running the checks"):
+        with steps("choosing the issues"):
             issues = audit.find_issues()
         if self._review is not None:
             issues = issues.join(self._review, ids, "left")

@@ -197,13 +197,56 @@ def test_what_cannot_be_asked_is_refused(spark: SparkSession, df: DataFrame, aud
         DataAudit(df, k=0)
     with pytest.raises(ConfigurationError, match="issue_type: 'odd' is none of label, outlier"):
         audit.score("odd")
-    with (
-        DataAudit(df.select("id", "label")) as labels,
-        pytest.raises(ConfigurationError, match="needs features_col"),
-    ):
-        labels.score("null")
-    with (
-        DataAudit(df, order_col="source") as other,
-        pytest.raises(ColumnTypeError, match="must be numbers, dates"),
-    ):
-        other.score("non_iid")
+    with pytest.raises(ConfigurationError, match="needs features_col"):
+        DataAudit(df.select("id", "label")).score("null")
+    with pytest.raises(ColumnTypeError, match=r"order_col: .* must be numbers, dates or times"):
+        DataAudit(df, order_col="source")
+    with pytest.raises(ColumnTypeError, match=r"text_col: .* must be text"):
+        DataAudit(df, text_col="label")
+    with pytest.raises(ConfigurationError, match="id_col"):
+        DataAudit(df.withColumnRenamed("id", "row"), id_col="row")
+
+
+def test_a_check_that_cannot_be_answered_stops_no_other(spark: SparkSession) -> None:
+    few = digits()[["id", "label", "features"]].head(8)
+    with DataAudit(spark.createDataFrame(few)) as audit:
+        found = {row.issue_type for row in audit.scores().collect()}
+        summary = audit.summary().toPandas().set_index("issue_type")
+        told = [warning.code for warning in audit.warnings()]
+    assert found == {"class_imbalance", "null"}
+    assert summary.note["outlier"].startswith("k: 10 neighbors are asked for, and there are 7 other rows")
+    assert np.isnan(summary.issues["outlier"])
+    assert summary.examples["null"] == 8
+    assert told == ["check_not_answered"] * 4
+
+
+def test_classes_may_be_names_and_labels_missing(spark: SparkSession) -> None:
+    rows = digits()[["id", "label", "features"]]
+    names = rows.label.map(lambda label: f"digit {label}").where(rows.index % 20 != 0, None)
+    with DataAudit(spark.createDataFrame(rows.assign(label=names))) as audit:
+        scores = {kind: audit.score(kind).toPandas().set_index("id") for kind in audit.issue_types}
+    assert scores["label"].why[WRONG].startswith("given digit 5; likelier is digit ")
+    labeled = names.notna()
+    assert set(scores["class_imbalance"].index) == set(rows.id[labeled])
+    assert set(scores["data_valuation"].index) == set(rows.id[labeled]) - {EMPTY}
+    assert scores["data_valuation"].score.idxmin() == WRONG
+
+
+def test_labels_that_are_nan_are_missing(spark: SparkSession) -> None:
+    rows = [(i, float(i % 2)) for i in range(100)] + [(100, float("nan"))]
+    with DataAudit(spark.createDataFrame(rows, "id int, label double")) as audit:
+        scores = audit.score("class_imbalance").toPandas()
+    assert len(scores) == 100
+    assert not scores.is_issue.any()
+
+
+def test_probabilities_alone_tell_outliers(df: DataFrame) -> None:
+    with DataAudit(df.select("id", "pred_probs")) as audit:
+        assert audit.issue_types == ["outlier"]
+        assert audit.scores().count() == len(digits())
+
+
+def test_an_order_that_only_ids_have_is_none(spark: SparkSession) -> None:
+    rows = there().assign(at=1)
+    with DataAudit(spark.createDataFrame(rows), order_col="at") as audit:
+        assert not audit.score("non_iid").toPandas().is_issue.any()
