@@ -238,7 +238,6 @@ def test_the_notebooks_run(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")
     made = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     assert made == notebook(source), "run scripts/make_notebooks.py"
-    monkeypatch.delenv("SPARK_SUBMIT_OPTS")  # in a session as users have it
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
     NotebookClient(

@@ -135,6 +135,7 @@ def test_clusters_are_linked_cores_with_their_borders(spark: SparkSession, audit
     assert clusters == {**dict.fromkeys(range(6), 0), **dict.fromkeys((6, 7, 8, 9, 10, 11), 7)}
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_partitions_or_order(df: DataFrame, found: dict[str, pd.DataFrame]) -> None:
     with DataAudit(df.orderBy(F.desc("id")).repartition(5), order_col="at") as audit:
         again = audit.scores().toPandas()

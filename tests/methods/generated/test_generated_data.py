@@ -95,6 +95,7 @@ def test_prompts_and_all_are_summed_up(judged: GeneratedData, rows: pd.DataFrame
     )
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_partitions(spark: SparkSession, rows: pd.DataFrame) -> None:
     made = spark.createDataFrame(generated()).orderBy(F.desc("id")).repartition(4)
     with GeneratedData(made, spark.createDataFrame(real()).repartition(3)) as judged:

@@ -11,7 +11,7 @@ from cl_spark.tasks.data_audit.task import DATA_AUDIT
 from cl_spark.terminal.command_line import exit_code
 from tests.methods.checks.frames import COPY, EMPTY, digits
 
-pytestmark = [pytest.mark.matrix, pytest.mark.tables]
+pytestmark = [pytest.mark.matrix, pytest.mark.tables, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
