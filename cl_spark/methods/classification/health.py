@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from cl_spark.kernels.arrays import Bools, Float64s, Int64s
 from cl_spark.methods.classification.cells import CellTable
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card, worst_classes
+from cl_spark.tables.union import union_rows
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def count_slices(
         for i, source in enumerate(sources)
     ]
     return (
-        reduce(DataFrame.unionByName, counts)
+        union_rows(counts)
         .groupBy("slice", c.SLICE_VALUE)
         .agg(*[F.sum(name).alias(name) for name in (c.EXAMPLES, c.OFF_DIAGONAL_ISSUES)])
     )

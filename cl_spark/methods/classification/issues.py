@@ -1,7 +1,6 @@
 """Label issues: the rows that a filter chooses from the evidence of a scan, ranked by their label quality."""
 
 import logging
-from functools import reduce
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -32,6 +31,7 @@ from cl_spark.methods.classification.scores import (
     self_confidences,
 )
 from cl_spark.tables import columns as c
+from cl_spark.tables.union import union_rows
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class IssueFinder:
                 )
             ]
             no_rows = scan.spark.createDataFrame([], ddl(predictions.row_types))
-            rows = reduce(DataFrame.unionByName, flagged or [no_rows])
+            rows = union_rows(flagged or [no_rows])
             # One part that was fetched after a histogram has each row once already.
             is_distinct = len(flagged) < 2 and not cut_finder.few
             self._pruned[key] = rows if is_distinct else rows.dropDuplicates(predictions.ids)

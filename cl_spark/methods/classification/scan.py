@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -60,6 +60,7 @@ from cl_spark.methods.classification.thresholds import (
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import RunWarning
 from cl_spark.tables.spark_errors import rows_have_changed
+from cl_spark.tables.union import union_rows
 
 logger = logging.getLogger(__name__)
 
@@ -258,7 +259,7 @@ class Scan:
         types = self.predictions.row_types
         kernel = SelectedRows(list(types), condition)
         rows = [source(kernel, ddl(types), ("ids", *parts)) for source in sources]
-        return reduce(DataFrame.unionByName, rows)
+        return union_rows(rows)
 
     def score_rows(
         self, method: str, adjust_pred_probs: bool, columns: Sequence[str], *, suspects_only: bool = False

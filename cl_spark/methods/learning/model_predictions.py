@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,6 +16,7 @@ from cl_spark.tables.columns import quoted
 from cl_spark.tables.example_ids import ExampleIds, check_columns, find_types, show_id
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
+from cl_spark.tables.union import union_rows
 
 MODEL, FAULT = "_model", "_fault"
 """Columns of the selected rows beside the ids and the probabilities `c.PROBS`."""
@@ -187,7 +187,7 @@ def select_predictions(
         rows = table.select(*ids.select(table), name.alias(MODEL), probs.alias(c.PROBS))
         selected.append(_add_faults(rows, ids, probs_type=find_types(rows, [c.PROBS])[c.PROBS]))
     models = tuple(model for model in tables if model is not None)
-    return ModelPredictions(reduce(DataFrame.unionByName, selected), ids, models)
+    return ModelPredictions(union_rows(selected), ids, models)
 
 
 def _select_model(df: DataFrame, model_col: str) -> Column:
