@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
@@ -21,7 +21,6 @@ from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.evidence.validity import RejectionReason, explain_rejection
-from cl_spark.kernels.nearest import METRICS
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY, answer
 from cl_spark.methods.checks.class_imbalance import find_rarest_class, score_classes, select_label
 from cl_spark.methods.checks.data_values import LABEL, NO_VALUE, score_data_values
@@ -50,7 +49,6 @@ from cl_spark.methods.neighbors.duplicates import (
 )
 from cl_spark.methods.neighbors.duplicates import (
     GROUP_SIZE,
-    SMALLEST_MEDIAN,
     find_duplicates,
 )
 from cl_spark.methods.neighbors.features import ID, select_features
@@ -58,11 +56,11 @@ from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_pr
 from cl_spark.methods.neighbors.neighbor_index import (
     AUTO,
     DISTANCE,
-    METHODS,
     NEIGHBOR_ID,
     NeighborIndex,
+    check_search_options,
 )
-from cl_spark.methods.neighbors.outlier_audit import OutlierAudit
+from cl_spark.methods.neighbors.outlier_audit import IS_FAR, OutlierAudit
 from cl_spark.methods.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
@@ -76,8 +74,8 @@ from cl_spark.tables.columns import (
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
-from cl_spark.tables.quantiles import find_quantiles
 from cl_spark.tables.schema import RunWarning
+from cl_spark.tables.union import union_rows
 
 logger = logging.getLogger(__name__)
 
@@ -178,11 +176,7 @@ class DataAudit(Releasable):
         evidence_path: str | None = None,
         spark: SparkSession | None = None,
     ) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
-        for argument, name, names in (("metric", metric, (AUTO, *METRICS)), ("search", search, METHODS)):
-            if name not in names:
-                raise ConfigurationError(f"{argument}: {name!r} is none of {', '.join(names)}")
+        check_search_options(k, metric, search)
         if isinstance(slice_by, str):
             raise ConfigurationError(f"slice_by must be a list of columns, not the text {slice_by!r}")
         self.df, self.k = to_spark(df, spark), k
@@ -281,9 +275,18 @@ class DataAudit(Releasable):
         return {explain_rejection(reason): rows for reason, rows in counts.items() if rows}
 
     @property
+    def num_rejected(self) -> int:
+        """Rows that no check can use."""
+        return sum(self.rejected_counts.values())
+
+    @property
     def num_examples(self) -> int:
         """Rows with an id of their own."""
-        return self.num_read - sum(self.rejected_counts.values())
+        return self.num_read - self.num_rejected
+
+    @property
+    def num_classes(self) -> None:
+        """None: checks need no classes."""
 
     def rejected(self) -> DataFrame:
         """Rows that no check can use: the id column, reason, and the row as JSON."""
@@ -392,11 +395,11 @@ class DataAudit(Releasable):
     def scores(self) -> DataFrame:
         """Score rows by all checks: issue_type, the id column, score, is_issue, why."""
         found = [rows.select(F.lit(kind).alias(ISSUE_TYPE), "*") for kind, rows in self._scored.items()]
-        return keep_with(reduce(_union, found), self)
+        return keep_with(union_rows(found), self)
 
     @cached_property
     def _answers(self) -> dict[str, DataFrame | str]:
-        """What each check says of the rows, persisted; or why it cannot be answered.
+        """Answers of the checks about the rows, persisted; of a check without one, why.
 
         Raises:
             ClSparkError: none can.
@@ -442,7 +445,7 @@ class DataAudit(Releasable):
             found = add_rank(found, SCORE, ids, _PLACE, few=False, bucket=bucket)
             placed.append(found.select(F.lit(kind).alias(ISSUE_TYPE), "*"))
         bucket = F.floor(F.col(_PLACE) / F.lit(ISSUES_AT_ONCE)).cast("long")
-        rows = reduce(_union, placed)
+        rows = union_rows(placed)
         ranked = add_rank(rows, _PLACE, [ISSUE_TYPE, *ids], c.RANK, few=False, bucket=bucket)
         return keep_with(ranked.drop(_PLACE), self)
 
@@ -478,9 +481,8 @@ class DataAudit(Releasable):
     def _score_labels(self) -> DataFrame:
         check_probabilities(self.label_audit.statistics, "a data audit")
         scores, issues = self.label_audit.label_quality_scores(), self.label_audit.find_label_issues()
-        flagged = add_issue_flag(scores, issues, [self._id_col])
-        told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL)
-        rows = flagged.join(told, self._id_col, "left")
+        told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL, F.lit(True).alias(c.IS_ISSUE))
+        rows = scores.join(told, self._id_col, "left")
         why = F.concat(
             F.lit("given "),
             F.col(c.GIVEN_LABEL).cast("string"),
@@ -490,13 +492,16 @@ class DataAudit(Releasable):
 
     def _score_outliers(self) -> DataFrame:
         audit, adjusts = self.outlier_audit, self._label_col is not None
+        if self._features_col is not None:
+            judged = audit.judge_distances()
+            why = F.lit(f"far from its {self.k} nearest rows")
+            return answer(judged, self._id_col, F.col(SCORE), F.col(IS_FAR), why)
         scores = audit.outlier_scores(adjust_pred_probs=adjusts)
         outliers = audit.find_outliers(adjust_pred_probs=adjusts)
         self._owners += [scores, outliers]
         flagged = add_issue_flag(scores, outliers, [self._id_col])
-        is_far = self._features_col is not None
-        why = f"far from its {self.k} nearest rows" if is_far else "the model is unsure of every class"
-        return answer(flagged, self._id_col, F.col(SCORE), F.col(c.IS_ISSUE), F.lit(why))
+        why = F.lit("the model is unsure of every class")
+        return answer(flagged, self._id_col, F.col(SCORE), F.col(c.IS_ISSUE), why)
 
     def _score_duplicates(self) -> DataFrame:
         if self._text_col is not None:
@@ -519,8 +524,7 @@ class DataAudit(Releasable):
             lists = self.index.own_neighbor_lists(self.k)
             nearest = F.element_at(DISTANCES, 1).alias("_nearest")
             rows = lists.select(F.col(ID).cast(self.index.table.id_type).alias(self._id_col), nearest)
-            median = max(find_quantiles(rows, "_nearest", (0.5,))[0], SMALLEST_MEDIAN)
-            score = 1 - F.exp(-F.col("_nearest") / F.lit(median))
+            score = 1 - F.exp(-F.col("_nearest") / F.lit(self.index.median_nearest(self.k)))
         told = copies.select(quoted(self._id_col), COPIES, GROUP_SIZE, DISTANCE)
         joined = rows.join(told, self._id_col, "left")
         why = F.concat(
@@ -585,8 +589,3 @@ class DataAudit(Releasable):
         """Show what is looked for: showing an audit scans nothing."""
         notes = [f"not looked for: {kind} (needs {needs})" for kind, needs in self.left_out.items()]
         return card("Data audit", {"checks": ", ".join(self.issue_types)}, notes=notes)
-
-
-def _union(one: DataFrame, other: DataFrame) -> DataFrame:
-    """Put rows together; `DataFrame.union` itself is that of the classic DataFrame."""
-    return one.union(other)

@@ -58,15 +58,11 @@ def find_positions(df: DataFrame, id_col: str, order_col: str) -> DataFrame:
     Args:
         df: rows with different ids.
         id_col: id column.
-        order_col: column that orders them: numbers, dates or times. Rows where it is missing have no place.
+        order_col: column that orders them, as `check_order` takes it. Rows where it is missing have no place.
 
     Returns:
         `ID` and `POSITION`.
-
-    Raises:
-        ColumnTypeError: the column is of another type.
     """
-    check_order(df, order_col)
     value = F.col(quoted(order_col))
     is_time = isinstance(df.schema[order_col].dataType, DateType | TimestampNTZType)
     number = (value.cast("timestamp") if is_time else value).cast("double")
@@ -74,14 +70,10 @@ def find_positions(df: DataFrame, id_col: str, order_col: str) -> DataFrame:
     rows = df.select(F.col(quoted(id_col)).alias(ID), value.alias("_order"), number.alias("_number"), tie)
     placed = rows.where(F.col("_number").isNotNull() & ~F.isnan("_number"))
     least, greatest = placed.agg(F.min("_number"), F.max("_number")).collect()[0]
-    width = (greatest - least) / NUM_BUCKETS if placed_apart(least, greatest) else 1.0
+    span = 0.0 if least is None else greatest - least
+    width = span / NUM_BUCKETS if 0 < span < math.inf else 1.0
     bucket = F.floor((F.col("_number") - F.lit(least)) / F.lit(width)).cast("long")
     return add_rank(placed, "_order", ["_tie", ID], POSITION, few=False, bucket=bucket).select(ID, POSITION)
-
-
-def placed_apart(least: float | None, greatest: float | None) -> bool:
-    """Tell whether values differ, by as much as a number can tell."""
-    return least is not None and greatest is not None and 0 < greatest - least < math.inf
 
 
 def check_order(df: DataFrame, order_col: str) -> None:

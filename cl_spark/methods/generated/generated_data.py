@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ColumnTypeError, ConfigurationError
+from cl_spark.errors import ColumnTypeError
 from cl_spark.evidence.class_columns import list_names
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.neighbors.duplicates import GROUP, find_duplicates
 from cl_spark.methods.neighbors.features import ID
 from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_probs
-from cl_spark.methods.neighbors.neighbor_index import AUTO, NeighborIndex
-from cl_spark.methods.neighbors.outlier_audit import USUAL_RANGE, OutlierAudit
+from cl_spark.methods.neighbors.neighbor_index import AUTO, NeighborIndex, check_search_options
+from cl_spark.methods.neighbors.outlier_audit import IS_FAR, OutlierAudit
 from cl_spark.methods.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
@@ -93,8 +92,7 @@ class GeneratedData(Releasable):
         evidence_path: str | None = None,
         spark: SparkSession | None = None,
     ) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
+        check_search_options(k, metric, search)
         self.generated = to_spark(generated, spark, argument="generated")
         self.real = to_spark(real, self.generated.sparkSession, argument="real")
         names = {"id_col": id_col, "prompt_col": prompt_col}
@@ -224,9 +222,9 @@ class GeneratedData(Releasable):
     def _judged(self) -> DataFrame:
         ids = quoted(self._id_col)
         realism = self._share_labels(_IS_REAL).select(_KEY, F.element_at(PRED_PROBS, 2).alias(REALISM))
-        near = self._near_real.outlier_scores(self.generated)
+        near = self._near_real.judge_distances(self.generated)
         self._owners.append(near)
-        near = near.select(F.col(ids).alias("_near_id"), F.col("score").alias(NEARNESS))
+        near = near.select(F.col(ids).alias("_near_id"), F.col("score").alias(NEARNESS), IS_FAR)
         copies = find_duplicates(
             self.generated,
             id_col=self._id_col,
@@ -242,11 +240,9 @@ class GeneratedData(Releasable):
         rows = rows.join(realism, _KEY, "left").join(self._judge_fit(), _KEY, "left")
         rows = rows.join(near, F.col(ids) == F.col("_near_id"), "left")
         rows = rows.join(copies, F.col(ids) == F.col("_copy_id"), "left")
-        low, median, high = self._near_real.distance_quartiles
-        limit = float(np.exp(-(high + USUAL_RANGE * (high - low)) / max(median, 1e-6)))
         reason = (
             F.when(F.col(NEARNESS).isNull(), NO_FEATURES)
-            .when(F.col(NEARNESS) < limit, FAR)
+            .when(F.col(IS_FAR), FAR)
             .when(F.col(_SUGGESTED).isNotNull(), F.concat(F.lit(f"{MISFIT}: looks like "), F.col(_SUGGESTED)))
             .when(F.col(COPY_OF).isNotNull(), F.concat(F.lit(f"{COPY}: "), F.col(COPY_OF).cast("string")))
         )
@@ -279,11 +275,8 @@ class GeneratedData(Releasable):
         prompt = quoted(self._prompt_col)
         found = self._judged.groupBy(prompt).agg(*self._sums())
         covered = self._covered.groupBy(prompt).agg(_mean(_COVERED).alias(COVERAGE))
-        joined = found.join(
-            covered.withColumnRenamed(self._prompt_col, _PROMPT), F.col(prompt) == F.col(_PROMPT), "full"
-        )
-        named = F.coalesce(F.col(prompt), F.col(_PROMPT)).alias(self._prompt_col)
-        return keep_with(joined.select(named, GENERATED, KEPT, REALISM, FIT, DIVERSITY, COVERAGE), self)
+        joined = found.join(covered, self._prompt_col, "full")
+        return keep_with(joined.select(prompt, GENERATED, KEPT, REALISM, FIT, DIVERSITY, COVERAGE), self)
 
     def totals(self) -> dict[str, Any]:
         """Sum up all prompts, as `prompts` does each."""
@@ -291,10 +284,8 @@ class GeneratedData(Releasable):
         return {**found, COVERAGE: self._covered.agg(_mean(_COVERED)).collect()[0][0]}
 
     def _sums(self) -> list[Column]:
-        is_copy, fits = (
-            F.col(COPY_OF).isNotNull(),
-            ~F.coalesce(F.col(REASON).startswith(MISFIT), F.lit(False)),
-        )
+        is_copy = F.col(COPY_OF).isNotNull()
+        fits = ~F.coalesce(F.col(REASON).startswith(MISFIT), F.lit(False))
         return [
             F.count(F.lit(1)).alias(GENERATED),
             F.count_if(KEEP).alias(KEPT),

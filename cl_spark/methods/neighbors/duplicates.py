@@ -21,16 +21,12 @@ from cl_spark.tables.columns import check_result_names, quoted, resolve_columns
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
-from cl_spark.tables.quantiles import find_quantiles
 
 logger = logging.getLogger(__name__)
 
 GROUP, GROUP_SIZE, IS_EXACT = "group", "group_size", "is_exact"
 ACROSS_SPLITS, ACROSS_LABELS = "across_splits", "across_labels"
 _RESULTS = (GROUP, GROUP_SIZE, DISTANCE, IS_EXACT, ACROSS_SPLITS, ACROSS_LABELS)
-
-SMALLEST_MEDIAN = 1e-6
-"""Least median of nearest distances: where most rows have a copy, nothing else is near."""
 
 _A, _B = "a", "b"
 
@@ -200,8 +196,7 @@ def find_near_pairs(index: NeighborIndex, k: int, threshold: float) -> DataFrame
         threshold: share of the median distance to the nearest row; copies at distance 0 always count.
     """
     lists = index.own_neighbor_lists(k)
-    nearest = lists.select(F.element_at(DISTANCES, 1).alias(DISTANCE))
-    limit = threshold * max(find_quantiles(nearest, DISTANCE, (0.5,))[0], SMALLEST_MEDIAN)
+    limit = threshold * index.median_nearest(k)
     pairs = lists.select(F.col(ID).alias(_A), F.explode(F.arrays_zip(NEIGHBORS, DISTANCES)).alias("_pair"))
     found = pairs.select(
         _A, F.col("_pair").getField(NEIGHBORS).alias(_B), F.col("_pair").getField(DISTANCES).alias(DISTANCE)

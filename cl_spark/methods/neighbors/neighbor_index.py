@@ -17,6 +17,7 @@ from cl_spark.methods.neighbors.probes import ProbedCells, find_probed_cells
 from cl_spark.methods.neighbors.search import BYTES_OF_PARTITION, DISTANCES, NEIGHBORS, search
 from cl_spark.tables.card import card
 from cl_spark.tables.columns import check_result_names, quoted
+from cl_spark.tables.quantiles import find_quantiles
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,32 @@ MOST_EXACT_WORK = 1e12
 """Products of numbers up to which "auto" compares all pairs: some minutes of a core."""
 
 NEIGHBOR_ID, RANK, DISTANCE = "neighbor_id", "rank", "distance"
+
+
+SMALLEST_MEDIAN = 1e-6
+"""Least median of nearest distances: where most rows have a copy, nothing else is near."""
+
+
+def check_k(k: int) -> None:
+    """Check a number of neighbors.
+
+    Raises:
+        ConfigurationError: it is no whole number of at least 1.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
+
+
+def check_search_options(k: int, metric: str, search: str) -> None:
+    """Check the options of those who look at neighbors.
+
+    Raises:
+        ConfigurationError: one is out of range.
+    """
+    check_k(k)
+    for argument, name, names in (("metric", metric, (AUTO, *METRICS)), ("search", search, METHODS)):
+        if name not in names:
+            raise ConfigurationError(f"{argument}: {name!r} is none of {', '.join(names)}")
 
 
 class NeighborIndex(Releasable):
@@ -84,6 +111,7 @@ class NeighborIndex(Releasable):
         self._evidence_path = evidence_path
         self._probed: dict[int, ProbedCells] = {}
         self._own_lists: dict[int, DataFrame] = {}
+        self._median_nearest: dict[int, float] = {}
 
     def release(self) -> None:
         """Free what is kept."""
@@ -215,8 +243,7 @@ class NeighborIndex(Releasable):
         )
 
     def _check_k(self, k: int, there: int, others: str) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
+        check_k(k)
         if k > there:
             raise ConfigurationError(
                 f"k: {k} neighbors are asked for, and there are {there:,} {others}: lower k"
@@ -258,6 +285,17 @@ class NeighborIndex(Releasable):
         if k not in self._own_lists:
             self._own_lists[k] = self._storage.persist(self.neighbor_lists(k, self.table))
         return self._own_lists[k]
+
+    def median_nearest(self, k: int) -> float:
+        """Find the median distance of a row to its nearest other one, at least 1e-6.
+
+        Args:
+            k: how many neighbors are searched, whose lists are kept.
+        """
+        if k not in self._median_nearest:
+            nearest = self.own_neighbor_lists(k).select(F.element_at(DISTANCES, 1).alias(DISTANCE))
+            self._median_nearest[k] = max(find_quantiles(nearest, DISTANCE, (0.5,))[0], SMALLEST_MEDIAN)
+        return self._median_nearest[k]
 
     def _repr_html_(self) -> str:
         """Show what is asked: showing an index scans nothing."""

@@ -16,12 +16,11 @@ from cl_spark.evidence.storage import Releasable, Storage, StorageOwner, keep_wi
 from cl_spark.evidence.validity import explain_rejection, join_reasons
 from cl_spark.evidence.workers import add_column, map_in_arrow
 from cl_spark.kernels.arrays import Float64s
-from cl_spark.kernels.nearest import METRICS
 from cl_spark.kernels.outlier_scores import PROB_SCORES, distance_scores
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import add_rank
 from cl_spark.methods.neighbors.features import ID
-from cl_spark.methods.neighbors.neighbor_index import AUTO, METHODS, RANK, NeighborIndex
+from cl_spark.methods.neighbors.neighbor_index import AUTO, RANK, NeighborIndex, check_search_options
 from cl_spark.methods.neighbors.pred_probs import FAULT, REASONS, SCORE, ProbTable
 from cl_spark.methods.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
@@ -42,6 +41,7 @@ NEIGHBORS_METHOD = "neighbors"
 OUTLIER_METHODS = (NEIGHBORS_METHOD, *PROB_SCORES)
 
 _MEAN = "_mean_distance"
+IS_FAR = "is_far"
 
 USUAL_RANGE = 1 / 0.37037 - 1
 """Interquartile ranges above the third quartile beyond which a mean distance is that of an outlier."""
@@ -103,11 +103,7 @@ class OutlierAudit(Releasable):
         evidence_path: str | None = None,
         spark: SparkSession | None = None,
     ) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ConfigurationError(f"k must be a whole number of at least 1, got {k!r}")
-        for argument, name, names in (("metric", metric, (AUTO, *METRICS)), ("search", search, METHODS)):
-            if name not in names:
-                raise ConfigurationError(f"{argument}: {name!r} is none of {', '.join(names)}")
+        check_search_options(k, metric, search)
         self.df, self.k = to_spark(df, spark), k
         self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
         check_result_names([self._id_col], (SCORE, RANK))
@@ -215,19 +211,36 @@ class OutlierAudit(Releasable):
         method = self._check_method(method)
         if method != NEIGHBORS_METHOD:
             return self._score_probs(new, method, adjust_pred_probs)
+        judged = self.judge_distances(new)
+        return keep_with(judged.select(quoted(self._id_col), SCORE), judged)
+
+    def judge_distances(self, new: Rows | None = None) -> DataFrame:
+        """Judge rows by their distances to the k nearest, which differ where scores are all 0.
+
+        Args:
+            new: as `outlier_scores` takes it.
+
+        Returns:
+            The id column, score, and is_far: whether the row is an outlier, where no threshold is named.
+
+        Raises:
+            ConfigurationError: k is too large.
+            InputError: a column is missing or unusable, or all rows are.
+        """
         storage, means = Storage(self._evidence_path), self.mean_distances
         if new is not None:
             queries = self.index.open(new, storage)
             means = self._to_means(self.index.neighbor_lists(self.k, queries), queries.id_type)
-        scored = self._score_distances(means).drop(_MEAN)
-        return keep_with(scored, StorageOwner(storage, self))
+        return keep_with(self._judge(means).drop(_MEAN), StorageOwner(storage, self))
 
-    def _score_distances(self, means: DataFrame) -> DataFrame:
-        """Add the scores to mean distances."""
+    def _judge(self, means: DataFrame) -> DataFrame:
+        """Add scores to mean distances, and whether rows are far."""
         kind = means.schema[self._id_col].dataType.simpleString()
-        function = ScoreDistances(self.distance_quartiles[1], self.index.metric)
+        low, median, high = self.distance_quartiles
+        function = ScoreDistances(median, self.index.metric)
         schema = f"{quoted(self._id_col)} {kind}, {_MEAN} double, {SCORE} double"
-        return map_in_arrow(means, function, schema)
+        is_far = F.col(_MEAN) > high + USUAL_RANGE * (high - low)
+        return map_in_arrow(means, function, schema).withColumn(IS_FAR, is_far)
 
     def _to_means(self, lists: DataFrame, id_type: str) -> DataFrame:
         found = map_in_arrow(
@@ -301,11 +314,8 @@ class OutlierAudit(Releasable):
 
     def _find_far_rows(self, threshold: float | None) -> DataFrame:
         """Find outliers by their mean distances: far ones differ where their scores are all 0."""
-        low, _, high = self.distance_quartiles
-        scored = self._score_distances(self.mean_distances)
-        limit = high + USUAL_RANGE * (high - low)
-        is_outlier = F.col(_MEAN) > limit if threshold is None else F.col(SCORE) < threshold
-        nearness = scored.where(is_outlier).withColumn("_nearness", -F.col(_MEAN))
+        is_outlier = F.col(IS_FAR) if threshold is None else F.col(SCORE) < threshold
+        nearness = self._judge(self.mean_distances).where(is_outlier).withColumn("_nearness", -F.col(_MEAN))
         found = add_rank(nearness, "_nearness", [quoted(self._id_col)], RANK, few=False)
         return keep_with(found.select(quoted(self._id_col), SCORE, RANK), self)
 

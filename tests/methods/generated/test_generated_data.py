@@ -121,3 +121,12 @@ def test_what_cannot_be_used_is_refused(spark: SparkSession) -> None:
         GeneratedData(made, there, k=0)
     with pytest.raises(ConfigurationError, match="id_col"):
         GeneratedData(made.withColumnRenamed("id", "fit"), there.withColumnRenamed("id", "fit"), id_col="fit")
+
+
+def test_rows_are_far_where_most_real_rows_are_copies(spark: SparkSession) -> None:
+    places = [[0.0, 0.0]] * 40 + [[10.0 * i, 10.0 * i] for i in range(1, 21)]
+    there = pd.DataFrame({"id": range(60), "prompt": "x", "features": places})
+    made = pd.DataFrame({"id": range(6), "prompt": "x", "features": [*places[50:55], [9_000.0, 9_000.0]]})
+    with GeneratedData(spark.createDataFrame(made), spark.createDataFrame(there), k=3) as judged:
+        reasons = {row.id: row.reason for row in judged.rows().collect()}
+    assert reasons == {**dict.fromkeys(range(5)), 5: "far from all real rows"}
