@@ -22,14 +22,13 @@ from cl_spark.tasks.review_queue.task import REVIEW
 from cl_spark.tasks.token_audit.task import TOKEN_AUDIT
 from cl_spark.tasks.verdicts.task import VERDICTS_TASK
 
-SOURCE_TASKS: tuple[SourceTask[Any], ...] = (LABEL_AUDIT, MULTILABEL_AUDIT, TOKEN_AUDIT)
-"""Kinds of audits of a table of predictions, between which `--task` decides."""
+SOURCE_TASKS: tuple[SourceTask[Any], ...] = (LABEL_AUDIT, MULTILABEL_AUDIT, TOKEN_AUDIT, DATA_AUDIT)
+"""Kinds of audits of a table, between which `--task` decides."""
 
 TASKS: dict[str, Task[Any]] = {
     task.name: task
     for task in (
         *SOURCE_TASKS,
-        DATA_AUDIT,
         CROSS_VALIDATION,
         CLEAN_LEARNING,
         MODEL_COMPARISON,

@@ -86,10 +86,10 @@ def show_listing(run: Run, view: View, console: Console, rows: int) -> None:
 def show_check(checked: Checked, console: Console) -> None:
     """Print what the first rows of an input told."""
     version = "" if checked.source_version is None else f", version {checked.source_version}"
+    classes = "" if checked.num_classes is None else f"; {checked.num_classes:,} classes"
     lines = [
         f"[green]can be audited[/]: {escape(one_line(checked.source))}{version}",
-        f"{checked.accepted:,} of the first {checked.rows:,} rows can be used; "
-        f"{checked.num_classes:,} classes",
+        f"{checked.accepted:,} of the first {checked.rows:,} rows can be used{classes}",
     ]
     for reason, (times, example) in checked.rejected.items():
         lines.append(

@@ -7,14 +7,12 @@ from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql.types import NumericType
 
-from cl_spark.runs.config import RunConfig
 from cl_spark.tables.columns import resolve_columns
-from cl_spark.tables.location import holds_delta
 from cl_spark.tables.text_files import Roles
-from cl_spark.tasks.label_audit.config import TASK_DESCRIPTION, TableOptions
+from cl_spark.tasks.label_audit.config import TASK_DESCRIPTION, TableConfig
 
 
-class DataAuditConfig(RunConfig, TableOptions):
+class DataAuditConfig(TableConfig):
     """The configuration of an audit for bad rows of every kind: which columns there are, where results go.
 
     Every field is a YAML key, and a flag of `cl-spark audit --task data`.
@@ -116,17 +114,7 @@ class DataAuditConfig(RunConfig, TableOptions):
         )
 
     @property
-    def sources(self) -> Mapping[str, str]:
-        """The table."""
-        return {"predictions": str(self.predictions)}
-
-    @property
     def places(self) -> Mapping[str, str]:
         """Output, report, and the directory of evidence."""
         evidence = {} if self.evidence_path is None else {"evidence_path": self.evidence_path}
         return {**super().places, **evidence}
-
-    @property
-    def needs_delta(self) -> bool:
-        """Tell whether results, or `predictions` at a path of this machine, are Delta tables."""
-        return super().needs_delta or holds_delta(self.predictions)

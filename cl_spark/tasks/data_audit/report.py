@@ -26,7 +26,7 @@ MEANINGS = {
     "underperforming_group": "examples of a group of which the model knows little",
     "data_valuation": "labels that mislead those who learn from neighbors",
 }
-"""What each kind of issue is, in words."""
+"""Kinds of issues in words."""
 
 
 def key_numbers(run: Run) -> list[KeyNumber]:

@@ -13,7 +13,7 @@ from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult
 from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
-from cl_spark.runs.task import Execution, RowCounts, Stage, Task, View, Written
+from cl_spark.runs.task import Execution, RowCounts, Stage, View, Written
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable
@@ -22,7 +22,7 @@ from cl_spark.tasks.data_audit import report
 from cl_spark.tasks.data_audit.config import DataAuditConfig
 from cl_spark.tasks.data_audit.tables import DATA_CHECKS, DATA_ISSUES, DATA_SCORES, TABLES
 from cl_spark.tasks.label_audit.stages import check_review_columns
-from cl_spark.tasks.label_audit.task import open_predictions
+from cl_spark.tasks.label_audit.task import SourceTask
 
 
 class DataExecution(Execution):
@@ -31,15 +31,13 @@ class DataExecution(Execution):
     Args:
         config: what to audit, and where results go.
         table: the input.
+        audit: the audit.
     """
 
-    def __init__(self, config: DataAuditConfig, table: InputTable) -> None:
-        self.config, self._input = config, table
-        # results have the id as the configuration spells it
-        df = table.df.withColumnRenamed(config.id_col[0], config.id_col[0])
-        check_review_columns(df, config.review_columns, config.id_col, DATA_ISSUES)
-        self._audit = DataAudit(df, **config.find_arguments(df))
-        shown = df.select(*map(c.quoted, [*config.id_col, *config.review_columns]))
+    def __init__(self, config: DataAuditConfig, table: InputTable, audit: DataAudit) -> None:
+        self.config, self._input, self._audit = config, table, audit
+        check_review_columns(audit.df, config.review_columns, config.id_col, DATA_ISSUES)
+        shown = audit.df.select(*map(c.quoted, [*config.id_col, *config.review_columns]))
         self._review = shown if config.review_columns else None
         self.types = {field.name: field.dataType.simpleString() for field in shown.schema.fields}
         self.source, self.source_version = table.name, table.state()
@@ -89,11 +87,10 @@ class DataExecution(Execution):
         self._audit.release()
 
 
-class DataAuditTask(Task[DataAuditConfig]):
+class DataAuditTask(SourceTask[DataAuditConfig]):
     """The data audit: a table looked through for bad rows of every kind."""
 
     name = "data_audit"
-    command = "audit"
     variant = "data"
     help = "Look through a table for bad rows of every kind."
     title = report.TITLE
@@ -103,9 +100,18 @@ class DataAuditTask(Task[DataAuditConfig]):
     tables = TABLES
     gated_tables: ClassVar = {DATA_CHECKS: "checks"}
 
-    def open(self, spark: SparkSession, config: DataAuditConfig) -> DataExecution:
-        """Open the table, and check its columns."""
-        return DataExecution(config, open_predictions(spark, config, config.roles))
+    def make_audit(
+        self, config: DataAuditConfig, df: DataFrame, labels: InputTable | None = None
+    ) -> DataAudit:
+        """Make a `DataAudit`, whose results have the id as the configuration spells it."""
+        named = df.withColumnRenamed(config.id_col[0], config.id_col[0])
+        return DataAudit(named, **config.find_arguments(named))
+
+    def execute(
+        self, config: DataAuditConfig, predictions: InputTable, labels: InputTable | None
+    ) -> DataExecution:
+        """Check the input against the configuration."""
+        return DataExecution(config, predictions, self.make_audit(config, predictions.df))
 
     def headline(self, run: Run) -> list[str]:
         """Return health and issues, each with what it counts."""

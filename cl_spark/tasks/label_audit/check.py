@@ -15,7 +15,7 @@ from cl_spark.runs.facts import first_reasons
 from cl_spark.runs.run import check_warnings, find_allowed_fraction, plan_run, too_many_rejected
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import RunWarning
-from cl_spark.tasks.label_audit.config import SourceConfig
+from cl_spark.tasks.label_audit.config import TableConfig
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, Audit, SourceTask
 
 
@@ -29,7 +29,7 @@ class Checked:
         rows: how many rows were looked at.
         accepted: those an audit would use.
         rejected: the others by reason, with the id of one of them.
-        num_classes: K as far as these rows tell.
+        num_classes: K as far as these rows tell; None where the audit knows no classes.
         unknown_classes: labels that are no class, the most frequent first; not all of many.
         warnings: doubts about these rows.
     """
@@ -39,13 +39,13 @@ class Checked:
     rows: int
     accepted: int
     rejected: dict[str, tuple[int, str]]
-    num_classes: int
+    num_classes: int | None
     unknown_classes: list[str]
     warnings: list[RunWarning]
 
 
 def check(
-    spark: SparkSession, config: SourceConfig, rows: int = 1_000, task: SourceTask[Any] = LABEL_AUDIT
+    spark: SparkSession, config: TableConfig, rows: int = 1_000, task: SourceTask[Any] = LABEL_AUDIT
 ) -> Checked:
     """Check a configuration and the first rows of its input; write nothing.
 

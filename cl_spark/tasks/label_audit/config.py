@@ -118,6 +118,11 @@ class TableOptions(BaseModel):
             raise ValueError("source_version: goes without source_timestamp")
         return self
 
+    @property
+    @abstractmethod
+    def roles(self) -> Roles:
+        """Roles of the columns of the input."""
+
 
 class SourceOptions(TableOptions):
     """The keys of an audit of a table of predictions: the table, whatever its rows are."""
@@ -125,13 +130,8 @@ class SourceOptions(TableOptions):
     check_ids: bool = Field(True, description="Look for ids that several rows share, and reject those rows")
 
 
-class SourceConfig(IssueConfig, SourceOptions):
-    """The configuration of an audit of a table of predictions, whatever its rows are."""
-
-    @property
-    @abstractmethod
-    def roles(self) -> Roles:
-        """Roles of the columns of the input."""
+class TableConfig(RunConfig, TableOptions):
+    """The configuration of an audit of a table, whatever it looks for."""
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -142,6 +142,10 @@ class SourceConfig(IssueConfig, SourceOptions):
     def needs_delta(self) -> bool:
         """Tell whether results, or `predictions` at a path of this machine, are Delta tables."""
         return super().needs_delta or holds_delta(self.predictions)
+
+
+class SourceConfig(IssueConfig, SourceOptions, TableConfig):
+    """The configuration of an audit of a table of predictions, whatever its rows are."""
 
 
 class AuditOptions(SourceOptions):

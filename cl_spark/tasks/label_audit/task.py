@@ -23,13 +23,12 @@ from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable, read_sample, read_source
 from cl_spark.tables.schema import RunWarning
-from cl_spark.tables.text_files import Roles
 from cl_spark.tasks.label_audit import report
 from cl_spark.tasks.label_audit.config import (
     AuditConfig,
     IssueConfig,
     SourceConfig,
-    TableOptions,
+    TableConfig,
     name_of_method,
 )
 from cl_spark.tasks.label_audit.facts import Facts
@@ -239,6 +238,7 @@ class AuditTask(Task[ConfigT]):
         return AuditResult(**values)
 
 
+TableConfigT = TypeVar("TableConfigT", bound=TableConfig)
 SourceConfigT = TypeVar("SourceConfigT", bound=SourceConfig)
 
 
@@ -256,8 +256,8 @@ class Audit(Protocol):
         ...
 
     @property
-    def num_classes(self) -> int:
-        """K."""
+    def num_classes(self) -> int | None:
+        """K; None of an audit that knows no classes."""
         ...
 
     def rejected(self) -> DataFrame:
@@ -273,28 +273,28 @@ class Audit(Protocol):
         ...
 
 
-class SourceTask(Task[SourceConfigT]):
-    """A task that audits a table of predictions, whose rows are examples or hold them."""
+class SourceTask(Task[TableConfigT]):
+    """A task that audits a table, whose rows are examples or hold them."""
 
     command = "audit"
 
     @abstractmethod
-    def make_audit(self, config: SourceConfigT, df: DataFrame, labels: InputTable | None = None) -> Audit:
+    def make_audit(self, config: TableConfigT, df: DataFrame, labels: InputTable | None = None) -> Audit:
         """Make the audit of a table; it says what is wrong with the columns."""
 
     @abstractmethod
-    def execute(self, config: SourceConfigT, predictions: InputTable, labels: InputTable | None) -> Execution:
+    def execute(self, config: TableConfigT, predictions: InputTable, labels: InputTable | None) -> Execution:
         """Check the input against the configuration."""
 
-    def open_inputs(self, spark: SparkSession, config: SourceConfigT) -> tuple[InputTable, InputTable | None]:
+    def open_inputs(self, spark: SparkSession, config: TableConfigT) -> tuple[InputTable, InputTable | None]:
         """Open the predictions, and the labels if these are a second table.
 
         Raises:
             InputError: there is no such table, or it cannot be read.
         """
-        return open_predictions(spark, config, config.roles), None
+        return open_predictions(spark, config), None
 
-    def open(self, spark: SparkSession, config: SourceConfigT) -> Execution:
+    def open(self, spark: SparkSession, config: TableConfigT) -> Execution:
         """Open the input."""
         return self.execute(config, *self.open_inputs(spark, config))
 
@@ -344,7 +344,7 @@ class LabelAuditTask(SourceAuditTask[AuditConfig]):
         """Open the predictions (or the sample) and the labels, if these are a second table."""
         if config.sample is not None:
             return read_sample(spark, config.sample), None
-        predictions = open_predictions(spark, config, config.roles)
+        predictions = open_predictions(spark, config)
         if config.labels is None:
             return predictions, None
         return predictions, read_source(spark, config.labels, "labels", roles=config.roles)
@@ -367,13 +367,8 @@ def run_audit(spark: SparkSession, config: AuditConfig, steps: Steps | None = No
     return cast(AuditResult, run_task(spark, LABEL_AUDIT, config, steps))
 
 
-def open_predictions(spark: SparkSession, config: TableOptions, roles: Roles) -> InputTable:
+def open_predictions(spark: SparkSession, config: TableConfig) -> InputTable:
     """Open the predictions.
-
-    Args:
-        spark: the session.
-        config: which table.
-        roles: roles of its columns.
 
     Raises:
         InputError: there is no such table, or it cannot be read.
@@ -385,7 +380,7 @@ def open_predictions(spark: SparkSession, config: TableOptions, roles: Roles) ->
         version=config.source_version,
         timestamp=config.source_timestamp,
         input_format=config.input_format,
-        roles=roles,
+        roles=config.roles,
     )
 
 

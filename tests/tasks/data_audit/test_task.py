@@ -105,3 +105,13 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
         assert exit_code([*flags, *more]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_validate_looks_at_the_first_rows(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--task", "data", "--predictions", table, "--output", f"{tmp_path}/out"]
+    assert exit_code(["validate", *flags, "--rows", "60"]) == 0
+    assert "60 of the first 60 rows can be used" in capsys.readouterr().out
+    assert exit_code(["validate", *flags, "--order-col", "source"]) == 2
+    assert not (tmp_path / "out").exists()
