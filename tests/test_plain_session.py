@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 IN_A_PLAIN_SESSION = """
 from pyspark.sql import SparkSession
-from cl_spark import LabelAudit
+from cl_spark import DataAudit, LabelAudit
 from cl_spark.methods.classification.filters import FILTERS
+from tests.methods.checks.frames import digits
 from tests.methods.classification.test_fallbacks import crossed
 from tests.frames import dense, ids, predictions
 from tests.oracle import reference
@@ -37,6 +38,10 @@ for data, element in tables:  # the last has arrays so long that most of them st
         assert audit.label_quality_scores(method="confidence_weighted_entropy").count() == len(probs)
         partitions = audit.find_label_issues().rdd.getNumPartitions()
         assert partitions < 10, "chosen by size, not by the session's default"
+with DataAudit(digits(), order_col="at", spark=spark) as audit:
+    assert audit.find_issues().count() == audit.scores().where("is_issue").count() > 0
+    assert audit.scores().rdd.getNumPartitions() <= 2 * len(audit.issue_types), "by size"
+    assert audit.find_issues().rdd.getNumPartitions() == 1
 assert settings == {row.key: row.value for row in spark.sql("SET -v").collect()}
 print("all of it in a plain session")
 """

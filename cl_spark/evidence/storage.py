@@ -12,6 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from cl_spark.evidence.partitions import partitions_for
 from cl_spark.tables.location import absolute, escaped, locate_path, remove_directory
 
 ReleasableT = TypeVar("ReleasableT", bound="Releasable")
@@ -57,12 +58,19 @@ class Storage:
         self._cached: list[DataFrame] = []
         self._written: list[DataFrame] = []
 
-    def persist(self, df: DataFrame) -> DataFrame:
+    def persist(self, df: DataFrame, num_rows: int | None = None) -> DataFrame:
         """Persist a DataFrame if the session allows it.
+
+        Args:
+            df: the rows.
+            num_rows: how many narrow rows these are at most. They are then kept in as many partitions as they
+                need: what a join or groupBy made would keep the session's number of them.
 
         Returns:
             A DataFrame with the same rows, which are computed once where they could be persisted.
         """
+        if num_rows is not None:
+            df = df.coalesce(partitions_for(num_rows))
         if self._path is not None:
             self._written.append(df)
             if self._directory is None:  # of its own, so that it can be removed as a whole

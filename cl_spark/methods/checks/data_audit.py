@@ -41,6 +41,7 @@ from cl_spark.methods.checks.row_order import (
     run_order_test,
     score_order,
 )
+from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import add_rank, bucket_column
 from cl_spark.methods.classification.scores import add_issue_flag, check_probabilities
@@ -408,7 +409,7 @@ class DataAudit(Releasable):
         first: ConfigurationError | InputError | None = None
         for kind in self.issue_types:
             try:
-                found[kind] = self._storage.persist(self.score(kind))
+                found[kind] = self._storage.persist(self.score(kind), self.num_examples)
             except SourceChangedError:
                 raise
             except (ConfigurationError, InputError) as error:
@@ -437,16 +438,14 @@ class DataAudit(Releasable):
             then the second of each, and so on; of one kind, ties go to the lower id. A row with several kinds
             of issues is there once for each.
         """
-        ids, placed = [quoted(self._id_col)], []
-        for kind, scored in self._scored.items():
-            # values of examples lie close around that of no value
-            bucket = bucket_column(F.col(SCORE) - NO_VALUE) if kind == DATA_VALUATION else None
-            found = scored.where(c.IS_ISSUE)
-            found = add_rank(found, SCORE, ids, _PLACE, few=False, bucket=bucket)
-            placed.append(found.select(F.lit(kind).alias(ISSUE_TYPE), "*"))
+        found, ids = self.scores().where(c.IS_ISSUE), [quoted(self._id_col)]
+        few = is_few(self.num_examples * len(self._scored))
+        # values of examples lie close around that of no value
+        from_center = F.when(F.col(ISSUE_TYPE) == DATA_VALUATION, NO_VALUE).otherwise(0)
+        bucket = bucket_column(F.col(SCORE) - from_center)
+        placed = add_rank(found, SCORE, ids, _PLACE, few=few, bucket=bucket, within=[ISSUE_TYPE])
         bucket = F.floor(F.col(_PLACE) / F.lit(ISSUES_AT_ONCE)).cast("long")
-        rows = union_rows(placed)
-        ranked = add_rank(rows, _PLACE, [ISSUE_TYPE, *ids], c.RANK, few=False, bucket=bucket)
+        ranked = add_rank(placed, _PLACE, [ISSUE_TYPE, *ids], c.RANK, few=few, bucket=bucket)
         return keep_with(ranked.drop(_PLACE), self)
 
     def summary(self) -> DataFrame:
@@ -545,9 +544,11 @@ class DataAudit(Releasable):
 
     def _score_order(self) -> DataFrame:
         assert self._order_col is not None
-        positions = self._storage.persist(find_positions(self.rows, self._id_col, self._order_col))
+        positions = find_positions(self.rows, self._id_col, self._order_col)
+        positions = self._storage.persist(positions, self.num_examples)
         key = positions.withColumn(ID, F.col(ID).cast(self.index.table.key_type))
-        gaps = self._storage.persist(find_gaps(self.index.own_neighbor_lists(self.k), key))
+        gaps = find_gaps(self.index.own_neighbor_lists(self.k), key)
+        gaps = self._storage.persist(gaps, self.k * self.num_examples)
         num_rows = positions.count()
         if gaps.isEmpty():
             raise EmptyTableError(f"order_col: no two neighbors have a value in {self._order_col!r}")
@@ -566,11 +567,14 @@ class DataAudit(Releasable):
             ).where(F.col(GROUP).isNotNull())
         else:
             kind = self.index.table.id_type
-            found = find_clusters(self.index.own_neighbor_lists(max(self.k, NUM_NEAR)), self._storage)
+            k = max(self.k, NUM_NEAR)
+            num_pairs = k * self.num_examples
+            found = find_clusters(self.index.own_neighbor_lists(k), self._storage, num_pairs)
             name = F.concat(F.lit("around row "), F.col(GROUP).cast("string"))
             cut = found.select(F.col(ID).cast(kind).alias(ID), name.alias(GROUP))
-        members = self._storage.persist(cut.join(known, ID).select(ID, GROUP, CONFIDENCE))
-        means = self._storage.persist(average_groups(members))
+        num_members = self.num_examples * max(len(self._slice_by), 1)
+        members = self._storage.persist(cut.join(known, ID).select(ID, GROUP, CONFIDENCE), num_members)
+        means = self._storage.persist(average_groups(members), self.num_examples)
         worst = find_worst_group(members, means)
         if worst is None:
             none = self.rows.limit(0)

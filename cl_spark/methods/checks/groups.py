@@ -27,7 +27,7 @@ FAR_BELOW = 0.1
 """Part of the mean self-confidence of all below which the worst group is an issue."""
 
 
-def find_clusters(lists: DataFrame, storage: Storage) -> DataFrame:
+def find_clusters(lists: DataFrame, storage: Storage, num_pairs: int) -> DataFrame:
     """Find clusters of rows: `ID`, and `GROUP`, the smallest id of the cluster's cores. Other rows are noise.
 
     A core has at least 4 neighbors within a distance of 0.5. Cores that are neighbors within this distance
@@ -36,6 +36,7 @@ def find_clusters(lists: DataFrame, storage: Storage) -> DataFrame:
     Args:
         lists: `ID`, `NEIGHBORS` and `DISTANCES`.
         storage: for the work.
+        num_pairs: how many neighbors the lists have at most.
 
     Source: Ester, Kriegel, Sander, Xu, "A Density-Based Algorithm for Discovering Clusters", KDD 1996, on the
     graph of nearest neighbors; specification, section 19.
@@ -46,7 +47,7 @@ def find_clusters(lists: DataFrame, storage: Storage) -> DataFrame:
     near = pairs.where(F.col("_pair").getField(DISTANCES) <= NEAR)
     near = near.select(ID, F.col("_pair").getField(NEIGHBORS).alias(_OTHER))
     others = cores.select(F.col(ID).alias(_OTHER), F.lit(True).alias(_IS_CORE))
-    marked = storage.persist(near.join(others, _OTHER, "left"))
+    marked = storage.persist(near.join(others, _OTHER, "left"), num_pairs)
     linked = marked.where(_IS_CORE).select(F.col(ID).alias(A), F.col(_OTHER).alias(B))
     alone = cores.select(F.col(ID).alias(A), F.col(ID).alias(B))
     found = connected_components(linked.union(alone), storage)

@@ -11,6 +11,7 @@ from pyspark.sql.types import DateType, NumericType, TimestampNTZType, Timestamp
 from cl_spark.errors import ColumnTypeError
 from cl_spark.kernels.arrays import Float64s, Int64s
 from cl_spark.methods.checks.check_columns import answer
+from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.ranking import add_rank
 from cl_spark.methods.neighbors.features import ID
 from cl_spark.methods.neighbors.search import NEIGHBORS
@@ -69,11 +70,13 @@ def find_positions(df: DataFrame, id_col: str, order_col: str) -> DataFrame:
     tie = F.xxhash64(quoted(id_col)).alias("_tie")
     rows = df.select(F.col(quoted(id_col)).alias(ID), value.alias("_order"), number.alias("_number"), tie)
     placed = rows.where(F.col("_number").isNotNull() & ~F.isnan("_number"))
-    least, greatest = placed.agg(F.min("_number"), F.max("_number")).collect()[0]
+    told = placed.agg(F.min("_number"), F.max("_number"), F.count("_number"))
+    least, greatest, num_rows = told.collect()[0]
     span = 0.0 if least is None else greatest - least
     width = span / NUM_BUCKETS if 0 < span < math.inf else 1.0
     bucket = F.floor((F.col("_number") - F.lit(least)) / F.lit(width)).cast("long")
-    return add_rank(placed, "_order", ["_tie", ID], POSITION, few=False, bucket=bucket).select(ID, POSITION)
+    few = is_few(num_rows)
+    return add_rank(placed, "_order", ["_tie", ID], POSITION, few=few, bucket=bucket).select(ID, POSITION)
 
 
 def check_order(df: DataFrame, order_col: str) -> None:

@@ -6,10 +6,18 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from cl_spark.kernels.score_buckets import STEPS
+from cl_spark.tables.columns import quoted
 
 
 def add_rank(
-    rows: DataFrame, score: str, ids: Sequence[str], rank: str, *, few: bool, bucket: Column | None = None
+    rows: DataFrame,
+    score: str,
+    ids: Sequence[str],
+    rank: str,
+    *,
+    few: bool,
+    bucket: Column | None = None,
+    within: Sequence[str] = (),
 ) -> DataFrame:
     """Add the place of each row in the ascending order of (score, ids), from 1, whatever their partitioning.
 
@@ -22,20 +30,20 @@ def add_rank(
             in lower buckets is added to the place within the bucket. The ranks are the same.
         bucket: whole numbers that never fall as the score rises, where those of `bucket_column` would put
             too many rows together.
+        within: columns whose values have places of their own, from 1 each.
     """
     if few:
-        return rows.withColumn(rank, F.row_number().over(Window.orderBy(score, *ids)).cast("long"))
+        place = F.row_number().over(Window.partitionBy(*within).orderBy(score, *ids))
+        return rows.withColumn(rank, place.cast("long"))
+    columns = [quoted(col) for col in rows.columns]
     rows = rows.withColumn("_bucket", bucket_column(F.col(score)) if bucket is None else bucket)
-    counts = rows.groupBy("_bucket").agg(F.count(F.lit(1)).alias("_rows"))
-    below = counts.select(
-        "_bucket", (F.sum("_rows").over(Window.orderBy("_bucket")) - F.col("_rows")).alias("_below")
-    )
-    place = F.row_number().over(Window.partitionBy("_bucket").orderBy(score, *ids))
-    return (
-        rows.join(F.broadcast(below), "_bucket")
-        .withColumn(rank, (place + F.col("_below")).cast("long"))
-        .drop("_bucket", "_below")
-    )
+    parts = [*within, "_bucket"]
+    counts = rows.groupBy(*parts).agg(F.count(F.lit(1)).alias("_rows"))
+    up_to = F.sum("_rows").over(Window.partitionBy(*within).orderBy("_bucket"))
+    below = counts.select(*parts, (up_to - F.col("_rows")).alias("_below"))
+    place = F.row_number().over(Window.partitionBy(*parts).orderBy(score, *ids))
+    ranked = (place + F.col("_below")).cast("long").alias(rank)
+    return rows.join(F.broadcast(below), parts).select(*columns, ranked)
 
 
 def bucket_column(score: Column) -> Column:

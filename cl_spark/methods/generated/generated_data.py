@@ -247,9 +247,8 @@ class GeneratedData(Releasable):
             .when(F.col(COPY_OF).isNotNull(), F.concat(F.lit(f"{COPY}: "), F.col(COPY_OF).cast("string")))
         )
         shown = rows.withColumn(REASON, reason).withColumn(KEEP, F.col(REASON).isNull())
-        return self._storage.persist(
-            shown.select(ids, quoted(self._prompt_col), REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON)
-        )
+        shown = shown.select(ids, quoted(self._prompt_col), REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON)
+        return self._storage.persist(shown, self._index.num_read)
 
     def rows(self) -> DataFrame:
         """Judge every generated row.
@@ -307,7 +306,7 @@ class GeneratedData(Releasable):
         classes = self.real.select(key, quoted(self._prompt_col))
         covered = (F.col("_nearest") <= F.col("_radius")).cast("int").alias(_COVERED)
         found = own.join(nearest, ID).join(classes, ID).select(quoted(self._prompt_col), covered)
-        return self._storage.persist(found)
+        return self._storage.persist(found, self._index.num_read)
 
     def _repr_html_(self) -> str:
         """Show what is asked: showing it scans nothing."""

@@ -96,7 +96,9 @@ class FoldPlan:
     def _groups(self) -> DataFrame | None:
         if self.data.group_col is None:
             return None
-        return self.data.storage.persist(_find_groups(self.data.select_keys()))
+        return self.data.storage.persist(
+            _find_groups(self.data.select_keys()), self.data.profile.num_examples
+        )
 
     @cached_property
     def _cuts(self) -> list[DataFrame]:

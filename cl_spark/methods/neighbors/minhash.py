@@ -315,11 +315,12 @@ def _verify(
         pairs = pairs.repartition(num_sides, key).join(sets.select(F.col(_KEY).alias(key), *names), key)
     both = F.size(F.array_intersect("_shingles_a", "_shingles_b"))
     either = F.size("_shingles_a") + F.size("_shingles_b") - both
-    return pairs.select(
+    found = pairs.select(
         F.least("_id_a", "_id_b").alias(A),
         F.greatest("_id_a", "_id_b").alias(B),
         (1 - both / either).alias(DISTANCE),
     )
+    return found.coalesce(num_sides)  # a join may have the session's number of partitions
 
 
 def _keep_wanted(

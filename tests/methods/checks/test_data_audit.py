@@ -131,7 +131,7 @@ def test_clusters_are_linked_cores_with_their_borders(spark: SparkSession, audit
         (8, [7, 6, 9, 10, 11], [0.2, 0.6, 0.9, 0.9, 0.9]),
     ]  # a core, its border
     frame = spark.createDataFrame(lists, "_id long, _neighbors array<long>, _distances array<double>")
-    clusters = {row._id: row._group for row in find_clusters(frame, audit._storage).collect()}
+    clusters = {row._id: row._group for row in find_clusters(frame, audit._storage, 50).collect()}
     assert clusters == {**dict.fromkeys(range(6), 0), **dict.fromkeys((6, 7, 8, 9, 10, 11), 7)}
 
 

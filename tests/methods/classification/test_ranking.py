@@ -23,6 +23,18 @@ def test_ranks_follow_the_score_and_ties_follow_the_ids(few: bool, spark: SparkS
     assert sorted(row.rank for row in ranked.collect()) == list(range(1, len(rows) + 1))
 
 
+@pytest.mark.parametrize("few", [True, False])
+def test_rows_have_places_of_their_own_within_others(few: bool, spark: SparkSession) -> None:
+    rows = [(score, kind, number) for number, score in enumerate([0.7, 0.2, 0.2, 0.9]) for kind in "ab"][:-1]
+    frame = spark.createDataFrame(rows, "score double, kind string, id int")
+    ranked = add_rank(frame, "score", ["id"], "rank", few=few, within=["kind"])
+    assert ranked.columns == ["score", "kind", "id", "rank"]
+    found = {kind: [row.id for row in sorted(ranked.collect(), key=lambda row: row.rank) if row.kind == kind]
+             for kind in "ab"}  # fmt: skip
+    assert found == {"a": [1, 2, 0, 3], "b": [1, 2, 0]}
+    assert {row["rank"] for row in ranked.where("kind = 'b'").collect()} == {1, 2, 3}
+
+
 def test_buckets_never_fall_as_the_score_rises(spark: SparkSession) -> None:
     scores = [-1.0, -0.3, -1e-12, 0.0, 1e-300, 1e-12, 1e-6, 0.1, 0.5, math.nextafter(1, 0), 1.0]
     frame = spark.createDataFrame([(score,) for score in scores], "score double")
