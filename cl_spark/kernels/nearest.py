@@ -1,8 +1,9 @@
 """The nearest rows of a matrix: candidates by a product of matrices, then exact distances.
 
 A product of matrices is quick, but its last digits depend on how many rows are multiplied at once. So it only
-chooses candidates, with a bound of its error; distances come from differences of two rows each, are the same
-whatever stands beside them, and are rounded to 12 digits. Ties go to the lower position.
+chooses candidates, with a bound of its error, or faiss does where it is installed; distances come from
+differences of two rows each, are the same whatever stands beside them, and are rounded to 12 digits. Ties go
+to the lower position.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int64s
+from cl_spark.kernels.faiss_search import MORE, find_candidates, load_faiss
 
 COSINE, EUCLIDEAN = "cosine", "euclidean"
 METRICS = (COSINE, EUCLIDEAN)
@@ -101,7 +103,7 @@ def find_nearest(
         shape = (len(queries), k)
         return Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
     finder = _Finder.of(np.asarray(references, dtype=np.float64), k, metric)
-    step = max(1, VALUES_AT_ONCE // max(len(references), queries.shape[1]))
+    step = max(1, VALUES_AT_ONCE // max(queries.shape[1], 1))
     parts = [
         finder.find(np.asarray(queries[i : i + step], dtype=np.float64), own[i : i + step])
         for i in range(0, len(queries), step)
@@ -144,36 +146,48 @@ class _Finder:
 
     def find(self, queries: Float64s, own: Int64s) -> Nearest:
         """Find the nearest of some queries."""
+        shape = (len(queries), self.k)
+        nearest = Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
+        rest, faiss = np.arange(len(queries)), load_faiss()
         with np.errstate(over="ignore", invalid="ignore"):
             centered = ((queries - self.center) / self.width).astype(np.float32)
-            products = self.squares - 2 * (centered @ self.single.T)
-            has_own = np.flatnonzero(own >= 0)
-            products[has_own, own[has_own]] = np.inf
-            limit = self._find_limits(products, centered)
-            is_far = products > limit[:, None].astype(np.float32)
-        is_far[has_own, own[has_own]] = True
-        rows, candidates = np.nonzero(~is_far)
+            if faiss is not None and len(self.single) >= 2 * (self.k + 1 + MORE):
+                error = self._find_errors((centered.astype(np.float64) ** 2).sum(axis=1))
+                least = self._find_least_limit()
+                found = find_candidates(faiss, centered, self.single, self.k, own, error, least)
+                self._choose(nearest, queries, found.queries, found.references)
+                rest = np.flatnonzero(~found.is_sure)
+            step = max(1, VALUES_AT_ONCE // len(self.single))
+            for some in (rest[i : i + step] for i in range(0, len(rest), step)):
+                rows, candidates = self._multiply(centered[some], own[some])
+                self._choose(nearest, queries, some[rows], candidates)
+        return nearest
+
+    def _choose(self, nearest: Nearest, queries: Float64s, rows: Int64s, candidates: Int64s) -> None:
+        """Set the nearest of some queries, given all of their candidates."""
         distances = self._measure(queries, rows, candidates)
         order, is_near = merge_nearest(rows, candidates, distances, self.k)
         chosen = order[is_near]
         rows = rows[chosen]
         place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        shape = (len(queries), self.k)
-        nearest = Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
         nearest.positions[rows, place] = candidates[chosen]
         nearest.distances[rows, place] = distances[chosen]
-        return nearest
+
+    def _multiply(self, centered: Float32s, own: Int64s) -> tuple[Int64s, Int64s]:
+        """Find pairs of a query and a reference by all products: those that may be near, and few others."""
+        products = self.squares - 2 * (centered @ self.single.T)
+        has_own = np.flatnonzero(own >= 0)
+        products[has_own, own[has_own]] = np.inf
+        is_far = products > self._find_limits(products, centered)[:, None].astype(np.float32)
+        is_far[has_own, own[has_own]] = True
+        rows, candidates = np.nonzero(~is_far)
+        return rows, candidates
 
     def _find_limits(self, products: Float32s, centered: Float32s) -> Float64s:
         """Find limits that the products of the k nearest rows of each query do not exceed.
 
         References are dealt to some groups. The k-th lowest of the least products of the groups is a limit,
-        as k of the products are no higher. It is raised by what single precision may hide: a product of two
-        vectors of d numbers is wrong by at most d units of the sum of absolute products, which is at most
-        |q||r|; rounding both vectors and adding squares costs a few units more. With (|q| + |r|)^2 for all of
-        these, each product is wrong by less than (d + 8) units, and the difference of two by twice that.
-        Distances that are equal after rounding, or as they count as 0, add the other terms. Queries so far
-        away that products may overflow have no limit.
+        as k of the products are no higher. It is raised by what single precision may hide.
         """
         num = products.shape[1]
         groups = max(GROUPS_PER_NEIGHBOR * self.k, num // GROUP)
@@ -183,12 +197,28 @@ class _Finder:
         least = products[:, :whole].reshape(len(products), -1, groups).min(axis=1)
         least.partition(self.k - 1, axis=1)
         square = (centered.astype(np.float64) ** 2).sum(axis=1)
-        limit = least[:, self.k - 1].astype(np.float64)
-        if self.metric == COSINE:
-            limit = np.maximum(limit, 2 * COSINE_ZERO / self.width**2 - square)
+        limit = np.maximum(least[:, self.k - 1].astype(np.float64), self._find_least_limit() - square)
+        return np.asarray(limit + self._find_errors(square))
+
+    def _find_least_limit(self) -> float:
+        """Squared distance, in single precision, below which cosine distances count as 0."""
+        return 2 * COSINE_ZERO / self.width**2 if self.metric == COSINE else 0.0
+
+    def _find_errors(self, square: Float64s) -> Float64s:
+        """Find a bound of the error of the difference of two squared distances of a query.
+
+        A product of two vectors of d numbers is wrong by at most d units of the sum of absolute products,
+        which is at most |q||r|; rounding both vectors and adding squares costs a few units more. With
+        (|q| + |r|)^2 for all of these, each product is wrong by less than (d + 8) units, and the difference
+        of two by twice that; so are sums of squared differences, which are no greater. Distances that are
+        equal after rounding add the other term. Queries so far away that products may overflow have no bound.
+
+        Args:
+            square: (m,) squared lengths of the queries, centered and divided.
+        """
         reach = (np.sqrt(square) + np.sqrt(self.squares.max().astype(np.float64))) ** 2
         error = 2 * (self.references.shape[1] + 8) * _UNIT + 10.0 ** (2 - DIGITS)
-        return np.where(square < FAR, limit + error * reach, np.inf)
+        return np.asarray(np.where(square < FAR, error * reach, np.inf))
 
     def _measure(self, queries: Float64s, rows: Int64s, candidates: Int64s) -> Float64s:
         """Measure the distances of pairs of a query and a reference."""

@@ -5,6 +5,7 @@ import pytest
 
 from cl_spark.kernels import nearest as kernel
 from cl_spark.kernels.arrays import Float64s
+from cl_spark.kernels.faiss_search import load_faiss
 
 random = np.random.default_rng(0)
 ROWS = {
@@ -19,6 +20,16 @@ ROWS = {
     "one dimension": random.normal(size=(700, 1)),
     "few rows": random.normal(size=(5, 8)),
 }
+
+
+@pytest.fixture(params=["faiss", "products"], autouse=True)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What finds candidates: with the same answers."""
+    if request.param == "products":
+        monkeypatch.setattr(kernel, "load_faiss", lambda: None)
+    else:
+        assert load_faiss() is not None, "a development dependency"
+    return str(request.param)
 
 
 def all_distances(rows: Float64s, metric: str) -> Float64s:
