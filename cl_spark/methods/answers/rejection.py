@@ -3,10 +3,6 @@
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from cl_spark.evidence.validity import RejectionReason, explain_rejection
-
-NULL_ID = explain_rejection(RejectionReason.NULL_ID)
-REPEATED_ID = explain_rejection(RejectionReason.REPEATED_ID)
 NO_ANSWERS = "null or empty answers"
 NO_FIRST_ANSWER = "null or blank first answer"
 NULL_ANSWER = "null inside answers"
@@ -46,8 +42,3 @@ def find_faults_of_similarities(similarities: Column, answers: Column) -> list[t
 def is_outside(value: Column) -> Column:
     """Condition that a number is not in [0, 1]. NaN is greater than any number, and so outside."""
     return (value < 0) | (value > 1)
-
-
-def choose_reason(faults: list[tuple[Column, str]]) -> Column:
-    """Reason of the first condition that holds; null where none does."""
-    return F.coalesce(*[F.when(condition, reason) for condition, reason in faults])

@@ -10,17 +10,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, NumericType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError, InputError
-from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
-from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.evidence.validity import join_reasons
 from cl_spark.methods.answers.calibration import CALIBRATED, Calibration, calibrate
 from cl_spark.methods.answers.rejection import (
     NO_RATING,
     NOTHING_TELLS,
-    NULL_ID,
-    REPEATED_ID,
-    choose_reason,
     find_faults_of_answers,
     find_faults_of_assessments,
     find_faults_of_similarities,
@@ -211,7 +207,7 @@ class TrustAudit(Releasable):
     @cached_property
     def _rows(self) -> DataFrame:
         """Every row of the table, with its scores or the reason why it has none."""
-        is_usable = F.col(c.REASON).isNull()
+        is_usable = F.col(FAULT).isNull()
         reason = self._select_reason()
         assessment = F.lit(None).cast("double") if self._assessments is None else mean_of(self._assessments)
         rows = self.df.select(
@@ -220,49 +216,24 @@ class TrustAudit(Releasable):
             F.when(reason.isNull(), self._select_consistency()).alias(CONSISTENCY),
             F.when(reason.isNull(), assessment).alias(SELF_ASSESSMENT),
             self._rating.alias(_RATING),
-            reason.alias(c.REASON),
+            reason.alias(FAULT),
         )
         trust = mix(F.col(CONSISTENCY), F.col(SELF_ASSESSMENT), self.consistency_weight)
         return self._storage.persist(rows.withColumn(TRUST, F.when(is_usable, trust)))
 
     @cached_property
-    def _counts(self) -> Mapping[str | None, int]:
-        """Rows by the reason why they cannot be used by themselves; None where they can."""
-        found = self._rows.groupBy(c.REASON).count().collect()
-        return {row[0]: row[1] for row in found}
+    def _usable(self) -> UsableRows:
+        return UsableRows(self._rows, self._ids.names, self._storage)
 
     @property
     def num_read(self) -> int:
         """Rows of the table."""
-        return sum(self._counts.values())
+        return self._usable.num_read
 
-    @cached_property
-    def _repeated_ids(self) -> DataFrame | None:
-        """Ids of several rows; None if there are none."""
-        return find_repeated_ids(
-            self._rows,
-            self._ids.names,
-            self._storage.persist,
-            num_partitions=partitions_for(self.num_read),
-            few=self.num_read < MANY_ROWS,
-        )
-
-    @cached_property
+    @property
     def rejected_counts(self) -> Mapping[str, int]:
         """Rows that cannot be used, by reason."""
-        counts = self._counts
-        if self._repeated_ids is not None:
-            found = self._mark_repeated(self._rows).groupBy(c.REASON).count().collect()
-            counts = {row[0]: row[1] for row in found}
-        return dict(sorted((reason, rows) for reason, rows in counts.items() if reason is not None))
-
-    def _mark_repeated(self, rows: DataFrame) -> DataFrame:
-        """Give rows whose id others share that reason, whatever else is wrong with them."""
-        if self._repeated_ids is None:
-            return rows
-        marked = self._repeated_ids.withColumn(c.REPEATED, F.lit(True))
-        reason = F.when(F.col(c.REPEATED), REPEATED_ID).otherwise(F.col(c.REASON))
-        return rows.join(marked, self._ids.names, "left").withColumn(c.REASON, reason).drop(c.REPEATED)
+        return self._usable.rejected_counts
 
     @cached_property
     def num_scored(self) -> int:
@@ -271,7 +242,7 @@ class TrustAudit(Releasable):
         Raises:
             EmptyTableError: there are none.
         """
-        rejected = sum(self.rejected_counts.values())
+        rejected = self._usable.num_rejected
         seen = join_reasons(self.rejected_counts)
         if rejected == self.num_read:
             raise EmptyTableError(
@@ -285,14 +256,13 @@ class TrustAudit(Releasable):
     def _scored(self) -> DataFrame:
         """Rows that have a score, ranked."""
         few = is_few(self.num_scored)
-        rows = self._mark_repeated(self._rows).where(F.col(c.REASON).isNull())
-        return add_rank(rows, TRUST, self._ids.names, c.RANK, few=few)
+        return add_rank(self._usable.accepted(), TRUST, self._ids.names, c.RANK, few=few)
 
     @cached_property
     def _calibration(self) -> Calibration | None:
         if self.ratings_col is None or not self.num_scored:
             return None
-        found = calibrate(self._mark_repeated(self._rows).where(F.col(c.REASON).isNull()), TRUST, _RATING)
+        found = calibrate(self._usable.accepted(), TRUST, _RATING)
         if found is None:
             raise InputError(
                 f"ratings_col: column {self.ratings_col!r} has no rating of a row that can be used: there is "
@@ -332,12 +302,12 @@ class TrustAudit(Releasable):
         rows = self.df.select(
             *self._ids.select(self.df),
             *[F.col(quoted(col)).alias(f"_of_input_{i}") for i, col in enumerate(self._ids.columns)],
-            self._select_reason().alias(c.REASON),
+            self._select_reason().alias(FAULT),
             F.to_json(F.struct(*map(quoted, self.df.columns))).alias(c.ROW),
         )
         ids = [F.col(f"_of_input_{i}").alias(col) for i, col in enumerate(self._ids.columns)]
-        found = self._mark_repeated(rows).where(F.col(c.REASON).isNotNull())
-        return keep_with(found.select(*ids, c.REASON, c.ROW), self)
+        found = self._usable.mark(rows).where(F.col(FAULT).isNotNull())
+        return keep_with(found.select(*ids, F.col(FAULT).alias(c.REASON), c.ROW), self)
 
     def warnings(self) -> list[RunWarning]:
         """Doubts about the input, each with what to do. The first answer logs them."""

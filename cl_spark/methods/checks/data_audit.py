@@ -17,10 +17,8 @@ from cl_spark.errors import (
     SourceChangedError,
 )
 from cl_spark.evidence.class_columns import list_names
-from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
-from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
-from cl_spark.evidence.validity import RejectionReason, explain_rejection
+from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY, answer
 from cl_spark.methods.checks.class_imbalance import find_rarest_class, score_classes, select_label
 from cl_spark.methods.checks.data_values import LABEL, NO_VALUE, score_data_values
@@ -249,41 +247,29 @@ class DataAudit(Releasable):
         return {kind: _NEEDS[kind] for kind, is_allowed in allowed.items() if not is_allowed}
 
     @cached_property
-    def _counts(self) -> tuple[int, int, DataFrame | None]:
-        """Rows, rows without an id, and ids of several rows."""
-        has_id = ~lacks_id(self.df, [self._id_col])
-        num_rows, num_null = self.df.agg(F.count(F.lit(1)), F.count_if(~has_id)).collect()[0]
-        repeated = find_repeated_ids(
-            self.df.where(has_id).select(quoted(self._id_col)),
-            [quoted(self._id_col)],
-            self._storage.persist,
-            num_partitions=partitions_for(num_rows),
-            few=num_rows < MANY_ROWS,
-        )
-        return num_rows, num_null, repeated
+    def _usable(self) -> UsableRows:
+        fault = choose_reason([(lacks_id(self.df, [self._id_col]), NULL_ID)])
+        return UsableRows(self.df.withColumn(FAULT, fault), [self._id_col], self._storage)
 
     @property
     def num_read(self) -> int:
         """Rows of the table."""
-        return self._counts[0]
+        return self._usable.num_read
 
-    @cached_property
+    @property
     def rejected_counts(self) -> Mapping[str, int]:
         """Rows that no check can use, by reason. A row that some check cannot use is not among them."""
-        _, num_null, repeated = self._counts
-        num_repeated = 0 if repeated is None else self.df.join(repeated, self._id_col, "left_semi").count()
-        counts = {RejectionReason.NULL_ID: num_null, RejectionReason.REPEATED_ID: num_repeated}
-        return {explain_rejection(reason): rows for reason, rows in counts.items() if rows}
+        return self._usable.rejected_counts
 
     @property
     def num_rejected(self) -> int:
         """Rows that no check can use."""
-        return sum(self.rejected_counts.values())
+        return self._usable.num_rejected
 
     @property
     def num_examples(self) -> int:
         """Rows with an id of their own."""
-        return self.num_read - self.num_rejected
+        return self._usable.num_accepted
 
     @property
     def num_classes(self) -> None:
@@ -291,27 +277,16 @@ class DataAudit(Releasable):
 
     def rejected(self) -> DataFrame:
         """Rows that no check can use: the id column, reason, and the row as JSON."""
-        repeated = self._counts[2]
         row = F.to_json(F.struct(*map(quoted, self.df.columns))).alias(c.ROW)
-        reason = explain_rejection(RejectionReason.NULL_ID)
-        lacking = self.df.where(lacks_id(self.df, [self._id_col]))
-        found = lacking.select(quoted(self._id_col), F.lit(reason).alias(c.REASON), row)
-        if repeated is None:
-            return keep_with(found, self)
-        reason = explain_rejection(RejectionReason.REPEATED_ID)
-        several = self.df.join(repeated, self._id_col, "left_semi")
-        return keep_with(
-            found.union(several.select(quoted(self._id_col), F.lit(reason).alias(c.REASON), row)), self
-        )
+        found = self._usable.rejected().select(quoted(self._id_col), F.col(FAULT).alias(c.REASON), row)
+        return keep_with(found, self)
 
     @cached_property
     def rows(self) -> DataFrame:
         """The rows with an id of their own."""
         if not self.num_examples:
             raise EmptyTableError(f"df: none of {self.num_read:,} rows can be used: {self.rejected_counts}")
-        there = self.df.where(~lacks_id(self.df, [self._id_col]))
-        repeated = self._counts[2]
-        return there if repeated is None else there.join(repeated, self._id_col, "left_anti")
+        return self._usable.accepted()
 
     @cached_property
     def outlier_audit(self) -> OutlierAudit:

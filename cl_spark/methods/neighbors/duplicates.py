@@ -9,9 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
-from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
-from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import Storage, StorageOwner, keep_with
+from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.methods.neighbors.components import connected_components
 from cl_spark.methods.neighbors.features import FEATURES, ID
 from cl_spark.methods.neighbors.minhash import find_similar_texts
@@ -27,6 +26,8 @@ logger = logging.getLogger(__name__)
 GROUP, GROUP_SIZE, IS_EXACT = "group", "group_size", "is_exact"
 ACROSS_SPLITS, ACROSS_LABELS = "across_splits", "across_labels"
 _RESULTS = (GROUP, GROUP_SIZE, DISTANCE, IS_EXACT, ACROSS_SPLITS, ACROSS_LABELS)
+
+NO_TEXT = "null text"
 
 _A, _B = "a", "b"
 
@@ -168,23 +169,11 @@ def _pick_texts(table: DataFrame, key: str, text: str, storage: Storage) -> Data
     ExampleIds.of(key).check({"df": table})
     if (kind := table.schema[text].dataType) != StringType():
         raise ColumnTypeError(f"text_col: column {text!r} is {kind.simpleString()}; it must be text")
-    id_, has_id = F.col(quoted(key)), ~lacks_id(table, [key])
-    tests = (F.lit(True), ~has_id, has_id & F.col(quoted(text)).isNull())
-    num_rows, *counts = table.agg(*map(F.count_if, tests)).collect()[0]
-    repeated = find_repeated_ids(
-        table.select(id_),
-        [quoted(key)],
-        storage.persist,
-        num_partitions=partitions_for(num_rows),
-        few=num_rows < MANY_ROWS,
-    )
-    num_repeated = 0 if repeated is None else table.join(repeated, key, "left_semi").count()
-    reasons = (*zip(("null id", "null text"), counts, strict=True), ("id of several rows", num_repeated))
-    for reason, rows in reasons:
-        if rows:
-            logger.warning("%s rows of df cannot be used: %s", f"{rows:,}", reason)
-    usable = table.where(has_id & F.col(quoted(text)).isNotNull())
-    return usable if repeated is None else usable.join(repeated, key, "left_anti")
+    faults = [(lacks_id(table, [key]), NULL_ID), (F.col(quoted(text)).isNull(), NO_TEXT)]
+    usable = UsableRows(table.withColumn(FAULT, choose_reason(faults)), [key], storage)
+    for reason, rows in usable.rejected_counts.items():
+        logger.warning("%s rows of df cannot be used: %s", f"{rows:,}", reason)
+    return usable.accepted()
 
 
 def find_near_pairs(index: NeighborIndex, k: int, threshold: float) -> DataFrame:
