@@ -49,6 +49,7 @@ from cl_spark.methods.neighbors.duplicates import find_duplicates
 from cl_spark.methods.neighbors.label_shares import neighbor_pred_probs
 from cl_spark.methods.neighbors.neighbor_index import NeighborIndex, nearest_neighbors
 from cl_spark.methods.neighbors.outlier_audit import OutlierAudit
+from cl_spark.methods.neighbors.smoothing import smooth_pred_probs
 from cl_spark.methods.review.correction_run import Corrections
 from cl_spark.methods.review.corrections import apply_corrections
 from cl_spark.methods.review.label_studio import export_label_studio, read_label_studio
@@ -180,6 +181,7 @@ __all__ = [
     "run_review_queue",
     "run_token_audit",
     "run_verdicts",
+    "smooth_pred_probs",
     "start_session",
     "trust_scores",
     "undo_corrections",
