@@ -11,9 +11,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError, EmptyTableError, MissingColumnError
+from cl_spark.errors import ConfigurationError, MissingColumnError
 from cl_spark.evidence.storage import Releasable, Storage, StorageOwner, keep_with
-from cl_spark.evidence.validity import explain_rejection, join_reasons
 from cl_spark.evidence.workers import add_column, map_in_arrow
 from cl_spark.kernels.arrays import Float64s
 from cl_spark.kernels.outlier_scores import PROB_SCORES, distance_scores
@@ -21,7 +20,7 @@ from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import add_rank
 from cl_spark.methods.neighbors.features import ID
 from cl_spark.methods.neighbors.neighbor_index import AUTO, RANK, NeighborIndex, check_search_options
-from cl_spark.methods.neighbors.pred_probs import FAULT, REASONS, SCORE, ProbTable
+from cl_spark.methods.neighbors.pred_probs import FAULT, SCORE, ProbTable
 from cl_spark.methods.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
@@ -263,16 +262,7 @@ class OutlierAudit(Releasable):
         thresholds = self.thresholds if adjust_pred_probs and method != "gen" else None
         storage = Storage(self._evidence_path)
         scored = storage.persist(table.score(method, self.num_classes, thresholds))
-        counts = {row[0]: row[1] for row in scored.groupBy(FAULT).count().collect()}
-        rejected = {explain_rejection(REASONS[fault]): rows for fault, rows in counts.items() if fault}
-        if rejected:
-            seen = join_reasons(dict(sorted(rejected.items())))
-            total = f"{sum(rejected.values()):,}"
-            logger.warning("%s rows of %s cannot be used: %s", total, argument, seen)
-        if not counts.get(0):
-            raise EmptyTableError(
-                f"{argument}: none of {sum(counts.values()):,} rows can be used: {rejected}"
-            )
+        table.tell_faults(scored)
         return keep_with(scored.where(F.col(FAULT) == 0).drop(FAULT), StorageOwner(storage, self))
 
     def _check_method(self, method: str | None) -> str:

@@ -1,5 +1,6 @@
 """Outlier scores of predicted probabilities, with the rows that cannot be used."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.errors import ColumnTypeError, EmptyTableError, SingleClassError
 from cl_spark.evidence.prob_columns import field_names, is_binary, is_prob_column, is_sparse, select_probs
-from cl_spark.evidence.validity import PROB_FAULTS, RejectionReason, explain_rejection
+from cl_spark.evidence.validity import PROB_FAULTS, RejectionReason, explain_rejection, join_reasons
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels import dense_probs
 from cl_spark.kernels.arrays import Float64s
@@ -19,6 +20,8 @@ from cl_spark.kernels.quality_scores import adjust_probs
 from cl_spark.methods.classification.thresholds import find_usual_num_probs
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted, resolve_columns
+
+logger = logging.getLogger(__name__)
 
 ID, FAULT, SCORE = "_id", "_fault", "score"
 
@@ -96,6 +99,26 @@ class ProbTable:
         function = ScoreProbs(method, num_classes, None if thresholds is None else tuple(thresholds))
         scored = map_in_arrow(rows, function, f"{ID} {kind}, {SCORE} double, {FAULT} int")
         return self._mark_repeated(scored).select(F.col(ID).alias(self.id_col), SCORE, FAULT)
+
+    def tell_faults(self, scored: DataFrame) -> None:
+        """Tell in the log how many rows cannot be used, and why.
+
+        Args:
+            scored: what `score` returns.
+
+        Raises:
+            EmptyTableError: none can.
+        """
+        counts = {row[0]: row[1] for row in scored.groupBy(FAULT).count().collect()}
+        rejected = {explain_rejection(REASONS[fault]): rows for fault, rows in counts.items() if fault}
+        seen = join_reasons(dict(sorted(rejected.items())))
+        if not counts.get(0):
+            raise EmptyTableError(
+                f"{self.argument}: none of {sum(counts.values()):,} rows can be used: {seen}"
+            )
+        if rejected:
+            total = f"{sum(rejected.values()):,}"
+            logger.warning("%s rows of %s cannot be used: %s", total, self.argument, seen)
 
     def _mark_repeated(self, rows: DataFrame) -> DataFrame:
         """Mark rows without another fault whose id several rows have."""

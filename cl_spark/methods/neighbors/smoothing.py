@@ -66,13 +66,13 @@ def smooth_pred_probs(
 
     Returns:
         The id column, the label column, and pred_probs (K numbers), as `LabelAudit` takes them. Neighbors
-        whose probabilities cannot be used are left out of the mean. A row whose own cannot be used, or whose
-        neighbors' all cannot, keeps its own; a row whose features cannot be used is not there,
-        `NeighborIndex.rejected` lists it.
+        whose probabilities cannot be used, which the log tells, are left out of the mean. A row whose own
+        cannot be used, or whose neighbors' all cannot, keeps its own; a row whose features cannot be used is
+        not there, `NeighborIndex.rejected` lists it.
 
     Raises:
         ConfigurationError: an argument is out of range.
-        InputError: a column is missing or unusable, or all rows are.
+        InputError: a column is missing or unusable, or all rows are; scores such as logits are unusable.
 
     Example:
         >>> rows = [(i, [float(i // 4), float(i % 2)], i // 4, [0.75, 0.25]) for i in range(8)]
@@ -88,6 +88,7 @@ def smooth_pred_probs(
     key, label = found["id_col"], found["label_col"]
     probs = ProbTable(table, key, pred_probs_col)
     given, num_classes = probs.select_probs().cast("array<double>"), probs.find_num_classes()
+    probs.tell_faults(probs.score("least_confidence", num_classes, None))
     index = open_index(
         index, table, id_col, features_col, metric=metric, method=method, evidence_path=evidence_path
     )

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import LabelAudit, smooth_pred_probs
-from cl_spark.errors import ColumnTypeError, ConfigurationError, MissingColumnError
+from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError, MissingColumnError
 from cl_spark.kernels.nearest import find_nearest
 from cl_spark.methods.neighbors import smoothing
 from cl_spark.methods.neighbors.smoothing import MixProbs
@@ -42,11 +42,14 @@ def test_probabilities_are_mixed_with_the_mean_of_the_neighbors(spark: SparkSess
     assert np.array_equal(np.stack(same.pred_probs), PROBS)
 
 
-def test_unusable_probabilities_are_kept_and_mixed_with_none(spark: SparkSession) -> None:
+def test_unusable_probabilities_are_kept_and_mixed_with_none(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
     given: list[list[float] | None] = [list(probs) for probs in PROBS]
     given[3], given[5], given[8] = None, [0.5, 0.5], [0.5, float("nan"), 0.5]
     df = make_table(spark, given, "string")
     found = read(smooth_pred_probs(df, k=4)).pred_probs
+    assert "3 rows of df cannot be used" in caplog.text
     assert found[3] is None
     assert list(found[5]) == [0.5, 0.5]
     assert np.isnan(found[8][1])
@@ -84,6 +87,8 @@ def test_arguments_are_checked(spark: SparkSession) -> None:
     for weight in (-0.1, 1.5, True):
         with pytest.raises(ConfigurationError, match="own_weight must be from 0 to 1"):
             smooth_pred_probs(df, own_weight=weight)
+    with pytest.raises(EmptyTableError, match="none of 60 rows can be used: negative value in pred_probs: 60"):
+        smooth_pred_probs(make_table(spark, (PROBS - 1).tolist()))
     with pytest.raises(MissingColumnError, match="pred_probs_col: no column 'probs'"):
         smooth_pred_probs(df, pred_probs_col="probs")
     with pytest.raises(ColumnTypeError, match="pred_probs_col"):
