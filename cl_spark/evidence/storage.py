@@ -70,7 +70,7 @@ class Storage:
             A DataFrame with the same rows, which are computed once where they could be persisted.
         """
         if num_rows is not None:
-            df = df.coalesce(partitions_for(num_rows))
+            df = df.repartition(partitions_for(num_rows))
         if self._path is not None:
             self._written.append(df)
             if self._directory is None:  # of its own, so that it can be removed as a whole

@@ -15,8 +15,8 @@ from cl_spark.tables.columns import quoted
 NULL_ID = explain_rejection(RejectionReason.NULL_ID)
 REPEATED_ID = explain_rejection(RejectionReason.REPEATED_ID)
 
-FAULT = "_fault"
-_IS_REPEATED = "_is_repeated"
+FAULT = "_cl_spark_fault"
+_IS_REPEATED = "_cl_spark_is_repeated"
 
 
 class UsableRows:
@@ -77,10 +77,9 @@ class UsableRows:
         """
         if self._repeated_ids is None:
             return rows
-        columns = [quoted(col) for col in rows.columns if col != FAULT]
-        fault = F.when(F.col(_IS_REPEATED), REPEATED_ID).otherwise(F.col(FAULT)).alias(FAULT)
+        fault = F.when(F.col(_IS_REPEATED), REPEATED_ID).otherwise(F.col(FAULT))
         marked = self._repeated_ids.withColumn(_IS_REPEATED, F.lit(True))
-        return rows.join(marked, self._ids, "left").select(*columns, fault)
+        return rows.join(marked, self._ids, "left").withColumn(FAULT, fault).drop(_IS_REPEATED)
 
     def accepted(self) -> DataFrame:
         """The rows that can be used, without `FAULT`."""

@@ -7,6 +7,7 @@ to the lower position.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,10 @@ GROUP, GROUPS_PER_NEIGHBOR = 16, 8
 
 VALUES_AT_ONCE = 2_000_000
 """Products that are held together: 8 MB."""
+
+QUERIES_AT_ONCE = 1_024
+MOST_BY_FAISS = 30
+"""Neighbors up to which faiss is quicker."""
 
 FAR = 1e30
 """Squared length of a query, in widths of the references, from which products may overflow."""
@@ -103,11 +108,14 @@ def find_nearest(
         shape = (len(queries), k)
         return Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
     finder = _Finder.of(np.asarray(references, dtype=np.float64), k, metric)
-    step = max(1, VALUES_AT_ONCE // max(queries.shape[1], 1))
-    parts = [
-        finder.find(np.asarray(queries[i : i + step], dtype=np.float64), own[i : i + step])
-        for i in range(0, len(queries), step)
-    ]
+    step = max(1, min(QUERIES_AT_ONCE, VALUES_AT_ONCE // max(queries.shape[1], k)))
+    faiss = load_faiss() if k <= MOST_BY_FAISS else None
+    parts = []
+    for i in range(0, len(queries), step):
+        some = slice(i, i + step)
+        nearest, is_useful = finder.find(np.asarray(queries[some], dtype=np.float64), own[some], faiss)
+        parts.append(nearest)
+        faiss = faiss if is_useful else None  # among many copies it proves nothing
     return Nearest(
         np.concatenate([part.positions for part in parts]), np.concatenate([part.distances for part in parts])
     )
@@ -144,11 +152,17 @@ class _Finder:
         single = (centered / width).astype(np.float32)
         return _Finder(references, k, metric, center, width, single, (single * single).sum(axis=1))
 
-    def find(self, queries: Float64s, own: Int64s) -> Nearest:
-        """Find the nearest of some queries."""
+    def find(self, queries: Float64s, own: Int64s, faiss: Any) -> tuple[Nearest, bool]:
+        """Find the nearest of some queries, and tell whether faiss found those of most of them.
+
+        Args:
+            queries: (m, d) rows.
+            own: (m,) as `find_nearest` takes it.
+            faiss: the module, or None.
+        """
         shape = (len(queries), self.k)
         nearest = Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
-        rest, faiss = np.arange(len(queries)), load_faiss()
+        rest = np.arange(len(queries))
         with np.errstate(over="ignore", invalid="ignore"):
             centered = ((queries - self.center) / self.width).astype(np.float32)
             if faiss is not None and len(self.single) >= 2 * (self.k + 1 + MORE):
@@ -161,7 +175,7 @@ class _Finder:
             for some in (rest[i : i + step] for i in range(0, len(rest), step)):
                 rows, candidates = self._multiply(centered[some], own[some])
                 self._choose(nearest, queries, some[rows], candidates)
-        return nearest
+        return nearest, 2 * len(rest) < len(queries)
 
     def _choose(self, nearest: Nearest, queries: Float64s, rows: Int64s, candidates: Int64s) -> None:
         """Set the nearest of some queries, given all of their candidates."""

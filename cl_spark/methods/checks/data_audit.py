@@ -19,6 +19,7 @@ from cl_spark.errors import (
 from cl_spark.evidence.class_columns import list_names
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
+from cl_spark.evidence.validity import join_reasons
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY, answer
 from cl_spark.methods.checks.class_imbalance import find_rarest_class, score_classes, select_label
 from cl_spark.methods.checks.data_values import LABEL, NO_VALUE, score_data_values
@@ -105,7 +106,7 @@ _NEEDS = {
     DATA_VALUATION: "label_col and features_col",
 }
 
-_PLACE = "_place"
+_PLACE = "_cl_spark_place"
 _RESULTS = (
     *(ISSUE_TYPE, SCORE, c.IS_ISSUE, WHY, c.RANK, c.REASON, c.ROW, c.RUN_ID, c.ATTEMPT),
     *(COPIES, GROUP_SIZE, DISTANCE, NEIGHBOR_ID, PRED_PROBS),
@@ -285,7 +286,9 @@ class DataAudit(Releasable):
     def rows(self) -> DataFrame:
         """The rows with an id of their own."""
         if not self.num_examples:
-            raise EmptyTableError(f"df: none of {self.num_read:,} rows can be used: {self.rejected_counts}")
+            raise EmptyTableError(
+                f"df: none of {self.num_read:,} rows can be used: {join_reasons(self.rejected_counts)}"
+            )
         return self._usable.accepted()
 
     @cached_property

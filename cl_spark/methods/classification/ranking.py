@@ -8,6 +8,8 @@ from pyspark.sql import functions as F
 from cl_spark.kernels.score_buckets import STEPS
 from cl_spark.tables.columns import quoted
 
+_BUCKET, _BELOW, _ROWS = "_cl_spark_bucket", "_cl_spark_below", "_cl_spark_rows"
+
 
 def add_rank(
     rows: DataFrame,
@@ -36,13 +38,13 @@ def add_rank(
         place = F.row_number().over(Window.partitionBy(*within).orderBy(score, *ids))
         return rows.withColumn(rank, place.cast("long"))
     columns = [quoted(col) for col in rows.columns]
-    rows = rows.withColumn("_bucket", bucket_column(F.col(score)) if bucket is None else bucket)
-    parts = [*within, "_bucket"]
-    counts = rows.groupBy(*parts).agg(F.count(F.lit(1)).alias("_rows"))
-    up_to = F.sum("_rows").over(Window.partitionBy(*within).orderBy("_bucket"))
-    below = counts.select(*parts, (up_to - F.col("_rows")).alias("_below"))
+    rows = rows.withColumn(_BUCKET, bucket_column(F.col(score)) if bucket is None else bucket)
+    parts = [*within, _BUCKET]
+    counts = rows.groupBy(*parts).agg(F.count(F.lit(1)).alias(_ROWS))
+    up_to = F.sum(_ROWS).over(Window.partitionBy(*within).orderBy(_BUCKET))
+    below = counts.select(*parts, (up_to - F.col(_ROWS)).alias(_BELOW))
     place = F.row_number().over(Window.partitionBy(*parts).orderBy(score, *ids))
-    ranked = (place + F.col("_below")).cast("long").alias(rank)
+    ranked = (place + F.col(_BELOW)).cast("long").alias(rank)
     return rows.join(F.broadcast(below), parts).select(*columns, ranked)
 
 

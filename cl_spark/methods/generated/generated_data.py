@@ -306,7 +306,7 @@ class GeneratedData(Releasable):
         classes = self.real.select(key, quoted(self._prompt_col))
         covered = (F.col("_nearest") <= F.col("_radius")).cast("int").alias(_COVERED)
         found = own.join(nearest, ID).join(classes, ID).select(quoted(self._prompt_col), covered)
-        return self._storage.persist(found, self._index.num_read)
+        return self._storage.persist(found, real.num_read)
 
     def _repr_html_(self) -> str:
         """Show what is asked: showing it scans nothing."""

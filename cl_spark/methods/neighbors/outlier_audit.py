@@ -105,7 +105,7 @@ class OutlierAudit(Releasable):
         check_search_options(k, metric, search)
         self.df, self.k = to_spark(df, spark), k
         self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
-        check_result_names([self._id_col], (SCORE, RANK))
+        check_result_names([self._id_col], (SCORE, RANK, IS_FAR))
         self._features_col, self._pred_probs_col, self._label_col = features_col, pred_probs_col, label_col
         self._metric, self._search, self._class_names = metric, search, class_names
         self._evidence_path = evidence_path

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError
+from cl_spark.errors import ConfigurationError, InputError
 from cl_spark.evidence.storage import keep_with
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels import dense_probs
@@ -56,7 +56,7 @@ def smooth_pred_probs(
         features_col: column of vectors, or a list of columns of numbers; see `NeighborIndex`.
         label_col: column of given labels, which is passed on.
         pred_probs_col: column of out-of-sample probabilities: arrays of K numbers, or ML vectors.
-        own_weight: weight of a row's own probabilities, from 0 to 1. Default 0.5; 1 changes nothing.
+        own_weight: weight of a row's own probabilities, from 0 to 1. Default 0.5; 1 mixes nothing in.
         k: how many neighbors are mixed in. Default 10.
         metric: "cosine", "euclidean", or "auto": cosine above 3 dimensions, else Euclidean.
         method: how neighbors are searched: "exact", "approximate", or "auto"; see `NeighborIndex`.
@@ -67,8 +67,8 @@ def smooth_pred_probs(
     Returns:
         The id column, the label column, and pred_probs (K numbers), as `LabelAudit` takes them. Neighbors
         whose probabilities cannot be used, which the log tells, are left out of the mean. A row whose own
-        cannot be used, or whose neighbors' all cannot, keeps its own; a row whose features cannot be used is
-        not there, `NeighborIndex.rejected` lists it.
+        cannot be used, or whose neighbors' all cannot, keeps its own; a row whose features or id cannot be
+        used is not there, `NeighborIndex.rejected` lists it.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -81,7 +81,7 @@ def smooth_pred_probs(
         >>> smooth_pred_probs(rows, k=3).orderBy("id").first().pred_probs
         [0.5, 0.5]
     """
-    if isinstance(own_weight, bool) or not 0 <= own_weight <= 1:
+    if isinstance(own_weight, bool) or not isinstance(own_weight, int | float) or not 0 <= own_weight <= 1:
         raise ConfigurationError(f"own_weight must be from 0 to 1, got {own_weight!r}")
     table = to_spark(df, spark)
     found = resolve_columns(table, "df", {"id_col": id_col, "label_col": label_col})
@@ -93,8 +93,8 @@ def smooth_pred_probs(
         index, table, id_col, features_col, metric=metric, method=method, evidence_path=evidence_path
     )
     lists = index.own_neighbor_lists(k)
-    key_type = lists.schema[ID].dataType
-    own_id = F.col(quoted(key)).cast(key_type)
+    own_id = F.col(quoted(key)).cast(lists.schema[ID].dataType)
+    lists = lists.join(table.select(own_id.alias(ID)), ID, "left_semi")  # an index may have more rows
     pairs = lists.select(ID, F.posexplode(NEIGHBORS).alias(_PLACE, _OTHER))
     of_other = table.select(own_id.alias(_OTHER), given.alias(PRED_PROBS))
     none = F.lit(None).cast(table.schema[label].dataType).alias(label)
@@ -142,9 +142,14 @@ class MixProbs:
     def _mix(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         starts = _find_starts(batch)
         ids, places, given, labels = batch.columns
+        is_own = places.to_numpy() == OWN_PLACE
+        if is_own.sum() > len(starts):
+            raise InputError(
+                "index: it is of other rows: df has rows with one id, of which the index has one"
+            )
         probs, faults = dense_probs.to_matrix(given, self.num_classes)
         row = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(probs)]))
-        others = np.flatnonzero((places.to_numpy() != OWN_PLACE) & (faults == 0))
+        others = np.flatnonzero(~is_own & (faults == 0))
         counts = np.bincount(row[others], minlength=len(starts))
         firsts = np.cumsum(counts) - counts
         is_mixed = (counts > 0) & (faults[starts] == 0)

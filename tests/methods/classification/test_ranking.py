@@ -35,6 +35,12 @@ def test_rows_have_places_of_their_own_within_others(few: bool, spark: SparkSess
     assert {row["rank"] for row in ranked.where("kind = 'b'").collect()} == {1, 2, 3}
 
 
+def test_ids_may_have_any_name(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(0.5, 7), (0.25, 3)], "score double, _bucket int")
+    ranked = add_rank(frame, "score", ["_bucket"], "rank", few=False)
+    assert sorted(map(tuple, ranked.collect())) == [(0.25, 3, 1), (0.5, 7, 2)]
+
+
 def test_buckets_never_fall_as_the_score_rises(spark: SparkSession) -> None:
     scores = [-1.0, -0.3, -1e-12, 0.0, 1e-300, 1e-12, 1e-6, 0.1, 0.5, math.nextafter(1, 0), 1.0]
     frame = spark.createDataFrame([(score,) for score in scores], "score double")

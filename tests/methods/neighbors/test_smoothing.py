@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import LabelAudit, smooth_pred_probs
+from cl_spark import LabelAudit, NeighborIndex, smooth_pred_probs
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError, MissingColumnError
 from cl_spark.kernels.nearest import find_nearest
 from cl_spark.methods.neighbors import smoothing
@@ -60,6 +60,16 @@ def test_unusable_probabilities_are_kept_and_mixed_with_none(
         assert audit.num_rejected == 3
 
 
+def test_rows_that_only_the_index_has_are_not_answered(spark: SparkSession) -> None:
+    df = make_table(spark, PROBS.tolist()).cache()
+    with NeighborIndex(df) as index:
+        found = read(smooth_pred_probs(df.where("id < 50"), k=4, index=index))
+        assert found.id.tolist() == list(range(50))
+        near = [[i for i in row if i < 50] for row in NEAR[:50]]
+        expected = [(PROBS[i] + PROBS[row].mean(axis=0)) / 2 for i, row in enumerate(near)]
+        assert np.allclose(np.stack(found.pred_probs), expected, rtol=1e-14)
+
+
 def test_nothing_depends_on_partitions(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     df = make_table(spark, PROBS.tolist())
     expected = np.stack(read(smooth_pred_probs(df, k=4)).pred_probs)
@@ -87,7 +97,9 @@ def test_arguments_are_checked(spark: SparkSession) -> None:
     for weight in (-0.1, 1.5, True):
         with pytest.raises(ConfigurationError, match="own_weight must be from 0 to 1"):
             smooth_pred_probs(df, own_weight=weight)
-    with pytest.raises(EmptyTableError, match="none of 60 rows can be used: negative value in pred_probs: 60"):
+    with pytest.raises(
+        EmptyTableError, match="none of 60 rows can be used: negative value in pred_probs: 60"
+    ):
         smooth_pred_probs(make_table(spark, (PROBS - 1).tolist()))
     with pytest.raises(MissingColumnError, match="pred_probs_col: no column 'probs'"):
         smooth_pred_probs(df, pred_probs_col="probs")
