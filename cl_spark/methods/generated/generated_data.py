@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from cl_spark.errors import ColumnTypeError
 from cl_spark.evidence.class_columns import list_names
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
+from cl_spark.evidence.usable_rows import NULL_ID, REPEATED_ID
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.neighbors.duplicates import GROUP, find_duplicates
 from cl_spark.methods.neighbors.features import ID
@@ -21,6 +22,7 @@ from cl_spark.methods.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.columns import check_result_names, quoted, resolve_columns
+from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
 
 REALISM, FIT, NEARNESS, COPY_OF = "realism", "fit", "nearness", "copy_of"
@@ -240,8 +242,16 @@ class GeneratedData(Releasable):
         rows = rows.join(realism, _KEY, "left").join(self._judge_fit(), _KEY, "left")
         rows = rows.join(near, F.col(ids) == F.col("_near_id"), "left")
         rows = rows.join(copies, F.col(ids) == F.col("_copy_id"), "left")
+        is_repeated, repeated = F.lit(False), self._index.table.repeated
+        if repeated is not None:
+            rows = rows.join(
+                repeated.select(F.col(ID).alias("_of_several")), F.col(ids) == F.col("_of_several"), "left"
+            )
+            is_repeated = F.col("_of_several").isNotNull()
         reason = (
-            F.when(F.col(NEARNESS).isNull(), NO_FEATURES)
+            F.when(lacks_id(self.generated, [self._id_col]), NULL_ID)
+            .when(is_repeated, REPEATED_ID)
+            .when(F.col(NEARNESS).isNull(), NO_FEATURES)
             .when(F.col(IS_FAR), FAR)
             .when(F.col(_SUGGESTED).isNotNull(), F.concat(F.lit(f"{MISFIT}: looks like "), F.col(_SUGGESTED)))
             .when(F.col(COPY_OF).isNotNull(), F.concat(F.lit(f"{COPY}: "), F.col(COPY_OF).cast("string")))

@@ -103,6 +103,20 @@ def test_results_do_not_depend_on_partitions(spark: SparkSession, rows: pd.DataF
     pd.testing.assert_frame_equal(again, rows)
 
 
+def test_rows_without_an_id_of_their_own_are_dropped_for_that(spark: SparkSession) -> None:
+    made = generated()[:30].assign(prompt="zero")
+    made["id"] = [None, 7.0, 7.0, *map(float, range(20, 47))]
+    table = spark.createDataFrame(made).selectExpr(
+        "cast(nullif(id, double('NaN')) as bigint) id", "prompt", "features"
+    )
+    with GeneratedData(table, spark.createDataFrame(real().assign(prompt="zero"))) as judged:
+        found = judged.rows().toPandas()
+    assert len(found) == 30
+    assert found.reason[found.id.isna()].tolist() == ["null id"]
+    assert found.reason[found.id == 7].tolist() == ["id of several rows"] * 2
+    assert not found.reason[found.id > 7].str.contains("id").any()
+
+
 def test_one_prompt_has_no_fit(spark: SparkSession) -> None:
     made, there = generated().head(40).assign(prompt="digit"), real().assign(prompt="digit")
     with GeneratedData(spark.createDataFrame(made), spark.createDataFrame(there)) as judged:
