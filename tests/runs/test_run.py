@@ -360,6 +360,7 @@ def test_passwords_in_spark_settings_are_written_nowhere(
     assert read_run(str(tmp_path), spark=spark).parameters["spark_conf"] == {"fs.s3a.secret.key": ""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
 def test_review_columns_may_hold_fields_of_any_name(
     spark: SparkSession, df: DataFrame, tmp_path: Path, kind: str

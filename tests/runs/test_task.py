@@ -119,6 +119,7 @@ def test_rows_and_gates_are_checked_as_for_every_task(
     ]
 
 
+@pytest.mark.slow
 def test_its_runs_are_shown_compared_and_reported(
     spark: SparkSession, texts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

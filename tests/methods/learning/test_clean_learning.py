@@ -107,6 +107,7 @@ def test_relabelling_takes_the_suggested_label(noisy: DataFrame) -> None:
         CleanLearning(GaussianNB(), how="relabel").fit(noisy, label_issues=model.label_issues.select("id"))
 
 
+@pytest.mark.slow
 def test_reweighting_keeps_all_and_weighs_wrong_labels_less(noisy: DataFrame) -> None:
     model = CleanLearning(Recorder(), how="reweight", weight_col="weight").fit(noisy)
     _, labels, weights = model.model.seen
@@ -167,6 +168,7 @@ def test_it_is_copied_saved_and_loaded_as_an_estimator(noisy: DataFrame, tmp_pat
     assert loaded.value("estimator").var_smoothing == 0.5
 
 
+@pytest.mark.slow
 def test_it_goes_into_a_pipeline_and_a_search(noisy: DataFrame, tmp_path: Path) -> None:
     columns = noisy.select(
         "id", "label", "true_label", *[F.col("features")[i].alias(f"x{i}") for i in range(3)]

@@ -56,6 +56,7 @@ def count_right(model: Any, df: DataFrame) -> int:
     return int(model.transform(df).where("prediction = true_label").count())
 
 
+@pytest.mark.slow
 def test_a_search_tunes_the_pipeline_that_is_trained_on_clean_labels(columns: DataFrame) -> None:
     classifier = LogisticRegression(maxIter=5)
     learning = CleanLearning(pipeline(classifier), folds=2, features_col=COLS)
@@ -67,6 +68,7 @@ def test_a_search_tunes_the_pipeline_that_is_trained_on_clean_labels(columns: Da
     assert learning.value("estimator").getStages()[-1].getRegParam() == 0.0, "the searched one stays"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", ["search of a pipeline", "pipeline that ends in a search", "search"])
 def test_a_search_can_be_what_is_trained_on_clean_labels(
     columns: DataFrame, tmp_path: Path, inner: str

@@ -155,6 +155,7 @@ def test_in_place_one_commit_changes_the_rows_and_no_others(spark: SparkSession,
     assert rows(read(spark, table, 0)) == sorted(LABELS, key=repr)
 
 
+@pytest.mark.slow
 @pytest.mark.matrix
 def test_the_same_run_again_changes_nothing(spark: SparkSession, table: str) -> None:
     first = apply_corrections(table, verdicts(spark), run_id="june")

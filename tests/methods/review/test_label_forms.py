@@ -95,6 +95,7 @@ def test_a_new_table_has_the_sets_with_all_their_changes(
     assert labels[5, "dog"] == ("absent", None)
 
 
+@pytest.mark.slow
 def test_in_place_a_run_is_made_once_and_can_be_undone(
     spark: SparkSession, sets: DataFrame, verdicts: DataFrame, tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_changed_rows_without_an_id_are_rejected(
     assert [(row.id, row.reason) for row in rows] == [(None, "null id")] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
 def test_batches_of_no_scored_or_no_rejected_rows_end_well(
     spark: SparkSession, df: DataFrame, tmp_path: Path, kind: str

@@ -67,6 +67,7 @@ def frozen_runs(tables: ResultTables, name: str) -> set[str]:
     return {row.frozen_run for row in rows.select("frozen_run").distinct().collect()}
 
 
+@pytest.mark.slow
 def test_a_restarted_stream_scores_with_its_first_run(
     spark: SparkSession, df: DataFrame, location: str, tables: ResultTables, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_first_batch_that_broke_off_is_finished_with_its_run(
     assert frozen_runs(tables, name) == {"first"}
 
 
+@pytest.mark.slow
 def test_names_and_checkpoints_belong_to_one_stream(
     spark: SparkSession, df: DataFrame, table: str, location: str, tables: ResultTables, tmp_path: Path
 ) -> None:

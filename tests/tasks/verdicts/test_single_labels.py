@@ -66,6 +66,7 @@ def lines(df: DataFrame) -> list[str]:
     return sorted(map(str, df.collect()))
 
 
+@pytest.mark.slow
 def test_verdicts_tell_how_many_single_labels_are_wrong(
     spark: SparkSession, audit: Run, queue: DataFrame, home: Path, tmp_path: Path
 ) -> None:
