@@ -60,14 +60,19 @@ def read_real(spark: SparkSession, home: Path) -> Iterator[Data]:
             yield f"{name} test set, {votes.count()} reviewed", spark.read.parquet(str(path)), known
 
 
-def make_toys(spark: SparkSession) -> Iterator[Data]:
-    """Make noisy labels of small data sets, with cross-validated probabilities of a logistic regression."""
+def draw_toys(
+    spark: SparkSession, seeds: int
+) -> Iterator[tuple[str, Floats, npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]]:
+    """Draw noisy labels of small data sets, with cross-validated probabilities of a logistic regression.
+
+    Yields the condition, features, true labels, given labels, and probabilities, for each seed.
+    """
     for name, load in TOY.items():
         features, true = load(return_X_y=True)
         classes = len(np.unique(true))
         rows = [(i, int(label)) for i, label in enumerate(true)]
         for noise, sparsity in CONDITIONS:
-            for seed in range(SEEDS):
+            for seed in range(seeds):
                 try:
                     matrix = noise_matrix(classes, noise=noise, sparsity=sparsity, seed=seed)
                 except ConfigurationError:
@@ -78,12 +83,18 @@ def make_toys(spark: SparkSession) -> Iterator[Data]:
                 model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
                 folds = StratifiedKFold(5, shuffle=True, random_state=seed)
                 probs = cross_val_predict(model, features, given, cv=folds, method="predict_proba")
-                found = [(i, int(g), p.tolist()) for i, (g, p) in enumerate(zip(given, probs, strict=True))]
-                df = spark.createDataFrame(found, "id int, label int, pred_probs array<double>")
-                known = spark.createDataFrame(
-                    [(i, bool(w)) for i, w in enumerate(given != true)], "id int, is_wrong boolean"
-                )
-                yield f"{name}, noise {noise:g}, sparsity {sparsity:g}", df, known
+                yield f"{name}, noise {noise:g}, sparsity {sparsity:g}", features, true, given, probs
+
+
+def make_toys(spark: SparkSession) -> Iterator[Data]:
+    """Make tables of the small data sets."""
+    for name, _, true, given, probs in draw_toys(spark, SEEDS):
+        found = [(i, int(g), p.tolist()) for i, (g, p) in enumerate(zip(given, probs, strict=True))]
+        df = spark.createDataFrame(found, "id int, label int, pred_probs array<double>")
+        known = spark.createDataFrame(
+            [(i, bool(w)) for i, w in enumerate(given != true)], "id int, is_wrong boolean"
+        )
+        yield name, df, known
 
 
 def score(df: DataFrame, known: DataFrame) -> tuple[npt.NDArray[np.bool_], dict[str, Floats]]:

@@ -7,38 +7,25 @@ are flipped, with a logistic regression in five folds. Needs scikit-learn.
 """
 
 from collections import defaultdict
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.sql import DataFrame, SparkSession
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cl_spark import (
-    ConfigurationError,
-    LabelAudit,
-    NeighborIndex,
-    flip_labels,
-    neighbor_pred_probs,
-    noise_matrix,
-    smooth_pred_probs,
-    start_session,
-)
-from scripts.score_experiment import CONDITIONS, TOY
+from cl_spark import LabelAudit, NeighborIndex, neighbor_pred_probs, smooth_pred_probs, start_session
+from scripts.score_experiment import draw_toys
 
 SEEDS = 3
 WAYS = ("probabilities alone", "smoothed, own weight 0.5", "smoothed, own weight 0", "labels of near rows")
 
 
-def make_table(spark: SparkSession, features: Any, given: npt.NDArray[np.int64], seed: int) -> DataFrame:
-    """Make a table with cross-validated probabilities of a model that learned the given labels."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    probs = cross_val_predict(model, features, given, cv=folds, method="predict_proba")
+def make_table(spark: SparkSession, features: Any, given: npt.NDArray[np.int64], probs: Any) -> DataFrame:
+    """Make a table with features in which neighbors mean something."""
     scaled = StandardScaler().fit_transform(features)
     rows = [
         (i, int(label), near.tolist(), p.tolist())
@@ -71,28 +58,16 @@ def main() -> None:
     spark = start_session()
     print("| data |", " | ".join(WAYS), "|")
     print("|---" * (len(WAYS) + 1) + "|")
-    for name, load in TOY.items():
-        features, true = load(return_X_y=True)
-        rows = [(i, int(label)) for i, label in enumerate(true)]
-        for noise, sparsity in CONDITIONS:
-            found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-            for seed in range(SEEDS):
-                try:
-                    matrix = noise_matrix(len(np.unique(true)), noise=noise, sparsity=sparsity, seed=seed)
-                except ConfigurationError:  # not possible for few classes
-                    continue
-                flipped = flip_labels(spark.createDataFrame(rows, "id int, label int"), matrix, seed=seed)
-                given = flipped.orderBy("id").toPandas()["label"].to_numpy()
-                df = make_table(spark, features, given, seed)
-                with NeighborIndex(df) as index:
-                    for way in WAYS:
-                        found[way].append(measure(use(way, df, index), given != true))
-                df.unpersist()
-            if found:
-                cells = ["{:.1f}, {:.1f}".format(*np.mean(found[way], axis=0)) for way in WAYS]
-                print(
-                    f"| {name}, noise {noise:g}, sparsity {sparsity:g} |", " | ".join(cells), "|", flush=True
-                )
+    for name, drawn in groupby(draw_toys(spark, SEEDS), key=itemgetter(0)):
+        found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        for _, features, true, given, probs in drawn:
+            df = make_table(spark, features, given, probs)
+            with NeighborIndex(df) as index:
+                for way in WAYS:
+                    found[way].append(measure(use(way, df, index), given != true))
+            df.unpersist()
+        cells = ["{:.1f}, {:.1f}".format(*np.mean(found[way], axis=0)) for way in WAYS]
+        print(f"| {name} |", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Bools = NDArray[np.bool_]
 Int8s = NDArray[np.int8]
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
+Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
 
 Ints = NDArray[np.integer[Any]]

@@ -5,11 +5,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from cl_spark.kernels.arrays import Bools, Float64s, Int64s
-
-Float32s = npt.NDArray[np.float32]
+from cl_spark.kernels.arrays import Bools, Float32s, Float64s, Int64s
 
 MORE = 8
 """Rows that are asked for beyond the k nearest: whether the last one lies beyond the limit is the proof that

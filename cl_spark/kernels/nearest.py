@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int64s
+from cl_spark.kernels.arrays import Bools, Float32s, Float64s, Floats, Int64s
 from cl_spark.kernels.faiss_search import MORE, find_candidates, load_faiss
 
 COSINE, EUCLIDEAN = "cosine", "euclidean"
@@ -31,6 +30,8 @@ VALUES_AT_ONCE = 2_000_000
 """Products that are held together: 8 MB."""
 
 QUERIES_AT_ONCE = 1_024
+"""Queries of which faiss is asked, before it is told whether it is of use."""
+
 MOST_BY_FAISS = 30
 """Neighbors up to which faiss is quicker."""
 
@@ -38,8 +39,6 @@ FAR = 1e30
 """Squared length of a query, in widths of the references, from which products may overflow."""
 
 _UNIT = float(np.finfo(np.float32).eps)
-
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
