@@ -161,9 +161,8 @@ class MixProbs:
         offsets = np.arange(len(values) + 1, dtype=np.int32) * self.num_classes
         lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
         owned = given.take(pa.array(starts))
-        place = np.arange(len(starts)) + len(
-            values
-        )  # rows that are not mixed keep their own, which stand behind
+        # rows that are not mixed keep their own, which stand behind
+        place = np.arange(len(starts)) + len(values)
         place[is_mixed] = np.arange(len(values))
         chosen = pa.concat_arrays([lists, owned.cast(lists.type)]).take(pa.array(place))
         columns = [ids.take(pa.array(starts)), labels.take(pa.array(starts)), chosen]
