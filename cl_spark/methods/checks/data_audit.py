@@ -42,7 +42,7 @@ from cl_spark.methods.checks.row_order import (
 )
 from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.label_audit import LabelAudit
-from cl_spark.methods.classification.ranking import add_rank, bucket_column
+from cl_spark.methods.classification.ranking import bucket_column, rank_kinds
 from cl_spark.methods.classification.scores import add_issue_flag, check_probabilities
 from cl_spark.methods.neighbors.duplicates import (
     GROUP as COPIES,
@@ -106,16 +106,11 @@ _NEEDS = {
     DATA_VALUATION: "label_col and features_col",
 }
 
-_PLACE = "_cl_spark_place"
 _RESULTS = (
     *(ISSUE_TYPE, SCORE, c.IS_ISSUE, WHY, c.RANK, c.REASON, c.ROW, c.RUN_ID, c.ATTEMPT),
     *(COPIES, GROUP_SIZE, DISTANCE, NEIGHBOR_ID, PRED_PROBS),
     *(c.GIVEN_LABEL, c.PREDICTED_LABEL, c.SUGGESTED_LABEL, c.LABEL_QUALITY),
 )
-
-
-ISSUES_AT_ONCE = 100_000
-"""Places of a kind whose issues are sorted together."""
 
 
 class DataAudit(Releasable):
@@ -421,10 +416,7 @@ class DataAudit(Releasable):
         # values of examples lie close around that of no value
         from_center = F.when(F.col(ISSUE_TYPE) == DATA_VALUATION, NO_VALUE).otherwise(0)
         bucket = bucket_column(F.col(SCORE) - from_center)
-        placed = add_rank(found, SCORE, ids, _PLACE, few=few, bucket=bucket, within=[ISSUE_TYPE])
-        bucket = F.floor(F.col(_PLACE) / F.lit(ISSUES_AT_ONCE)).cast("long")
-        ranked = add_rank(placed, _PLACE, [ISSUE_TYPE, *ids], c.RANK, few=few, bucket=bucket)
-        return keep_with(ranked.drop(_PLACE), self)
+        return keep_with(rank_kinds(found, SCORE, ISSUE_TYPE, ids, few=few, bucket=bucket), self)
 
     def summary(self) -> DataFrame:
         """Sum the checks up: issue_type, examples (rows that the check could judge), unusable (other rows),

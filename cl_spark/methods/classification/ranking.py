@@ -6,9 +6,14 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from cl_spark.kernels.score_buckets import STEPS
+from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted
 
 _BUCKET, _BELOW, _ROWS = "_cl_spark_bucket", "_cl_spark_below", "_cl_spark_rows"
+_PLACE = "_cl_spark_place"
+
+PLACES_AT_ONCE = 100_000
+"""Places of each kind that are sorted together."""
 
 
 def add_rank(
@@ -46,6 +51,31 @@ def add_rank(
     place = F.row_number().over(Window.partitionBy(*parts).orderBy(score, *ids))
     ranked = (place + F.col(_BELOW)).cast("long").alias(rank)
     return rows.join(F.broadcast(below), parts).select(*columns, ranked)
+
+
+def rank_kinds(
+    rows: DataFrame,
+    score: str,
+    kind: str,
+    ids: Sequence[str],
+    *,
+    few: bool,
+    bucket: Column | None = None,
+) -> DataFrame:
+    """Add `rank`: the worst of each kind come first, then the second of each, and so on, whatever their
+    partitioning. At one place kinds are in their alphabetic order.
+
+    Args:
+        rows: the rows.
+        score: the column that orders the rows of a kind, the lowest first; ties go to the lower id.
+        kind: the column of the kind.
+        ids: id columns.
+        few: as `add_rank` has it.
+        bucket: as `add_rank` has it, for the score.
+    """
+    placed = add_rank(rows, score, ids, _PLACE, few=few, bucket=bucket, within=[kind])
+    bucket = F.floor(F.col(_PLACE) / F.lit(PLACES_AT_ONCE)).cast("long")
+    return add_rank(placed, _PLACE, [kind, *ids], c.RANK, few=few, bucket=bucket).drop(_PLACE)
 
 
 def bucket_column(score: Column) -> Column:
