@@ -56,7 +56,7 @@ class UsableRows:
     @cached_property
     def rejected_counts(self) -> Mapping[str, int]:
         """Rows that cannot be used, by reason."""
-        counts = self._counts if self._repeated_ids is None else _count_faults(self.mark(self._rows))
+        counts = self._counts if self._repeated_ids is None else _count_faults(self.marked())
         return dict(sorted((reason, rows) for reason, rows in counts.items() if reason is not None))
 
     @property
@@ -81,13 +81,17 @@ class UsableRows:
         marked = self._repeated_ids.withColumn(_IS_REPEATED, F.lit(True))
         return rows.join(marked, self._ids, "left").withColumn(FAULT, fault).drop(_IS_REPEATED)
 
+    def marked(self) -> DataFrame:
+        """All rows, with `FAULT`."""
+        return self.mark(self._rows)
+
     def accepted(self) -> DataFrame:
         """The rows that can be used, without `FAULT`."""
-        return self.mark(self._rows).where(F.col(FAULT).isNull()).drop(FAULT)
+        return self.marked().where(F.col(FAULT).isNull()).drop(FAULT)
 
     def rejected(self) -> DataFrame:
         """The rows that cannot be used, with `FAULT`."""
-        return self.mark(self._rows).where(F.col(FAULT).isNotNull())
+        return self.marked().where(F.col(FAULT).isNotNull())
 
 
 def choose_reason(faults: Sequence[tuple[Column, str]]) -> Column:

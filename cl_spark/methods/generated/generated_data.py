@@ -1,6 +1,7 @@
 """`GeneratedData`: rows that a model has generated from prompts, judged beside real ones."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,13 +9,16 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ColumnTypeError
+from cl_spark.errors import InputError
 from cl_spark.evidence.class_columns import list_names
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
-from cl_spark.evidence.usable_rows import NULL_ID, REPEATED_ID
+from cl_spark.evidence.usable_rows import FAULT
+from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.label_audit import LabelAudit
+from cl_spark.methods.classification.ranking import rank_kinds
+from cl_spark.methods.generated.input_rows import TABLES, InputRows
 from cl_spark.methods.neighbors.duplicates import GROUP, find_duplicates
-from cl_spark.methods.neighbors.features import ID
+from cl_spark.methods.neighbors.features import ID, FeatureTable
 from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_probs
 from cl_spark.methods.neighbors.neighbor_index import AUTO, NeighborIndex, check_search_options
 from cl_spark.methods.neighbors.outlier_audit import IS_FAR, OutlierAudit
@@ -22,12 +26,15 @@ from cl_spark.methods.neighbors.search import DISTANCES
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.columns import check_result_names, quoted, resolve_columns
-from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
+from cl_spark.tables.schema import RunWarning
+from cl_spark.tables.union import union_rows
+
+logger = logging.getLogger(__name__)
 
 REALISM, FIT, NEARNESS, COPY_OF = "realism", "fit", "nearness", "copy_of"
-KEEP, REASON = "keep", "reason"
-_ROWS = (REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON)
+KEEP, REASON, ISSUE_TYPE = "keep", "reason", "issue_type"
+_ROWS = (REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON, ISSUE_TYPE, c.RANK, c.ROW)
 
 GENERATED, KEPT, DIVERSITY, COVERAGE = "generated", "kept", "diversity", "coverage"
 
@@ -35,8 +42,14 @@ NO_FEATURES = "features cannot be used"
 FAR, MISFIT, COPY = "far from all real rows", "does not fit its prompt", "copy of another row"
 """Reasons to drop a row, of which the first that holds is told."""
 
-_KEY, _PROMPT, _FEATURES, _IS_REAL, _SUGGESTED, _COVERED = (
-    "_key", "_prompt", "_features", "_is_real", "_suggested", "_covered",
+ISSUE_TYPES = {FAR: "far", MISFIT: "misfit", COPY: "copy"}
+"""Kinds of rows to drop, by their reason."""
+
+_MOST_NAMES = 5
+"""Prompts named in a warning."""
+
+_KEY, _PROMPT, _IS_REAL, _SUGGESTED, _COVERED, _SCORE = (
+    "_key", "_prompt", "_is_real", "_suggested", "_covered", "_score",
 )  # fmt: skip
 
 
@@ -95,28 +108,16 @@ class GeneratedData(Releasable):
         spark: SparkSession | None = None,
     ) -> None:
         check_search_options(k, metric, search)
-        self.generated = to_spark(generated, spark, argument="generated")
-        self.real = to_spark(real, self.generated.sparkSession, argument="real")
-        names = {"id_col": id_col, "prompt_col": prompt_col}
-        found = resolve_columns(self.generated, "generated", names)
-        of_real = resolve_columns(self.real, "real", names)
-        self._id_col, self._prompt_col = found["id_col"], found["prompt_col"]
-        check_result_names([self._id_col], (*_ROWS, self._prompt_col))
-        check_result_names([self._prompt_col], (*_ROWS, GENERATED, KEPT, DIVERSITY, COVERAGE), "prompt_col")
-        kinds = [
-            df.schema[cols[key]].dataType.simpleString()
-            for key in names
-            for df, cols in ((self.generated, found), (self.real, of_real))
-        ]
-        if kinds[0] != kinds[1] or kinds[2] != kinds[3]:
-            raise ColumnTypeError(
-                f"id_col, prompt_col: generated has {kinds[0]} and {kinds[2]}, real has {kinds[1]} and "
-                f"{kinds[3]}: cast one of them"
-            )
-        self._features_col, self.k, self._metric, self._search = features_col, k, metric, search
-        self._evidence_path = evidence_path
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
+        self.generated = to_spark(generated, spark, argument="generated")
+        self.real = to_spark(real, self.generated.sparkSession, argument="real")
+        self._inputs = InputRows(self.generated, self.real, id_col, prompt_col, self._storage)
+        self._id_col, self._prompt_col = self._inputs.id_col, self._inputs.prompt_col
+        check_result_names([self._id_col], (*_ROWS, self._prompt_col))
+        check_result_names([self._prompt_col], (*_ROWS, GENERATED, KEPT, DIVERSITY, COVERAGE), "prompt_col")
+        self._features_col, self.k, self._metric, self._search = features_col, k, metric, search
+        self._evidence_path = evidence_path
         self._owners: list[DataFrame] = []
         """Answers of others that ours are computed from: while they are kept, so is their evidence."""
 
@@ -129,10 +130,65 @@ class GeneratedData(Releasable):
         self._storage.release()
 
     @cached_property
+    def _features(self) -> Mapping[str, FeatureTable]:
+        """The features of the rows that have a prompt, and an id of their own.
+
+        Raises:
+            InputError: they are of different lengths.
+        """
+        tables = {"generated": self._index.table, "real": self._near_real.index.table}
+        lengths = [table.counts.dimension for table in tables.values()]
+        if lengths[0] != lengths[1]:
+            raise InputError(
+                f"features_col: generated has {lengths[0]} features a row, real has {lengths[1]}: they must "
+                "be of one model"
+            )
+        return tables
+
+    @property
+    def num_read(self) -> int:
+        """Rows of both tables."""
+        return self._inputs.num_read
+
+    @property
+    def num_examples(self) -> int:
+        """Rows of both tables that can be used."""
+        return sum(table.counts.num_accepted for table in self._features.values())
+
+    @property
+    def rejected_counts(self) -> Mapping[str, int]:
+        """Rows of both tables that cannot be used, by reason."""
+        return self._inputs.count_rejected(self._features)
+
+    def rejected(self) -> DataFrame:
+        """Rows of both tables that cannot be used: the id column, reason, and the row as JSON. Reads the
+        tables again.
+        """
+        return keep_with(self._inputs.rejected(self._features), self)
+
+    def warnings(self) -> list[RunWarning]:
+        """Tell doubts about the prompts: those that no real row has, and those that look permuted."""
+        prompt = F.col(quoted(self._prompt_col)).alias(_PROMPT)
+        made, there = (self._inputs.accepted(argument).select(prompt).distinct() for argument in TABLES)
+        missing = made.join(there, _PROMPT, "left_anti").orderBy(_PROMPT).limit(_MOST_NAMES + 1).collect()
+        told = []
+        if missing:
+            names = ", ".join(str(row[0]) for row in missing[:_MOST_NAMES])
+            more = " and others" if len(missing) > _MOST_NAMES else ""
+            message = (
+                f"no real row has the prompt {names}{more}: nothing tells what its rows should look like; "
+                "add real rows of it, or leave its rows out"
+            )
+            logger.warning(message)
+            told.append(RunWarning("prompts_without_real_rows", message))
+        of_labels = self._labels.warnings() if len(self._classes) > 1 else []
+        return [*told, *(RunWarning(code, f"prompts as labels: {message}") for code, message in of_labels)]
+
+    @cached_property
     def _near_real(self) -> OutlierAudit:
         """The real rows, by which generated ones are judged near or far."""
         return OutlierAudit(
-            self.real,
+            self._inputs.accepted("real"),
             id_col=self._id_col,
             features_col=self._features_col,
             k=self.k,
@@ -144,16 +200,16 @@ class GeneratedData(Releasable):
     @cached_property
     def _index(self) -> NeighborIndex:
         """The generated rows as what neighbors are looked up in."""
-        return self._make_index(self.generated, self._id_col)
+        return self._make_index(self._inputs.accepted("generated"), self._id_col)
 
     @cached_property
     def _pooled(self) -> NeighborIndex:
         """All rows, with keys that tell the two tables apart."""
-        tables = ((self.generated, "generated", 0), (self.real, "real", 1))
-        parts = [self._pool(df, argument, is_real) for df, argument, is_real in tables]
-        return self._make_index(parts[0].unionByName(parts[1]), _KEY)
+        parts = [self._pool(argument, is_real) for is_real, argument in enumerate(TABLES)]
+        return self._make_index(union_rows(parts), _KEY)
 
-    def _pool(self, df: DataFrame, argument: str, is_real: int) -> DataFrame:
+    def _pool(self, argument: str, is_real: int) -> DataFrame:
+        df = self._inputs.accepted(argument)
         wanted = [self._features_col] if isinstance(self._features_col, str) else self._features_col
         found = [resolve_columns(df, argument, {"features_col": col})["features_col"] for col in wanted]
         return df.select(
@@ -224,11 +280,13 @@ class GeneratedData(Releasable):
     def _judged(self) -> DataFrame:
         ids = quoted(self._id_col)
         realism = self._share_labels(_IS_REAL).select(_KEY, F.element_at(PRED_PROBS, 2).alias(REALISM))
-        near = self._near_real.judge_distances(self.generated)
+        made = self._inputs.accepted("generated")
+        _ = self._features  # are of one length
+        near = self._near_real.judge_distances(made)
         self._owners.append(near)
         near = near.select(F.col(ids).alias("_near_id"), F.col("score").alias(NEARNESS), IS_FAR)
         copies = find_duplicates(
-            self.generated,
+            made,
             id_col=self._id_col,
             features_col=self._features_col,
             k=self.k,
@@ -238,19 +296,12 @@ class GeneratedData(Releasable):
         self._owners.append(copies)
         copies = copies.where(F.col(ids) != F.col(GROUP))
         copies = copies.select(F.col(ids).alias("_copy_id"), F.col(GROUP).alias(COPY_OF))
-        rows = self.generated.select(ids, quoted(self._prompt_col), self._key_of(0))
+        rows = self._inputs.marked("generated").select(ids, quoted(self._prompt_col), FAULT, self._key_of(0))
         rows = rows.join(realism, _KEY, "left").join(self._judge_fit(), _KEY, "left")
         rows = rows.join(near, F.col(ids) == F.col("_near_id"), "left")
         rows = rows.join(copies, F.col(ids) == F.col("_copy_id"), "left")
-        is_repeated, repeated = F.lit(False), self._index.table.repeated
-        if repeated is not None:
-            rows = rows.join(
-                repeated.select(F.col(ID).alias("_of_several")), F.col(ids) == F.col("_of_several"), "left"
-            )
-            is_repeated = F.col("_of_several").isNotNull()
         reason = (
-            F.when(lacks_id(self.generated, [self._id_col]), NULL_ID)
-            .when(is_repeated, REPEATED_ID)
+            F.when(F.col(FAULT).isNotNull(), F.col(FAULT))
             .when(F.col(NEARNESS).isNull(), NO_FEATURES)
             .when(F.col(IS_FAR), FAR)
             .when(F.col(_SUGGESTED).isNotNull(), F.concat(F.lit(f"{MISFIT}: looks like "), F.col(_SUGGESTED)))
@@ -259,6 +310,11 @@ class GeneratedData(Releasable):
         shown = rows.withColumn(REASON, reason).withColumn(KEEP, F.col(REASON).isNull())
         shown = shown.select(ids, quoted(self._prompt_col), REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON)
         return self._storage.persist(shown, self._index.num_read)
+
+    @property
+    def _usable_judged(self) -> DataFrame:
+        """The rows that can be used."""
+        return self._judged.where(F.col(NEARNESS).isNotNull())
 
     def rows(self) -> DataFrame:
         """Judge every generated row.
@@ -272,24 +328,43 @@ class GeneratedData(Releasable):
         """
         return keep_with(self._judged, self)
 
+    def dropped(self) -> DataFrame:
+        """Tell which rows to drop, the worst first. Rows that cannot be used are not among them, but in
+        `rejected`.
+
+        Returns:
+            The id column, the prompt, realism, fit, nearness, copy_of and reason as `rows` has them;
+            issue_type: "far" from all real rows, "misfit" with its prompt, or "copy"; and rank: first the
+            worst of each kind (by nearness, by fit; copies by nearness), then the second of each, and so on.
+        """
+        kind = F.coalesce(
+            *[F.when(F.col(REASON).startswith(text), name) for text, name in ISSUE_TYPES.items()]
+        )
+        found = self._judged.withColumn(ISSUE_TYPE, kind).where(F.col(ISSUE_TYPE).isNotNull()).drop(KEEP)
+        score = F.when(F.col(ISSUE_TYPE) == ISSUE_TYPES[MISFIT], F.col(FIT)).otherwise(F.col(NEARNESS))
+        few = is_few(self._index.num_read)
+        ids = [quoted(self._id_col)]
+        ranked = rank_kinds(found.withColumn(_SCORE, score), _SCORE, ISSUE_TYPE, ids, few=few)
+        return keep_with(ranked.drop(_SCORE), self)
+
     def prompts(self) -> DataFrame:
         """Sum up each prompt.
 
         Returns:
-            The prompt; generated and kept rows; the mean realism; fit, the share of rows that fit the prompt;
-            diversity, the share that are no copies of an earlier row; and coverage, the share of real rows of
-            the class that have a generated row as near as their k-th real neighbor. What there is no row for
-            is null.
+            The prompt; generated rows (those that cannot be used count nowhere) and kept ones; the mean
+            realism; fit, the share of rows that fit the prompt; diversity, the share that are no copies of a
+            row with a lower id; and coverage, the share of real rows of the class that have a generated row
+            as near as their k-th real neighbor. What there is no row for is null.
         """
         prompt = quoted(self._prompt_col)
-        found = self._judged.groupBy(prompt).agg(*self._sums())
+        found = self._usable_judged.groupBy(prompt).agg(*self._sums())
         covered = self._covered.groupBy(prompt).agg(_mean(_COVERED).alias(COVERAGE))
         joined = found.join(covered, self._prompt_col, "full")
         return keep_with(joined.select(prompt, GENERATED, KEPT, REALISM, FIT, DIVERSITY, COVERAGE), self)
 
     def totals(self) -> dict[str, Any]:
         """Sum up all prompts, as `prompts` does each."""
-        found = self._judged.agg(*self._sums()).collect()[0].asDict()
+        found = self._usable_judged.agg(*self._sums()).collect()[0].asDict()
         return {**found, COVERAGE: self._covered.agg(_mean(_COVERED)).collect()[0][0]}
 
     def _sums(self) -> list[Column]:
@@ -308,12 +383,13 @@ class GeneratedData(Releasable):
         """Real rows with features: class, and whether a generated row is as near as the k-th real one."""
         real = self._near_real.index
         own = real.own_neighbor_lists(self.k).select(ID, F.element_at(DISTANCES, self.k).alias("_radius"))
-        queries = self._index.open(self.real, self._storage)
+        there = self._inputs.accepted("real")
+        queries = self._index.open(there, self._storage)
         nearest = self._index.neighbor_lists(1, queries).select(
             ID, F.element_at(DISTANCES, 1).alias("_nearest")
         )
         key = F.col(quoted(self._id_col)).cast(real.table.key_type).alias(ID)
-        classes = self.real.select(key, quoted(self._prompt_col))
+        classes = there.select(key, quoted(self._prompt_col))
         covered = (F.col("_nearest") <= F.col("_radius")).cast("int").alias(_COVERED)
         found = own.join(nearest, ID).join(classes, ID).select(quoted(self._prompt_col), covered)
         return self._storage.persist(found, real.num_read)

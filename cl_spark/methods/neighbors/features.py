@@ -231,6 +231,23 @@ class FeatureTable:
         return shown.where(F.col(c.REASON).isNotNull())
 
 
+def choose_features_col(df: DataFrame, cols: Sequence[str], argument: str) -> str | list[str]:
+    """Choose how a configuration's list of columns names features: one column of vectors, or numbers.
+
+    Args:
+        df: the table.
+        cols: one column of vectors, or columns of numbers.
+        argument: what the caller calls the table, for messages.
+
+    Raises:
+        MissingColumnError: there is no such column.
+    """
+    if len(cols) > 1:
+        return list(cols)
+    found = resolve_columns(df, argument, {"features_col": cols[0]})["features_col"]
+    return [found] if isinstance(df.schema[found].dataType, NumericType) else found
+
+
 def select_features(df: DataFrame, features_col: str | Sequence[str], argument: str) -> Column:
     """Select features as arrays of float or double."""
     if not isinstance(features_col, str):

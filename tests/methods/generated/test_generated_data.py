@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from sklearn.metrics.pairwise import cosine_distances
 
-from cl_spark import ColumnTypeError, ConfigurationError, GeneratedData, MissingColumnError
+from cl_spark import ColumnTypeError, ConfigurationError, GeneratedData, InputError, MissingColumnError
 from tests.methods.checks.frames import digits
 
 pytestmark = pytest.mark.matrix
@@ -77,13 +77,14 @@ def test_realism_is_the_share_of_real_rows_nearby(rows: pd.DataFrame) -> None:
 
 def test_prompts_and_all_are_summed_up(judged: GeneratedData, rows: pd.DataFrame) -> None:
     prompts = judged.prompts().toPandas().set_index("prompt").sort_index()
-    by_prompt = rows.groupby("prompt")
+    usable = rows.drop(EMPTY)
+    by_prompt = usable.groupby("prompt")
     assert (prompts.generated == by_prompt.size()).all()
     assert (prompts.kept == by_prompt.keep.sum()).all()
     assert np.allclose(prompts.diversity, by_prompt.copy_of.apply(lambda col: col.isna().mean()))
     assert np.allclose(prompts.realism, by_prompt.realism.mean())
     totals = judged.totals()
-    assert (totals["generated"], totals["kept"]) == (150, int(rows.keep.sum()))
+    assert (totals["generated"], totals["kept"]) == (149, int(rows.keep.sum()))
     made, there = generated().drop(EMPTY), real()
     own = cosine_distances(np.stack(there.features))
     np.fill_diagonal(own, np.inf)
@@ -129,8 +130,19 @@ def test_what_cannot_be_used_is_refused(spark: SparkSession) -> None:
     made, there = spark.createDataFrame(generated()), spark.createDataFrame(real())
     with pytest.raises(MissingColumnError, match="prompt_col"):
         GeneratedData(made.drop("prompt"), there)
-    with pytest.raises(ColumnTypeError, match="prompt_col: generated has bigint and string, real has"):
+    with pytest.raises(
+        ColumnTypeError, match="id_col: column 'id' of generated is bigint, that of real is string"
+    ):
         GeneratedData(made, there.withColumn("id", F.col("id").cast("string")))
+    of_numbers = [df.withColumn("prompt", F.lit(1.5)) for df in (made, there)]
+    with pytest.raises(ColumnTypeError, match="prompt_col: column 'prompt' is double"):
+        GeneratedData(*of_numbers)
+    shorter = there.withColumn("features", F.slice("features", 1, 63))
+    with (
+        GeneratedData(made, shorter) as judged,
+        pytest.raises(InputError, match="generated has 64 features a row"),
+    ):
+        judged.rows()
     with pytest.raises(ConfigurationError, match="k must be"):
         GeneratedData(made, there, k=0)
     with pytest.raises(ConfigurationError, match="id_col"):
