@@ -72,6 +72,8 @@ from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.task import run_cross_validation
 from cl_spark.tasks.data_audit.config import DataAuditConfig
 from cl_spark.tasks.data_audit.task import run_data_audit
+from cl_spark.tasks.generated_data.config import GeneratedDataConfig
+from cl_spark.tasks.generated_data.task import run_generated_data
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import AuditResult, run_audit
 from cl_spark.tasks.model_comparison.config import ModelComparisonConfig
@@ -114,6 +116,7 @@ __all__ = [
     "EstimatorError",
     "GatesFailedError",
     "GeneratedData",
+    "GeneratedDataConfig",
     "HealthSummary",
     "InputError",
     "JointEstimate",
@@ -176,6 +179,7 @@ __all__ = [
     "run_corrections",
     "run_cross_validation",
     "run_data_audit",
+    "run_generated_data",
     "run_model_comparison",
     "run_multilabel_audit",
     "run_review_queue",

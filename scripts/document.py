@@ -13,12 +13,16 @@ import click
 from cl_spark.tables.schema import BASELINES, REJECTED, runs_table
 from cl_spark.tasks.clean_learning.config import CleanLearningConfig
 from cl_spark.tasks.clean_learning.task import CLEAN_LEARNING
+from cl_spark.tasks.consensus import tables as consensus
+from cl_spark.tasks.consensus.config import ConsensusConfig
 from cl_spark.tasks.corrections import tables as corrections
 from cl_spark.tasks.corrections.config import CorrectionsConfig
 from cl_spark.tasks.cross_validation.config import CrossValidationConfig
 from cl_spark.tasks.cross_validation.tables import FOLD_ACCURACY, PRED_PROBS
 from cl_spark.tasks.data_audit import tables as data_audit
 from cl_spark.tasks.data_audit.config import DataAuditConfig
+from cl_spark.tasks.generated_data import tables as generated_data
+from cl_spark.tasks.generated_data.config import GeneratedDataConfig
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import NUMBERS, SCORED, SCORED_REJECTED, STREAMS, TABLES
 from cl_spark.tasks.model_comparison import tables as model_comparison
@@ -41,6 +45,8 @@ RESULT_TABLES = (
     *token_audit.TABLES[len(TABLES) :],
     *multilabel_audit.TABLES[:-1],
     *data_audit.TABLES,
+    *generated_data.TABLES,
+    *consensus.TABLES,
     PRED_PROBS,
     FOLD_ACCURACY,
     *model_comparison.TABLES,
@@ -53,6 +59,8 @@ RESULT_TABLES = (
             (
                 *NUMBERS,
                 *CLEAN_LEARNING.numbers,
+                *generated_data.NUMBERS,
+                *consensus.NUMBERS,
                 *model_comparison.NUMBERS,
                 *review_queue.NUMBERS,
                 *verdicts.NUMBERS,
@@ -95,6 +103,8 @@ CONFIGURATIONS = {
         "`cl-spark audit --task data`, `DataAuditConfig`.",
         DataAuditConfig,
     ),
+    "Generated data": ("`cl-spark generated`, `GeneratedDataConfig`.", GeneratedDataConfig),
+    "A consensus of annotators": ("`cl-spark consensus`, `ConsensusConfig`.", ConsensusConfig),
     "A cross-validation": ("`cl-spark cross-validate`, `CrossValidationConfig`.", CrossValidationConfig),
     "Learning with noisy labels": ("`cl-spark clean-learning`, `CleanLearningConfig`.", CleanLearningConfig),
     "A comparison of models": (

@@ -109,6 +109,7 @@ COMMANDS = {
     "review.py": "review",
     "verdicts.py": "verdicts",
     "correct.py": "correct",
+    "generated.py": "generated",
 }
 SUBMITTED = {"audit_labels.py"}
 """Jobs that were really submitted (this one by another test); further times their command runs here."""
@@ -278,6 +279,9 @@ def test_what_is_generated_is_up_to_date(path: Path) -> None:
         ("audit_multilabel", cl_spark.MultilabelAuditConfig),
         ("audit_tokens", cl_spark.TokenAuditConfig),
         ("audit_data", cl_spark.DataAuditConfig),
+        ("generated", cl_spark.GeneratedDataConfig),
+        ("consensus", cl_spark.ConsensusConfig),
+        ("review", cl_spark.ReviewQueueConfig),
         ("clean_learning", cl_spark.CleanLearningConfig),
         ("benchmark_models", cl_spark.ModelComparisonConfig),
         ("verdicts", cl_spark.VerdictsConfig),

@@ -15,6 +15,7 @@ from cl_spark.tasks.consensus.task import CONSENSUS
 from cl_spark.tasks.corrections.task import CORRECTIONS_TASK
 from cl_spark.tasks.cross_validation.task import CROSS_VALIDATION
 from cl_spark.tasks.data_audit.task import DATA_AUDIT
+from cl_spark.tasks.generated_data.task import GENERATED_DATA
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, SourceTask
 from cl_spark.tasks.model_comparison.task import MODEL_COMPARISON
 from cl_spark.tasks.multilabel_audit.task import MULTILABEL_AUDIT
@@ -36,6 +37,7 @@ TASKS: dict[str, Task[Any]] = {
         REVIEW,
         VERDICTS_TASK,
         CORRECTIONS_TASK,
+        GENERATED_DATA,
     )
 }
 """Every task, by its name in `runs`. A new one is added here."""

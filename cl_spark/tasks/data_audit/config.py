@@ -5,9 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
-from pyspark.sql.types import NumericType
 
-from cl_spark.tables.columns import resolve_columns
+from cl_spark.methods.neighbors.features import choose_features_col
 from cl_spark.tables.text_files import Roles
 from cl_spark.tasks.label_audit.config import TASK_DESCRIPTION, TableConfig
 
@@ -94,10 +93,8 @@ class DataAuditConfig(TableConfig):
         """
         names = ("label_col", "pred_probs_col", "text_col", "order_col", "slice_by", "class_names", "k",
                  "metric", "search", "evidence_path")  # fmt: skip
-        features: str | list[str] | None = self.features_col or None
-        if len(self.features_col) == 1:
-            found = resolve_columns(df, "predictions", {"features_col": self.features_col[0]})["features_col"]
-            features = [found] if isinstance(df.schema[found].dataType, NumericType) else found
+        cols = self.features_col
+        features = choose_features_col(df, cols, "predictions") if cols else None
         arguments = {name: getattr(self, name) for name in names}
         return {**arguments, "id_col": self.id_col[0], "features_col": features}
 

@@ -1,0 +1,1 @@
+"""Generated data judged beside real data, as a task of the run machinery."""
