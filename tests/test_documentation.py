@@ -231,6 +231,7 @@ def test_the_sql_recipes_run(spark: SparkSession) -> None:
     "name",
     [
         "audit_a_delta_table",
+        "bad_rows_of_every_kind",
         "from_annotations_to_a_corrected_table",
         "from_model_to_clean_labels",
     ],
