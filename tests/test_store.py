@@ -32,6 +32,8 @@ from tests.frames import audit, predictions
 from tests.hdfs import hdfs
 from tests.oracle.datasets import dataset
 
+pytestmark = pytest.mark.slow
+
 DATA = dataset(47, 240, 3)
 
 

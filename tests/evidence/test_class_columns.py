@@ -6,6 +6,8 @@ from pyspark.sql import functions as F
 
 from cl_spark.evidence.class_columns import find_index, find_name, select_index
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("labels", "kind", "names", "expected"),

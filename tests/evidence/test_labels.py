@@ -9,6 +9,8 @@ from cl_spark.evidence.labels import join_labels
 from cl_spark.evidence.validity import RejectionReason as R
 from cl_spark.tables import columns as c
 
+pytestmark = pytest.mark.slow
+
 
 def test_labels_are_joined_by_id_and_rows_of_one_table_only_are_marked(
     spark: SparkSession, caplog: pytest.LogCaptureFixture

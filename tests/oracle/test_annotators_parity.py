@@ -18,6 +18,8 @@ from cl_spark import AnnotatorAudit
 from tests.methods.annotators.frames import LocalAudit, Made, make
 from tests.oracle import cleanlab_oracle as oracle
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["best_quality", "majority_vote"]
 
 

@@ -10,6 +10,8 @@ from cl_spark.methods.classification.ensembles import WEIGHTS
 from tests.methods.classification.test_ensembles import MODELS, models_table, of_models
 from tests.oracle import cleanlab_oracle as oracle
 
+pytestmark = pytest.mark.slow
+
 SCORES = [
     ("self_confidence", False), ("self_confidence", True), ("normalized_margin", False),
     ("normalized_margin", True), ("confidence_weighted_entropy", False),

@@ -21,6 +21,8 @@ from sklearn.model_selection import cross_val_predict
 from cl_spark import MultilabelAudit
 from tests.methods.multilabel.frames import make_sets
 
+pytestmark = pytest.mark.slow
+
 BY_CLASS = (
     "prune_by_noise_rate",
     "prune_by_class",

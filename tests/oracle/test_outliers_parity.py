@@ -15,6 +15,8 @@ from sklearn.model_selection import cross_val_predict
 
 from cl_spark import OutlierAudit
 
+pytestmark = pytest.mark.slow
+
 HELD_OUT = 9
 """A class of the digits that nothing is learned from."""
 

@@ -8,6 +8,8 @@ from cl_spark import TokenAudit
 from tests.methods.tokens.frames import BIO, make_text, sentences_table
 from tests.oracle import cleanlab_oracle as oracle
 
+pytestmark = pytest.mark.slow
+
 FILTERS = ["prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given",
            "low_self_confidence", "low_normalized_margin"]  # fmt: skip
 

@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 from cl_spark import ConfigurationError, InputError, OutputError
 from cl_spark.tables.delta_table import Commit, DeltaTable, create_table, find_table_mark
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def table(spark: SparkSession, tmp_path: Path) -> DeltaTable:

@@ -11,6 +11,8 @@ from cl_spark import InputError
 from cl_spark.tables.input_table import read_source, read_stream
 from cl_spark.tables.text_files import Roles
 
+pytestmark = pytest.mark.slow
+
 
 def write(path: Path, first: int = 0) -> str:
     """A file of two ids below a path."""

@@ -17,6 +17,8 @@ from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import run_audit
 from cl_spark.terminal.command_line import exit_code
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,7 +45,6 @@ def test_exit_codes_tell_what_happened(
     assert message in output.out + output.err
 
 
-@pytest.mark.slow
 def test_spark_submit_runs_the_job(tmp_path: Path) -> None:
     submit = Path(sys.executable).parent / "spark-submit"
     job, where = str(ROOT / "jobs" / "audit_labels.py"), str(tmp_path / "out")

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from cl_spark.terminal import progress
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_terminal_sees_how_far_spark_is(spark: SparkSession) -> None:
     screen = io.StringIO()

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from cl_spark import AuditConfig, LabelAudit, find_label_issues, run_audit
 
-pytestmark = pytest.mark.classic
+pytestmark = [pytest.mark.classic, pytest.mark.slow]
 
 
 def write(path: Path, share: float, seed: int, rows: int = 200) -> int:

@@ -25,6 +25,8 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.spark_errors import SPARK_ERRORS, find_source_change
 from tests.frames import predictions
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(3)
 PROBS, GIVEN = RNG.dirichlet(np.ones(4), 200), RNG.integers(0, 4, 200).astype(np.int32)
 
@@ -133,7 +135,6 @@ def test_entropy_is_not_mixed_up_between_rows_of_an_id(spark: SparkSession) -> N
         assert audit.find_label_issues(filter_by="predicted_neq_given").count() == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("odd", [[-1e-9, 0.2, 0.800000001], [0.0, 0.0, 1.0000001]])
 def test_values_that_rounding_put_outside_count_as_0_and_1(spark: SparkSession, odd: list[float]) -> None:
     probs = np.tile([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], (10, 1))

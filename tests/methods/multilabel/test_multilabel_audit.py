@@ -20,6 +20,8 @@ from cl_spark import (
 from cl_spark.methods.classification import cuts
 from tests.methods.multilabel.frames import make_sets
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["bird", "car", "dog", "hat", "sky"]
 LABELS, PROBS = make_sets(seed=11, rows=150, classes=5)
 SCHEMA = "id long, labels array<int>, pred_probs array<double>"

@@ -218,6 +218,7 @@ def test_undo_after_later_commits_sets_back_the_rows_nobody_changed(spark: Spark
     assert undo_corrections(table, "june").how == "nothing"
 
 
+@pytest.mark.slow
 def test_undo_of_the_second_run_brings_back_what_the_first_one_recorded(
     spark: SparkSession, table: str
 ) -> None:
@@ -232,6 +233,7 @@ def test_undo_of_the_second_run_brings_back_what_the_first_one_recorded(
     assert undo_corrections(table, "june").num_restored == 3
 
 
+@pytest.mark.slow
 def test_a_row_that_a_later_run_changed_is_left_to_it(spark: SparkSession, table: str) -> None:
     apply_corrections(table, verdicts(spark), run_id="june")
     second = pd.DataFrame([(1, "dog", "correct", "eel")], columns=VERDICTS.columns)
@@ -241,6 +243,7 @@ def test_a_row_that_a_later_run_changed_is_left_to_it(spark: SparkSession, table
     assert read(spark, table).where("id = 1").collect()[0].label == "eel"
 
 
+@pytest.mark.slow
 def test_what_another_run_has_done_already_is_no_conflict(spark: SparkSession, table: str) -> None:
     apply_corrections(table, verdicts(spark), run_id="june")
     version, before = latest(spark, table), rows(read(spark, table))
@@ -249,6 +252,7 @@ def test_what_another_run_has_done_already_is_no_conflict(spark: SparkSession, t
     assert (latest(spark, table), rows(read(spark, table))) == (version, before)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_made_again_after_it_was_undone_says_so(
     spark: SparkSession, table: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -260,6 +264,7 @@ def test_a_run_that_is_made_again_after_it_was_undone_says_so(
     assert "the run june had been undone, and is made again" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_label_that_changes_during_the_correction_is_not_touched(
     spark: SparkSession, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +285,7 @@ def test_a_label_that_changes_during_the_correction_is_not_touched(
     assert read(spark, table).where("id = 1").collect()[0].label == "fox"
 
 
+@pytest.mark.slow
 def test_a_commit_that_comes_between_is_not_undone(
     spark: SparkSession, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +307,7 @@ def test_a_commit_that_comes_between_is_not_undone(
     assert rows(read(spark, table).select("id", "label")) == sorted((i, label) for i, label, _ in LABELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("action", "changed"), [("correct", "corrected"), ("prune", "pruned")])
 def test_issues_are_corrected_or_pruned(
     spark: SparkSession, tmp_path: Path, action: str, changed: str
@@ -316,6 +323,7 @@ def test_issues_are_corrected_or_pruned(
     assert (first.label, first.correction) == ("dog" if action == "correct" else "cat", changed)
 
 
+@pytest.mark.slow
 def test_repeated_ids_of_the_labels_are_reported_and_not_touched(spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "labels")
     frame(spark, [*LABELS, (1, "cat", "twin")]).write.format("delta").save(path)
@@ -367,6 +375,7 @@ def test_indices_are_compared_and_written_as_the_labels_have_them(
     assert dict(found.dtypes)["previous_label"] == kind == dict(found.dtypes)["label"]
 
 
+@pytest.mark.slow
 def test_names_become_indices_by_the_names_of_classes(spark: SparkSession, tmp_path: Path) -> None:
     labels = spark.createDataFrame([(1, 0), (2, 1)], "id long, label int")
     issues = spark.createDataFrame([(1, "cat", "dog")], "id long, given_label string, suggested_label string")
@@ -379,6 +388,7 @@ def test_names_become_indices_by_the_names_of_classes(spark: SparkSession, tmp_p
     assert outcomes(done) == {1: "corrected"}
 
 
+@pytest.mark.slow
 def test_a_second_new_table_keeps_what_the_first_correction_recorded(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -394,6 +404,7 @@ def test_a_second_new_table_keeps_what_the_first_correction_recorded(
     assert found[6] == ("eel", "dog", "corrected", "july")
 
 
+@pytest.mark.slow
 def test_what_reviewers_decided_can_be_applied_as_it_is(spark: SparkSession, tmp_path: Path) -> None:
     queue = pd.DataFrame({"id": [1, 2], "given_label": ["cat", "dog"], "suggested_label": ["dog", "cat"]})
     answers = pd.DataFrame({"id": [1, 2], "annotator": "a", "answer": ["suggested", "given"]})
@@ -421,6 +432,7 @@ def test_columns_ids_and_names_of_tables_may_be_odd(spark: SparkSession) -> None
     spark.sql("DROP TABLE odd_labels")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_corrected_is_refused_and_nothing_changes(
     spark: SparkSession, table: str, tmp_path: Path
 ) -> None:

@@ -25,6 +25,8 @@ from cl_spark import (
 )
 from tests.methods.review.frames import IDS, small_queue
 
+pytestmark = pytest.mark.slow
+
 EXPORT = Path(__file__).resolve().parents[2] / "fixtures" / "label_studio" / "export.json"
 CLASSES = ["cat", "dog", "eel"]
 

@@ -45,6 +45,7 @@ def draw(table: list[tuple[int, int, int]], rng: np.random.Generator) -> Draw:
     return [top, flagged], [unflagged]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_intervals_cover_the_truth_and_estimates_are_unbiased(name: str) -> None:
     table = TABLES[name]
@@ -69,6 +70,7 @@ def test_intervals_cover_the_truth_and_estimates_are_unbiased(name: str) -> None
             assert abs(values.mean() - truth) <= 4 * values.std() / DRAWS**0.5 + 1e-9, metric
 
 
+@pytest.mark.slow
 def test_a_sample_without_errors_leaves_doubt_and_a_whole_stratum_none() -> None:
     for errors in (0, 50):
         share, lower, upper = find_share_interval(Stratum(1_000, 50, errors))
@@ -80,6 +82,7 @@ def test_a_sample_without_errors_leaves_doubt_and_a_whole_stratum_none() -> None
     assert (lower, upper) == (0.4, 0.5)
 
 
+@pytest.mark.slow
 def test_an_interval_without_a_finite_population_is_that_of_agresti_and_coull() -> None:
     _, lower, upper = find_share_interval(Stratum(10**12, 100, 30))
     centre = (30 + 1.959964**2 / 2) / (100 + 1.959964**2)
@@ -87,6 +90,7 @@ def test_an_interval_without_a_finite_population_is_that_of_agresti_and_coull() 
     assert (lower, upper) == pytest.approx((centre - reach, centre + reach), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "n"), [(10, 9), (10, 5), (20, 18), (50, 45), (100, 51), (1_000, 960)])
 def test_intervals_of_strata_of_which_few_rows_are_left_cover_every_truth(rows: int, n: int) -> None:
     for errors in range(0, rows + 1, max(rows // 50, 1)):
@@ -98,6 +102,7 @@ def test_intervals_of_strata_of_which_few_rows_are_left_cover_every_truth(rows: 
         assert covered >= 0.95, errors
 
 
+@pytest.mark.slow
 def test_an_interval_is_about_that_of_the_exact_test() -> None:
     """The exact upper end: the most errors with which 2.5 % of the samples have so few."""
     rows, n, found = 200, 40, 3
@@ -108,6 +113,7 @@ def test_an_interval_is_about_that_of_the_exact_test() -> None:
     assert find_share_interval(Stratum(rows, n, found))[2] == pytest.approx(most / rows, abs=0.02)
 
 
+@pytest.mark.slow
 def test_what_no_sample_tells_is_not_known() -> None:
     unknown = Estimate(None, None, None, 10)
     assert estimate_share([Stratum(10, 10, 5), Stratum(90, 0, 0)]) == unknown
@@ -117,6 +123,7 @@ def test_what_no_sample_tells_is_not_known() -> None:
     assert estimate_errors([Stratum(10, 10, 5), Stratum(0, 0, 0)]) == Estimate(5, 5, 5, 10)
 
 
+@pytest.mark.slow
 def test_precision_is_told_at_few_ks() -> None:
     assert list_ks(5) == []
     assert list_ks(1_000) == [10, 20, 50, 100, 200, 500, 1_000]
@@ -187,6 +194,7 @@ def test_quality_follows_from_the_verdicts_of_a_queue(spark: SparkSession, asked
     assert "precision at 50" in quality._repr_html_()
 
 
+@pytest.mark.slow
 def test_sizes_may_be_given_and_without_unflagged_rows_recall_is_not_known(
     spark: SparkSession, asked: DataFrame
 ) -> None:
@@ -206,6 +214,7 @@ def test_sizes_may_be_given_and_without_unflagged_rows_recall_is_not_known(
     assert all_flagged.recall.value == 1
 
 
+@pytest.mark.slow
 def test_pending_rows_count_as_left_out_by_chance(spark: SparkSession) -> None:
     rows = queue()
     answered = [(int(i), "a", "suggested" if i % 2 else "given") for i in rows["id"] if i % 3]
@@ -218,6 +227,7 @@ def test_pending_rows_count_as_left_out_by_chance(spark: SparkSession) -> None:
     assert quality.precision_at[10].lower < quality.precision_at[10].upper  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_all_issues_of_an_audit_may_be_the_queue(spark: SparkSession) -> None:
     issues = pd.DataFrame(
         {"id": range(20), "given_label": "cat", "suggested_label": "dog", "rank": range(1, 21)}
@@ -229,6 +239,7 @@ def test_all_issues_of_an_audit_may_be_the_queue(spark: SparkSession) -> None:
     assert quality.recall.value is None
 
 
+@pytest.mark.slow
 def test_what_cannot_be_estimated_is_refused(spark: SparkSession, asked: DataFrame) -> None:
     verdicts = judged(spark, {0})
     cases: list[tuple[DataFrame, DataFrame | None, dict[str, Any], type[Exception], str]] = [

@@ -5,6 +5,8 @@ from pyspark.sql import Row, SparkSession
 
 from cl_spark import TokenAudit
 
+pytestmark = pytest.mark.slow
+
 BIO = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 BIOES = ["O", "B-PER", "I-PER", "E-PER", "S-PER"]
 

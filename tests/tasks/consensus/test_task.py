@@ -27,6 +27,8 @@ from cl_spark.tasks.consensus.task import CONSENSUS
 from cl_spark.terminal.command_line import exit_code
 from tests.methods.annotators.frames import make
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["cat", "dog", "eel", "fox"]
 MADE = make(31, examples=60, annotators=8, labels=(1, 4))

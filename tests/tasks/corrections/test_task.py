@@ -31,6 +31,8 @@ from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.task import run_audit
 from cl_spark.terminal.command_line import exit_code
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

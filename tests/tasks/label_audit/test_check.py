@@ -13,6 +13,8 @@ from cl_spark.tasks.label_audit.check import Checked, check
 from cl_spark.tasks.label_audit.config import AuditConfig
 from tests.frames import predictions
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["ant", "bee", "cow", "dog"]
 
 

@@ -112,6 +112,7 @@ def test_the_report_says_what_the_tables_say(spark: SparkSession, tmp_path: Path
         write_report(read_run(str(tmp_path), spark=spark), f"{other}/c.html")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
 def test_runs_of_earlier_versions_have_reports(spark: SparkSession, tmp_path: Path, kind: str) -> None:
     location = str(ROOT / "tests" / "fixtures" / "runs_without_gates" / kind)
@@ -121,6 +122,7 @@ def test_runs_of_earlier_versions_have_reports(spark: SparkSession, tmp_path: Pa
     assert len(data_of(html, "tables")["issues"]["rows"]) == run.record.num_issues
 
 
+@pytest.mark.slow
 def test_where_a_report_goes_is_known_before_the_run(spark: SparkSession) -> None:
     with pytest.raises(InputError, match="where only Spark writes: name a file of this machine"):
         run_audit(spark, AuditConfig(sample="digits", output="spark_catalog.default", report=True))

@@ -24,6 +24,8 @@ from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
 from cl_spark.tasks.label_audit.task import run_audit
 from tests.frames import EVERY_TABLE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -31,7 +33,6 @@ def config(**values: Any) -> AuditConfig:
     return AuditConfig.model_validate({"sample": "digits", **values})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["delta", "parquet"])
 def test_an_audit_writes_every_table_and_a_rerun_replaces_its_rows(
     spark: SparkSession, tmp_path: Path, kind: str
@@ -75,7 +76,6 @@ def test_flipped_digits_are_found(spark: SparkSession, tmp_path: Path) -> None:
     assert hits / sample.where("label <> true_label").count() > 0.8
 
 
-@pytest.mark.slow
 def test_results_may_go_into_a_schema_of_the_catalog(spark: SparkSession) -> None:
     spark.sql("CREATE SCHEMA results_of_audits")
     result = run_audit(spark, config(output="spark_catalog.results_of_audits", run_id="x"))
@@ -87,7 +87,6 @@ def test_results_may_go_into_a_schema_of_the_catalog(spark: SparkSession) -> Non
         run_audit(spark, config(output="results_of_audits", format="parquet"))
 
 
-@pytest.mark.slow
 def test_a_relative_path_of_a_delta_table_gives_its_latest_rows(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +101,6 @@ def test_a_relative_path_of_a_delta_table_gives_its_latest_rows(
     assert re.fullmatch(r"\d+ files, [0-9A-F]+", files.state() or "")
 
 
-@pytest.mark.slow
 def test_input_may_be_a_path_or_a_table_in_parquet_or_delta(spark: SparkSession, tmp_path: Path) -> None:
     sample = spark.read.parquet(str(ROOT / "cl_spark" / "sample" / "digits.parquet"))
     sample.write.parquet(str(tmp_path / "p"))

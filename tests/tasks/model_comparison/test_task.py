@@ -36,6 +36,8 @@ from cl_spark.tasks.model_comparison.tables import TABLES
 from cl_spark.tasks.model_comparison.task import MODEL_COMPARISON
 from cl_spark.terminal.command_line import exit_code
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 N, K, NAMES = 120, 3, ["cat", "dog", "eel"]
 TRUE = np.arange(N) % K

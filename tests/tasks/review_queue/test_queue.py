@@ -23,6 +23,8 @@ from tests.frames import audit
 from tests.methods.learning.frames import blobs, training_frame
 from tests.tasks.review_queue.frames import OPTIONS, audited, with_notes
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = [
     "id", "given_label", "suggested_label", "label_quality", "issue_rank", "place", "stratum",
     "inclusion_probability", "note", "source",

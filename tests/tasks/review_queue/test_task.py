@@ -30,6 +30,8 @@ from cl_spark.terminal.command_line import exit_code
 from tests.frames import audit
 from tests.tasks.review_queue.frames import OPTIONS, audited, with_notes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -34,6 +34,8 @@ from cl_spark.tasks.verdicts.tables import TABLES
 from cl_spark.tasks.verdicts.task import VERDICTS_TASK
 from cl_spark.terminal.command_line import exit_code
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
