@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cl_spark.kernels.arrays import Bools, Float32s, Float64s, Int64s
+from cl_spark.kernels.arrays import Bools, Float32s, Int64s
+from cl_spark.kernels.proposal_limits import ProposalLimits
 
 MORE = 8
 """Rows that are asked for beyond the k nearest: whether the last one lies beyond the limit is the proof that
@@ -41,12 +42,12 @@ def load_faiss() -> Any:
 
 
 def find_candidates(
-    faiss: Any, queries: Float32s, references: Float32s, k: int, own: Int64s, error: Float64s, least: float
+    faiss: Any, queries: Float32s, references: Float32s, k: int, own: Int64s, limits: ProposalLimits
 ) -> Candidates:
     """Find the references that may be the k nearest of each query.
 
-    The k-th lowest distance that faiss finds, and what single precision may hide of two of them, is a limit
-    that none of the k nearest exceeds. All rows within it are found if the last that faiss found is not.
+    The k-th lowest distance that faiss finds gives a limit that none of the k nearest exceeds. All rows
+    within it are found if the last that faiss found is not.
 
     Args:
         faiss: the module.
@@ -54,14 +55,13 @@ def find_candidates(
         references: (n, d) rows, n > k + 1 + `MORE`.
         k: how many.
         own: (m,) the reference that is the query itself, and is left out; -1 for none.
-        error: (m,) bound of the error of the difference of two squared distances; infinity: there is none.
-        least: what a limit is at least, before the error is added.
+        limits: bounds what single precision may hide.
     """
     squares, found = faiss.knn(np.ascontiguousarray(queries), references, k + 1 + MORE)
     is_other = found != own[:, None]
     place = np.cumsum(is_other, axis=1)  # of the others, from 1
     kth = squares[np.arange(len(squares)), np.argmax(place == k, axis=1)].astype(np.float64)
-    limit = np.maximum(kth, least) + error
+    limit = limits.find(kth, (queries.astype(np.float64) ** 2).sum(axis=1))
     is_sure = np.asarray(squares[:, -1] > limit)  # not where one of them is not a number
     rows, places = np.nonzero(is_other & (squares <= limit[:, None]) & is_sure[:, None])
     return Candidates(is_sure, rows, found[rows, places])

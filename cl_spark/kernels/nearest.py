@@ -13,6 +13,7 @@ import numpy as np
 
 from cl_spark.kernels.arrays import Bools, Float32s, Float64s, Floats, Int64s
 from cl_spark.kernels.faiss_search import MORE, find_candidates, load_faiss
+from cl_spark.kernels.proposal_limits import ProposalLimits
 
 COSINE, EUCLIDEAN = "cosine", "euclidean"
 METRICS = (COSINE, EUCLIDEAN)
@@ -34,11 +35,6 @@ QUERIES_AT_ONCE = 1_024
 
 MOST_BY_FAISS = 30
 """Neighbors up to which faiss is quicker."""
-
-FAR = 1e30
-"""Squared length of a query, in widths of the references, from which products may overflow."""
-
-_UNIT = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -133,6 +129,7 @@ class _Finder:
         width: what rows are divided by then: no square of a reference overflows or vanishes.
         single: (n, d) the references in single precision, centered and divided.
         squares: (n,) their squared lengths.
+        limits: bounds what single precision may hide.
     """
 
     references: Float64s
@@ -142,6 +139,7 @@ class _Finder:
     width: float
     single: Float32s
     squares: Float32s
+    limits: ProposalLimits
 
     @staticmethod
     def of(references: Float64s, k: int, metric: str) -> "_Finder":
@@ -149,7 +147,11 @@ class _Finder:
         centered = references - center
         width = float(np.abs(centered).max()) or 1.0
         single = (centered / width).astype(np.float32)
-        return _Finder(references, k, metric, center, width, single, (single * single).sum(axis=1))
+        squares = (single * single).sum(axis=1)
+        longest = float(np.sqrt(squares.max().astype(np.float64)))
+        least = 2 * COSINE_ZERO / width**2 if metric == COSINE else 0.0  # less counts as 0
+        limits = ProposalLimits(references.shape[1], longest, least, width, 10.0 ** (2 - DIGITS))
+        return _Finder(references, k, metric, center, width, single, squares, limits)
 
     def find(self, queries: Float64s, own: Int64s, faiss: Any) -> tuple[Nearest, bool]:
         """Find the nearest of some queries, and tell whether faiss found those of most of them.
@@ -165,9 +167,7 @@ class _Finder:
         with np.errstate(over="ignore", invalid="ignore"):
             centered = ((queries - self.center) / self.width).astype(np.float32)
             if faiss is not None and len(self.single) >= 2 * (self.k + 1 + MORE):
-                error = self._find_errors((centered.astype(np.float64) ** 2).sum(axis=1))
-                least = self._find_least_limit()
-                found = find_candidates(faiss, centered, self.single, self.k, own, error, least)
+                found = find_candidates(faiss, centered, self.single, self.k, own, self.limits)
                 self._choose(nearest, queries, found.queries, found.references)
                 rest = np.flatnonzero(~found.is_sure)
             step = max(1, VALUES_AT_ONCE // len(self.single))
@@ -199,8 +199,8 @@ class _Finder:
     def _find_limits(self, products: Float32s, centered: Float32s) -> Float64s:
         """Find limits that the products of the k nearest rows of each query do not exceed.
 
-        References are dealt to some groups. The k-th lowest of the least products of the groups is a limit,
-        as k of the products are no higher. It is raised by what single precision may hide.
+        References are dealt to some groups. The k-th lowest of the least products of the groups is one that
+        k of the products do not exceed; what single precision may hide is added.
         """
         num = products.shape[1]
         groups = max(GROUPS_PER_NEIGHBOR * self.k, num // GROUP)
@@ -209,29 +209,9 @@ class _Finder:
         whole = num // groups * groups
         least = products[:, :whole].reshape(len(products), -1, groups).min(axis=1)
         least.partition(self.k - 1, axis=1)
-        square = (centered.astype(np.float64) ** 2).sum(axis=1)
-        limit = np.maximum(least[:, self.k - 1].astype(np.float64), self._find_least_limit() - square)
-        return np.asarray(limit + self._find_errors(square))
-
-    def _find_least_limit(self) -> float:
-        """Squared distance, in single precision, below which cosine distances count as 0."""
-        return 2 * COSINE_ZERO / self.width**2 if self.metric == COSINE else 0.0
-
-    def _find_errors(self, square: Float64s) -> Float64s:
-        """Find a bound of the error of the difference of two squared distances of a query.
-
-        A product of two vectors of d numbers is wrong by at most d units of the sum of absolute products,
-        which is at most |q||r|; rounding both vectors and adding squares costs a few units more. With
-        (|q| + |r|)^2 for all of these, each product is wrong by less than (d + 8) units, and the difference
-        of two by twice that; so are sums of squared differences, which are no greater. Distances that are
-        equal after rounding add the other term. Queries so far away that products may overflow have no bound.
-
-        Args:
-            square: (m,) squared lengths of the queries, centered and divided.
-        """
-        reach = (np.sqrt(square) + np.sqrt(self.squares.max().astype(np.float64))) ** 2
-        error = 2 * (self.references.shape[1] + 8) * _UNIT + 10.0 ** (2 - DIGITS)
-        return np.asarray(np.where(square < FAR, error * reach, np.inf))
+        squares = (centered.astype(np.float64) ** 2).sum(axis=1)
+        kth = least[:, self.k - 1] + squares
+        return np.asarray(self.limits.find(kth, squares) - squares)
 
     def _measure(self, queries: Float64s, rows: Int64s, candidates: Int64s) -> Float64s:
         """Measure the distances of pairs of a query and a reference."""

@@ -1,11 +1,14 @@
 """Nearest rows are exact: those of all distances, whatever rows stand beside them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from cl_spark.kernels import nearest as kernel
-from cl_spark.kernels.arrays import Float64s
-from cl_spark.kernels.faiss_search import load_faiss
+from cl_spark.kernels import proposal_limits
+from cl_spark.kernels.arrays import Bools, Float64s
+from cl_spark.kernels.faiss_search import Candidates, find_candidates, load_faiss
 
 random = np.random.default_rng(0)
 ROWS = {
@@ -17,6 +20,10 @@ ROWS = {
     "tiny": random.normal(size=(700, 8)) * 1e-150,
     "tiny in single precision": random.normal(size=(700, 8)) * 1e-22,
     "one far row": np.concatenate([random.normal(size=(699, 8)), np.full((1, 8), 1e12)]),
+    "one row 300 times as far": np.concatenate([random.normal(size=(699, 8)), np.full((1, 8), 300.0)]),
+    "rows of all sizes": random.normal(size=(700, 8)) * 10.0 ** random.uniform(-9, 9, size=(700, 1)),
+    "far groups": random.normal(size=(700, 8)) * 1e-3 + random.choice([-1e3, 0.0, 1e5], size=(700, 1)),
+    "nearly parallel": random.normal(size=(700, 8)) * 1e-3 + np.where(np.arange(700) == 9, -1, 1)[:, None],
     "one dimension": random.normal(size=(700, 1)),
     "few rows": random.normal(size=(5, 8)),
 }
@@ -35,7 +42,8 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def all_distances(rows: Float64s, metric: str) -> Float64s:
     if metric == kernel.COSINE:
         unit = kernel.to_unit_length(rows)
-        halves = ((unit[:, None] - unit) ** 2).sum(axis=2) / 2
+        lengths = np.sqrt(((unit[:, None] - unit) ** 2).sum(axis=2))
+        halves = lengths**2 / 2  # in this order the last digit is the same
         return kernel.round_distances(np.where(halves < kernel.COSINE_ZERO, 0, halves))
     largest = np.abs(rows).max()
     scaled = rows * 2.0 ** -np.floor(np.log2(largest))
@@ -68,9 +76,53 @@ def test_neighbors_do_not_depend_on_the_rows_beside_them(monkeypatch: pytest.Mon
 def test_all_rows_are_measured_where_products_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ROWS["normal"]
     expected = kernel.find_nearest(rows, rows, 10, "euclidean")
-    monkeypatch.setattr(kernel, "_UNIT", 1e6)  # an error that hides every difference
+    monkeypatch.setattr(proposal_limits, "UNIT", 1e6)  # an error that hides every difference
     found = kernel.find_nearest(rows, rows, 10, "euclidean")
     assert np.array_equal(found.positions, expected.positions)
+
+
+def watch_sure(monkeypatch: pytest.MonkeyPatch) -> list[Bools]:
+    """Watch of which queries faiss, if it is asked, finds all candidates."""
+    sure: list[Bools] = []
+
+    def find(*arguments: Any) -> Candidates:
+        found = find_candidates(*arguments)
+        sure.append(found.is_sure)
+        return found
+
+    monkeypatch.setattr(kernel, "find_candidates", find)
+    return sure
+
+
+def watch_measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Watch how many distances are measured."""
+    measured: list[int] = []
+    find_lengths = kernel._find_lengths
+
+    def find(rows: Float64s) -> Float64s:
+        measured.append(len(rows))
+        return find_lengths(rows)
+
+    monkeypatch.setattr(kernel, "_find_lengths", find)
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("euclidean", "one row 300 times as far"),
+        ("cosine", "nearly parallel"),
+    ],
+)
+def test_few_far_rows_leave_others_sure(
+    metric: str, name: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ROWS[name]
+    sure, measured = watch_sure(monkeypatch), watch_measured(monkeypatch)
+    kernel.find_nearest(rows, rows, 4, metric, own=np.arange(len(rows)))
+    assert sum(measured) < 8 * len(rows)  # few more than the 4 nearest; all are 700 for each row
+    if engine == "faiss":
+        assert np.concatenate(sure).mean() > 0.99
 
 
 @pytest.mark.parametrize("scale", [1e28, 1e200])
