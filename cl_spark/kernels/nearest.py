@@ -13,7 +13,7 @@ import numpy as np
 
 from cl_spark.kernels.arrays import Bools, Float32s, Float64s, Floats, Int64s
 from cl_spark.kernels.faiss_search import MORE, find_candidates, load_faiss
-from cl_spark.kernels.proposal_limits import ProposalLimits
+from cl_spark.kernels.proposal_limits import FAR, ProposalLimits
 
 COSINE, EUCLIDEAN = "cosine", "euclidean"
 METRICS = (COSINE, EUCLIDEAN)
@@ -29,6 +29,9 @@ GROUP, GROUPS_PER_NEIGHBOR = 16, 8
 
 VALUES_AT_ONCE = 2_000_000
 """Products that are held together: 8 MB."""
+
+ROWS_OF_CENTER = 1_000
+"""References, and up to twice as many, whose medians are the center and the width."""
 
 QUERIES_AT_ONCE = 1_024
 """Queries of which faiss is asked, before it is told whether it is of use."""
@@ -126,7 +129,7 @@ class _Finder:
         metric: one of `METRICS`; rows have length 1 with cosine.
         center: (d,) what is taken off all rows before they are multiplied: far from zero, squares of large
             numbers would hide small differences.
-        width: what rows are divided by then: no square of a reference overflows or vanishes.
+        width: what rows are divided by then: squares of most references neither overflow nor vanish.
         single: (n, d) the references in single precision, centered and divided.
         squares: (n,) their squared lengths.
         limits: bounds what single precision may hide.
@@ -143,13 +146,14 @@ class _Finder:
 
     @staticmethod
     def of(references: Float64s, k: int, metric: str) -> "_Finder":
-        center = references.mean(axis=0)
-        centered = references - center
-        width = float(np.abs(centered).max()) or 1.0
-        single = (centered / width).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            some = references[:: max(1, len(references) // ROWS_OF_CENTER)]
+            center = _find_center(some)
+            width = _find_width(some - center)
+            single = _to_single(references, center, width)
         squares = (single * single).sum(axis=1)
         longest = float(np.sqrt(squares.max().astype(np.float64)))
-        least = 2 * COSINE_ZERO / width**2 if metric == COSINE else 0.0  # less counts as 0
+        least = 2 * COSINE_ZERO / width / width if metric == COSINE else 0.0  # less counts as 0
         limits = ProposalLimits(references.shape[1], longest, least, width, 10.0 ** (2 - DIGITS))
         return _Finder(references, k, metric, center, width, single, squares, limits)
 
@@ -165,7 +169,7 @@ class _Finder:
         nearest = Nearest(np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf))
         rest = np.arange(len(queries))
         with np.errstate(over="ignore", invalid="ignore"):
-            centered = ((queries - self.center) / self.width).astype(np.float32)
+            centered = _to_single(queries, self.center, self.width)
             if faiss is not None and len(self.single) >= 2 * (self.k + 1 + MORE):
                 found = find_candidates(faiss, centered, self.single, self.k, own, self.limits)
                 self._choose(nearest, queries, found.queries, found.references)
@@ -225,6 +229,26 @@ class _Finder:
             return round_distances(distances)
         halved = distances**2 / 2  # |a - b|^2 = 2 - 2 cos, where both have length 1
         return round_distances(np.where(halved < COSINE_ZERO, 0.0, halved))
+
+
+def _find_center(rows: Float64s) -> Float64s:
+    """Find the medians of rows, which few far rows do not move."""
+    middle = len(rows) // 2
+    return np.asarray(np.partition(rows, middle, axis=0)[middle])
+
+
+def _find_width(centered: Float64s) -> float:
+    """Find the median of the widths of rows, of those at the center apart: few far rows do not move it."""
+    widths = np.abs(centered).max(axis=1, initial=0)
+    widths = widths[widths != 0]
+    return float(np.partition(widths, len(widths) // 2)[len(widths) // 2]) if len(widths) else 1.0
+
+
+def _to_single(rows: Float64s, center: Float64s, width: float) -> Float32s:
+    """Turn rows into single precision, centered, divided, and cut to what `ProposalLimits` allow for."""
+    centered = rows - center
+    centered /= width
+    return np.clip(centered, -FAR, FAR, out=centered).astype(np.float32)
 
 
 def _find_lengths(rows: Float64s) -> Float64s:

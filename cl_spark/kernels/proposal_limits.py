@@ -13,8 +13,8 @@ UNIT = float(np.finfo(np.float32).eps)
 TINY = float(np.finfo(np.float32).tiny)
 """What single precision may lose where a number vanishes."""
 
-FAR = 1e15
-"""Length from which products may overflow."""
+FAR = 2.0**50
+"""Size to which numbers of rows are cut, so that no product overflows. A row that is cut is not shorter."""
 
 HUGE = 1e307
 """Length from which distances may be infinite."""
@@ -58,8 +58,9 @@ class ProposalLimits:
         - As no reference is longer than the longest, R need not be either.
 
         Nothing is asked of other references: whatever is computed of a far one, it can only be a candidate
-        too many. There is no limit (infinity) where numbers may overflow, and where distances may: infinite
-        ones are equal, so all references are to be compared.
+        too many. So rows may be cut, where |q| + R < `FAR`: neither the query is then, nor a reference that
+        is no longer than R. Elsewhere there is no limit (infinity), nor where distances may be infinite:
+        these are equal, so all references are to be compared.
 
         Args:
             kth: (m,) V for each query.

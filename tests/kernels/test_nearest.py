@@ -9,6 +9,7 @@ from cl_spark.kernels import nearest as kernel
 from cl_spark.kernels import proposal_limits
 from cl_spark.kernels.arrays import Bools, Float64s
 from cl_spark.kernels.faiss_search import Candidates, find_candidates, load_faiss
+from cl_spark.kernels.proposal_limits import FAR
 
 random = np.random.default_rng(0)
 ROWS = {
@@ -21,6 +22,7 @@ ROWS = {
     "tiny in single precision": random.normal(size=(700, 8)) * 1e-22,
     "one far row": np.concatenate([random.normal(size=(699, 8)), np.full((1, 8), 1e12)]),
     "one row 300 times as far": np.concatenate([random.normal(size=(699, 8)), np.full((1, 8), 300.0)]),
+    "one row beyond single precision": np.concatenate([random.normal(size=(699, 8)), np.full((1, 8), 1e90)]),
     "rows of all sizes": random.normal(size=(700, 8)) * 10.0 ** random.uniform(-9, 9, size=(700, 1)),
     "far groups": random.normal(size=(700, 8)) * 1e-3 + random.choice([-1e3, 0.0, 1e5], size=(700, 1)),
     "nearly parallel": random.normal(size=(700, 8)) * 1e-3 + np.where(np.arange(700) == 9, -1, 1)[:, None],
@@ -111,6 +113,8 @@ def watch_measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ("metric", "name"),
     [
         ("euclidean", "one row 300 times as far"),
+        ("euclidean", "one far row"),
+        ("euclidean", "one row beyond single precision"),
         ("cosine", "nearly parallel"),
     ],
 )
@@ -123,6 +127,26 @@ def test_few_far_rows_leave_others_sure(
     assert sum(measured) < 8 * len(rows)  # few more than the 4 nearest; all are 700 for each row
     if engine == "faiss":
         assert np.concatenate(sure).mean() > 0.99
+
+
+def test_infinite_distances_are_equal() -> None:
+    references = np.full((60, 2), 0.9)
+    references[:, 1] = np.linspace(0.9, 0.6, 60) * (-1) ** np.arange(60)  # the last are nearer
+    found = kernel.find_nearest(np.array([[-0.8e308, 0.0]]), references * 1e308, 3, "euclidean")
+    assert found.positions.tolist() == [[0, 1, 2]]
+    assert found.distances.tolist() == [[np.inf] * 3]
+
+
+def test_differences_may_overflow() -> None:
+    references = np.concatenate([np.full((60, 2), 1.7e308), [[-1.7e308, 0.0]]])
+    found = kernel.find_nearest(np.array([[-1.7e308, 3.0]]), references, 3, "euclidean")
+    assert found.positions.tolist() == [[60, 0, 1]]
+    assert found.distances.tolist() == [[3.0, np.inf, np.inf]]
+
+
+def test_rows_in_single_precision_are_finite() -> None:
+    rows = np.array([[1e90, -1e300], [1.0, 0.0]])
+    assert np.array_equal(kernel._to_single(rows, np.zeros(2), 1.0), [[FAR, -FAR], [1.0, 0.0]])
 
 
 @pytest.mark.parametrize("scale", [1e28, 1e200])
@@ -156,3 +180,10 @@ def test_parallel_rows_have_distance_zero() -> None:
     row = random.normal(size=50)
     scaled = np.stack([row, row * 3, row / 7, row * 1e-200])
     assert (kernel.find_nearest(scaled, scaled, 4, "cosine").distances == 0).all()
+
+
+def test_rows_that_differ_by_vanishing_numbers_have_cosine_distance_zero() -> None:
+    rows = np.stack([np.ones(60), np.linspace(1e-200, 2e-200, 60)], axis=1)
+    found = kernel.find_nearest(rows, rows, 3, "cosine")
+    assert found.positions.tolist() == [[0, 1, 2]] * 60
+    assert (found.distances == 0).all()
