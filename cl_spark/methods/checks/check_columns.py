@@ -9,7 +9,9 @@ from cl_spark.tables.columns import quoted
 ISSUE_TYPE, SCORE, WHY = "issue_type", "score", "why"
 
 
-def answer(rows: DataFrame, id_col: str, score: Column, is_issue: Column, why: Column) -> DataFrame:
+def answer(
+    rows: DataFrame, id_col: str, score: Column, is_issue: Column, why: Column, *more: Column
+) -> DataFrame:
     """Select what a check says of rows: the id column, score, is_issue, and why (null without an issue).
 
     Args:
@@ -18,6 +20,7 @@ def answer(rows: DataFrame, id_col: str, score: Column, is_issue: Column, why: C
         score: in [0, 1]; low = suspicious.
         is_issue: whether the row is an issue; null counts as false.
         why: a sentence for people about an issue.
+        more: further columns.
     """
     flag = F.coalesce(is_issue, F.lit(False))
     return rows.select(
@@ -25,4 +28,5 @@ def answer(rows: DataFrame, id_col: str, score: Column, is_issue: Column, why: C
         score.cast("double").alias(SCORE),
         flag.alias(c.IS_ISSUE),
         F.when(flag, why).alias(WHY),
+        *more,
     )

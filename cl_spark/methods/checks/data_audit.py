@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
@@ -221,6 +221,12 @@ class DataAudit(Releasable):
         self._storage.release()
 
     @property
+    def given_label(self) -> Column | None:
+        """The given label, as a column of the table; None if the table has none."""
+        label_col = self._label_col
+        return None if label_col is None else select_label(self.df, label_col).alias(c.GIVEN_LABEL)
+
+    @property
     def issue_types(self) -> list[str]:
         """Kinds of issues that the columns allow to look for."""
         return [kind for kind in ISSUE_TYPES if kind not in self.left_out]
@@ -342,8 +348,9 @@ class DataAudit(Releasable):
             issue_type: one of `issue_types`.
 
         Returns:
-            The id column, score (in [0, 1]; low = suspicious), is_issue, and why: a sentence about an issue.
-            Rows that the check cannot use have none.
+            The id column, score (in [0, 1]; low = suspicious), is_issue, and why: a sentence about an issue;
+            of "near_duplicate" also group: the lowest id of the copies that belong together, null without
+            one. Rows that the check cannot use have none.
 
         Raises:
             ConfigurationError: there is no such check, or the columns do not allow it.
@@ -368,8 +375,16 @@ class DataAudit(Releasable):
 
     def scores(self) -> DataFrame:
         """Score rows by all checks: issue_type, the id column, score, is_issue, why."""
-        found = [rows.select(F.lit(kind).alias(ISSUE_TYPE), "*") for kind, rows in self._scored.items()]
-        return keep_with(union_rows(found), self)
+        return keep_with(self._all_scores().drop(COPIES), self)
+
+    def _all_scores(self) -> DataFrame:
+        """Put the scores of all checks together, each row with its group of copies, or null."""
+        none = F.lit(None).cast(self.df.schema[self._id_col].dataType).alias(COPIES)
+        found = [
+            rows.select(F.lit(kind).alias(ISSUE_TYPE), "*", *([] if COPIES in rows.columns else [none]))
+            for kind, rows in self._scored.items()
+        ]
+        return union_rows(found)
 
     @cached_property
     def _answers(self) -> dict[str, DataFrame | str]:
@@ -407,11 +422,12 @@ class DataAudit(Releasable):
         """Find the issues of all kinds.
 
         Returns:
-            issue_type, the id column, score, is_issue (true), why, and rank: first the worst of each kind,
-            then the second of each, and so on; of one kind, ties go to the lower id. A row with several kinds
-            of issues is there once for each.
+            issue_type, the id column, score, is_issue (true), why, group, and rank: first the worst of each
+            kind, then the second of each, and so on; of one kind, ties go to the lower id. The group of a
+            near duplicate is the lowest id of the copies that belong together, which all are issues; that of
+            other kinds is null. A row with several kinds of issues is there once for each.
         """
-        found, ids = self.scores().where(c.IS_ISSUE), [quoted(self._id_col)]
+        found, ids = self._all_scores().where(c.IS_ISSUE), [quoted(self._id_col)]
         few = is_few(self.num_examples * len(self._scored))
         # values of examples lie close around that of no value
         from_center = F.when(F.col(ISSUE_TYPE) == DATA_VALUATION, NO_VALUE).otherwise(0)
@@ -503,7 +519,8 @@ class DataAudit(Releasable):
             F.col(COPIES).cast("string"),
         )
         self._owners.append(copies)
-        return answer(joined, self._id_col, score, F.col(COPIES).isNotNull(), why)
+        is_copy = F.col(COPIES).isNotNull()
+        return answer(joined, self._id_col, score, is_copy, why, F.col(COPIES))
 
     def _score_classes(self) -> DataFrame:
         assert self._label_col is not None

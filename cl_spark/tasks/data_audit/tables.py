@@ -1,6 +1,7 @@
 """The tables of a data audit, with the meaning of every column."""
 
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY
+from cl_spark.methods.neighbors.duplicates import GROUP
 from cl_spark.tables import columns as c
 from cl_spark.tables.schema import ATTEMPT, ID_COLUMNS, RUN_ID, Column, Table
 
@@ -25,7 +26,14 @@ DATA_ISSUES = Table(
         _SCORE,
         _IS_ISSUE,
         _WHY,
+        Column(
+            GROUP,
+            "as the ids",
+            "Of a `near_duplicate`, the lowest id of the copies that belong together: all of them are here. "
+            "Null of other kinds, and in runs of versions that had none",
+        ),
         Column(c.RANK, "long", "The worst of each kind come first, then the second of each"),
+        Column(c.GIVEN_LABEL, "label", "The label in the input; only where there is a column of labels"),
         Column("<review column(s)>", "any", "Column of the input that `review_columns` names"),
     ),
 )

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY
 from cl_spark.methods.checks.data_audit import DataAudit
+from cl_spark.methods.neighbors.duplicates import GROUP
 from cl_spark.report.sections import KeyNumber, Section
 from cl_spark.runs.facts import RunFacts
 from cl_spark.runs.result import RunResult
@@ -37,9 +38,12 @@ class DataExecution(Execution):
     def __init__(self, config: DataAuditConfig, table: InputTable, audit: DataAudit) -> None:
         self.config, self._input, self._audit = config, table, audit
         check_review_columns(audit.df, config.review_columns, config.id_col, DATA_ISSUES)
-        shown = audit.df.select(*map(c.quoted, [*config.id_col, *config.review_columns]))
-        self._review = shown if config.review_columns else None
-        self.types = {field.name: field.dataType.simpleString() for field in shown.schema.fields}
+        ids, review = (map(c.quoted, names) for names in (config.id_col, config.review_columns))
+        label = [] if audit.given_label is None else [audit.given_label]
+        shown = audit.df.select(*ids, *label, *review)
+        self._of_input = shown if label or config.review_columns else None
+        types = {field.name: field.dataType.simpleString() for field in shown.schema.fields}
+        self.types = {**types, GROUP: types[config.id_col[0]]}
         self.source, self.source_version = table.name, table.state()
         self._num_sound = 0
 
@@ -70,8 +74,8 @@ class DataExecution(Execution):
         audit, ids = self._audit, self.config.id_col
         with steps("choosing the issues"):
             issues = audit.find_issues()
-        if self._review is not None:
-            issues = issues.join(self._review, ids, "left")
+        if self._of_input is not None:
+            issues = issues.join(self._of_input, ids, "left")
         yield Stage("writing the tables", {DATA_ISSUES: issues, DATA_CHECKS: audit.summary()})
         bad = written(DATA_ISSUES).select(*map(c.quoted, ids)).distinct().count()
         self._num_sound = audit.num_examples - bad

@@ -135,6 +135,18 @@ def test_clusters_are_linked_cores_with_their_borders(spark: SparkSession, audit
     assert clusters == {**dict.fromkeys(range(6), 0), **dict.fromkeys((6, 7, 8, 9, 10, 11), 7)}
 
 
+def test_issues_tell_which_copies_belong_together(spark: SparkSession) -> None:
+    rows = there().assign(name=lambda rows: [f"row {i:03}" for i in rows.id]).drop(columns="id")
+    with DataAudit(spark.createDataFrame(rows), id_col="name") as audit:
+        issues = audit.find_issues().toPandas()
+        assert "group" not in audit.scores().columns
+    copies = issues[issues.issue_type == "near_duplicate"]
+    assert set(zip(copies.name, copies.group, strict=True)) == {
+        (f"row {i:03}", f"row {COPY - 1:03}") for i in (COPY - 1, COPY)
+    }
+    assert issues.group.notna().sum() == 2
+
+
 @pytest.mark.slow
 def test_results_do_not_depend_on_partitions_or_order(df: DataFrame, found: dict[str, pd.DataFrame]) -> None:
     with DataAudit(df.orderBy(F.desc("id")).repartition(5), order_col="at") as audit:
