@@ -1,14 +1,18 @@
-"""How many bytes of images a page takes: Spark leaves out those beyond, which never reach the driver."""
+"""How many bytes of images a page takes: Spark leaves out those beyond, which never reach the driver, and the
+page says so.
+"""
 
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
+from typing import Any
 
+import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StringType, StructField, StructType, TimestampType
 
-from cl_spark.report.media import BASE64_BEGINNINGS, LONGEST
+from cl_spark.report.media import BASE64_BEGINNINGS, LONGEST, shown
 from cl_spark.tables.columns import quoted
 from cl_spark.tables.times import zoned_column
 
@@ -49,6 +53,41 @@ def limit_bytes(rows: DataFrame, media: Sequence[str], order: str, most: int | N
         for name, field in fields.items()
     ]
     return rows.select(*kept, *map(quoted, left_out))
+
+
+def show_cells(rows: pd.DataFrame, col: str) -> list[dict[str, str]]:
+    """Show the values of a column as `report.media.shown` does; an image that was left out by its bytes.
+
+    Args:
+        rows: rows that `limit_bytes` has gone over; others lack nothing.
+        col: one of its `media`.
+    """
+    return [
+        shown(value) if pd.isna(left_out) else {"text": f"{int(left_out):,} bytes, left out"}
+        for value, left_out in zip(rows[col], _left_out(rows, col), strict=True)
+    ]
+
+
+def tell_left_out(rows: pd.DataFrame, media: Sequence[str], table: str) -> list[str]:
+    """Tell how many images were left out; nothing where none were.
+
+    Args:
+        rows: rows that `limit_bytes` has gone over, with its default of bytes.
+        media: columns that may hold images.
+        table: the table that has them.
+    """
+    left_out = sum(int(_left_out(rows, col).notna().sum()) for col in media)
+    if not left_out:
+        return []
+    return [
+        f"{left_out:,} images are left out: the page takes {PAGE_BYTES // 2**20} MB of them, and at most "
+        f"{PAGE_BYTES // 2**22} MB of each. They are in the table {table}."
+    ]
+
+
+def _left_out(rows: pd.DataFrame, col: str) -> "pd.Series[Any]":
+    """Bytes of the images that a column leaves out; null where it does not."""
+    return rows.get(LEFT_OUT + col, pd.Series([None] * len(rows)))
 
 
 def _binary_fields(field: StructField) -> list[Column]:

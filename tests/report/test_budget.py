@@ -3,11 +3,12 @@
 import base64
 from datetime import datetime, timezone
 
+import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
 from cl_spark.report import budget
-from cl_spark.report.budget import LEFT_OUT, limit_bytes
+from cl_spark.report.budget import LEFT_OUT, limit_bytes, show_cells, tell_left_out
 
 pytestmark = pytest.mark.matrix
 
@@ -43,6 +44,28 @@ def test_images_beyond_the_bytes_of_a_page_are_left_out(
     assert found[3].text == rows[2][2]
     assert (found[1].nested.path, found[4].nested) == ("path", None)
     assert (found[1].more, found[4][LEFT_OUT + "more"]) == ("[1, 2]", None)
+
+
+def test_a_page_says_what_it_left_out() -> None:
+    rows = pd.DataFrame(
+        {
+            "id": [1, 2, 3],
+            "image": [None, b"GIF89a", None],
+            LEFT_OUT + "image": [2_000, None, 3_000],
+            "text": ["a", "b", "c"],
+            LEFT_OUT + "text": [None, None, None],
+        }
+    )
+    assert show_cells(rows, "image") == [
+        {"text": "2,000 bytes, left out"},
+        {"image": "data:image/gif;base64,R0lGODlh"},
+        {"text": "3,000 bytes, left out"},
+    ]
+    assert tell_left_out(rows, ["image", "text"], "issues") == [
+        "2 images are left out: the page takes 16 MB of them, and at most 4 MB of each. They are in the "
+        "table issues."
+    ]
+    assert tell_left_out(rows, ["text"], "issues") == []
 
 
 def test_times_say_their_offset(spark: SparkSession) -> None:

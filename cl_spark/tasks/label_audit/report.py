@@ -1,16 +1,14 @@
 """The sections of a label audit's report."""
 
-from typing import Any
-
 import pandas as pd
 
-from cl_spark.report.budget import LEFT_OUT, PAGE_BYTES
-from cl_spark.report.media import shown
+from cl_spark.report.budget import show_cells, tell_left_out
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.report import frame_report
 from cl_spark.tables import columns as c
 from cl_spark.tasks.label_audit.config import name_of_method
 from cl_spark.tasks.label_audit.facts import Facts
+from cl_spark.tasks.label_audit.tables import ISSUES
 
 TITLE = "Label audit"
 
@@ -113,25 +111,8 @@ def _issue_text(facts: Facts) -> list[str]:
         text.append(
             f"The first {len(facts.issues):,} of {number:,} issues; the others are in the table issues."
         )
-    left_out = sum(int(_left_out(facts, col).notna().sum()) for col in facts.review_columns)
-    if left_out:
-        text.append(
-            f"{left_out:,} images are left out: the page takes {PAGE_BYTES // 2**20} MB of them, and at most "
-            f"{PAGE_BYTES // 2**22} MB of each. They are in the table issues."
-        )
+    text += tell_left_out(facts.issues, facts.review_columns, ISSUES.name)
     return [" ".join([*text, "Type a class, an id or a text to search."])]
-
-
-def _left_out(facts: Facts, col: str) -> "pd.Series[Any]":
-    """Bytes of the images that a column leaves out; null where it does not."""
-    return facts.issues.get(LEFT_OUT + col, pd.Series([None] * len(facts.issues)))
-
-
-def _media_cells(facts: Facts, col: str) -> list[dict[str, str]]:
-    return [
-        shown(value) if pd.isna(left_out) else {"text": f"{int(left_out):,} bytes, left out"}
-        for value, left_out in zip(facts.issues[col], _left_out(facts, col), strict=True)
-    ]
 
 
 def _class_table(facts: Facts) -> ReportTable:
@@ -164,7 +145,7 @@ def _pair_table(facts: Facts) -> ReportTable:
 
 
 def _issue_table(facts: Facts) -> ReportTable:
-    media = [ReportColumn(col, "media", _media_cells(facts, col)) for col in facts.review_columns]
+    media = [ReportColumn(col, "media", show_cells(facts.issues, col)) for col in facts.review_columns]
     return ReportTable(
         "issues",
         [

@@ -13,8 +13,7 @@ from cl_spark.methods.multilabel.multilabel_audit import (
     SUGGESTED_FLAG,
     SUGGESTED_LABELS,
 )
-from cl_spark.report.budget import limit_bytes
-from cl_spark.report.media import shown
+from cl_spark.report.budget import limit_bytes, show_cells
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import first_rows, tell_cut
 from cl_spark.tables import columns as c
@@ -155,7 +154,7 @@ def _issue_table(run: Run, issues: int) -> ReportTable:
         [
             ReportColumn.of(rows, c.RANK, "rank", "count"),
             *[ReportColumn.of(rows, col, col, "text") for col in run.id_columns],
-            *[ReportColumn(col, "media", [shown(value) for value in rows[col]]) for col in review],
+            *[ReportColumn(col, "media", show_cells(rows, col)) for col in review],
             ReportColumn.of(rows, GIVEN_LABELS, "given labels", "text"),
             ReportColumn.of(rows, SUGGESTED_LABELS, "suggested labels", "text"),
             ReportColumn.of(rows, c.LABEL_QUALITY, "label quality", "score"),
