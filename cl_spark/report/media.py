@@ -2,6 +2,8 @@
 
 import base64
 import re
+from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 from cl_spark.errors import one_line
@@ -45,7 +47,14 @@ def shown(value: Any) -> dict[str, str]:
         )
         if content is not None:
             return _of_bytes(bytes(content))
-    return {"text": "" if value is None else one_line(value)[:LONGEST]}
+    is_missing = value is None or (isinstance(value, float) and isnan(value))  # as pandas may have it
+    return {"text": "" if is_missing else one_line(value)[:LONGEST]}
+
+
+def without_address(cell: Mapping[str, str]) -> Mapping[str, str]:
+    """Show an image of another host by its address, as text."""
+    image = cell.get("image", "data:")
+    return cell if image.startswith("data:") else {"text": one_line(image)}
 
 
 def _kind(content: bytes) -> str | None:

@@ -6,6 +6,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cl_spark.errors import ConfigurationError, InputError, MissingDependencyError, OutputError, one_line
+from cl_spark.report.media import without_address
 from cl_spark.report.sections import Section
 from cl_spark.tables.location import is_path, is_uri, is_writable, local_path, write_text
 from cl_spark.version import __version__
@@ -31,6 +32,7 @@ def render_page(
         loader=PackageLoader("cl_spark.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["line"] = one_line
+    environment.filters["without_address"] = without_address
     return environment.get_template("report.html.j2").render(
         title=title,
         subject=subject,

@@ -1,5 +1,5 @@
-"""The parts of a report: sections with sentences, key numbers, charts and tables. A page renders them as they
-are.
+"""The parts of a report: sections with sentences, key numbers, charts, galleries and tables. A page renders
+them as they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from cl_spark.errors import one_line
-from cl_spark.report.media import LONGEST
+from cl_spark.report.gallery import Gallery
+from cl_spark.report.media import LONGEST, without_address
 
 Spec = Mapping[str, Any]
 """A chart as a Vega-Lite specification. `usermeta` may ask for {"renderer": "canvas"} and for {"reverse":
@@ -85,7 +86,7 @@ class ReportTable:
             remote_images: keep images at addresses of other hosts; else their addresses become text.
         """
         columns = [
-            [_without_address(cell) for cell in column.cells]
+            [without_address(cell) for cell in column.cells]
             if column.kind == "media" and not remote_images
             else column.cells
             for column in self.columns
@@ -110,7 +111,8 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the report. Tables without rows and charts without data are left out.
+    """A section of the report. Tables without rows, charts without data and galleries without cards are left
+    out.
 
     Attributes:
         name: of the element that holds it.
@@ -120,8 +122,9 @@ class Section:
         alerts: sentences that must not be missed.
         numbers: key numbers.
         charts: by name; the element is `chart-<name>`.
+        galleries: examples to look at.
         tables: its tables.
-        otherwise: the sentence where there is neither chart nor table.
+        otherwise: the sentence where there is neither chart, gallery nor table.
         facts: a plain list of names and values.
     """
 
@@ -132,6 +135,7 @@ class Section:
     alerts: Sequence[str] = ()
     numbers: Sequence[KeyNumber] = ()
     charts: Mapping[str, Spec] = field(default_factory=dict)
+    galleries: Sequence[Gallery] = ()
     tables: Sequence[ReportTable] = ()
     otherwise: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -141,11 +145,10 @@ class Section:
         """The tables that have rows."""
         return [table for table in self.tables if table]
 
-
-def _without_address(cell: dict[str, str]) -> dict[str, str]:
-    """Show an image of another host by its address."""
-    image = cell.get("image", "data:")
-    return cell if image.startswith("data:") else {"text": one_line(image)}
+    @property
+    def shown_galleries(self) -> list[Gallery]:
+        """The galleries that have cards."""
+        return [gallery for gallery in self.galleries if gallery]
 
 
 def _to_text(value: Any) -> str | int:

@@ -33,7 +33,7 @@ def test_values_are_shown_as_what_they_are() -> None:
     for kind, content in (("webp", webp), ("bmp", bitmap)):
         address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
         assert shown(content) == shown(base64.b64encode(content).decode()) == {"image": address}
-    assert shown(None) == {"text": ""}
+    assert shown(None) == shown(float("nan")) == {"text": ""}
     assert shown(b"1234") == {"text": "4 bytes"}
     assert shown([1, 2]) == {"text": "[1, 2]"}
     assert len(shown("x" * 10_000)["text"]) == 2_000
