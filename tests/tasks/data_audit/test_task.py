@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from cl_spark import DataAuditConfig, read_run, run_data_audit
+from cl_spark import ConfigurationError, DataAuditConfig, read_run, run_data_audit
 from cl_spark.runs.history import compare
+from cl_spark.tasks.data_audit import report
 from cl_spark.tasks.data_audit.task import DATA_AUDIT
 from cl_spark.terminal.command_line import exit_code
-from tests.methods.checks.frames import COPY, EMPTY, digits
+from tests.methods.checks.frames import COPY, EMPTY, FAR, digits
 
 pytestmark = [pytest.mark.matrix, pytest.mark.tables, pytest.mark.slow]
 
@@ -46,6 +47,9 @@ def test_issues_checks_and_scores_are_written(spark: SparkSession, output: str) 
     assert set(issues.source) == {"phone", "scan"}
     copies = issues[issues.issue_type == "near_duplicate"]
     assert set(copies.id) == {COPY - 1, COPY}
+    assert set(copies.group) == {COPY - 1}
+    assert issues[issues.issue_type != "near_duplicate"].group.isna().all()
+    assert (issues.given_label == digits().label.loc[issues.id].to_numpy()).all()
     checks = run.table("data_checks").toPandas().set_index("issue_type")
     assert checks.issues.sum() == len(issues) == run.record.num_issues
     assert checks.unusable["outlier"] == 1  # the row without features
@@ -56,8 +60,32 @@ def test_issues_checks_and_scores_are_written(spark: SparkSession, output: str) 
 def test_the_report_lists_kinds_with_what_people_look_at(output: str) -> None:
     page = Path(f"{output}/reports/every.html").read_text(encoding="utf-8")
     assert "What was looked for" in page
-    assert "one of 2 near copies" in page
+    assert f"Group {COPY - 1}" in page
+    assert "2 near copies" in page
     assert "phone" in page
+
+
+def test_outliers_beyond_the_cards_and_without_anything_to_look_at_are_in_a_table(
+    spark: SparkSession, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every, features = (read_run(output, run_id, spark=spark) for run_id in ("every", "features"))
+    number = every.table("data_issues").where("issue_type = 'outlier'").count()
+    monkeypatch.setattr(report, "CARDS", 1)
+    section = next(section for section in report.sections(every, 50) if section.name == "outlier-section")
+    assert [card.title for card in section.galleries[0].cards] == [f"id {FAR}"]
+    assert [len(table.columns[0].cells) for table in section.tables] == [number - 1]
+    section = next(section for section in report.sections(features, 50) if section.name == "outlier-section")
+    assert section.shown_galleries == []
+    assert section.tables[0].columns[1].cells[0] == FAR
+
+
+def test_ids_of_another_type_go_elsewhere(spark: SparkSession, output: str, tmp_path: Path) -> None:
+    """The column of groups holds ids, and one table cannot hold ids of two types."""
+    rows = digits().assign(name=[f"row {i}" for i in digits().id])
+    spark.createDataFrame(rows).write.parquet(f"{tmp_path}/named")
+    config = DataAuditConfig(predictions=f"{tmp_path}/named", output=output, id_col=["name"])
+    with pytest.raises(ConfigurationError, match="hold 'group' as bigint, and this run has string: choose"):
+        run_data_audit(spark, config)
 
 
 def test_gates_name_checks(spark: SparkSession, output: str) -> None:
@@ -98,6 +126,7 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
     flags = ["audit", "--task", "data", "--predictions", table, "--output", f"{tmp_path}/out"]
     for more, message in (
         (["--order-col", "nowhere"], "order_col"),
+        (["--review-columns", "group"], "review_columns: 'group' is a column of the table of issues"),
         (["--review-columns", "why"], "review_columns: 'why' is a column of the table of issues"),
         (["--id-col", "id,at"], "id_col: neighbors need one column"),
         (["--filter-by", "both"], "filter_by"),
