@@ -150,6 +150,10 @@ def read_label_studio(
     an answer; one that was skipped (cancelled), or submitted without a choice, has the answer null. Drafts
     and predictions are no answers. An annotation by nobody counts as one by an annotator of its own.
 
+    What was chosen is read as it is. `decide_verdicts` judges it: an answer that it does not know, such as
+    the name of a class, is rejected there as an "unknown answer", and a class (`label`) is not read, so that
+    no name becomes a corrected label without being one of the two labels of the row.
+
     Args:
         path: the file, or several.
         queue: the queue that was exported, whose ids and types the answers get.
@@ -162,8 +166,8 @@ def read_label_studio(
         The id columns (as in the queue), annotator (e-mail address, or number as text), answer, label.
 
     Raises:
-        InputError: a file cannot be read, is no such export or has no task, no task is of the run, or one is
-            not in the queue.
+        InputError: a file cannot be read, is no such export or has no task, no task is of the run, one is not
+            in the queue, or an annotation has a class and no answer.
         MissingColumnError: the queue lacks an id column.
     """
     ids = find_id_columns(id_col, queue)
@@ -334,6 +338,11 @@ def _read_task(
             raise InputError(
                 f"{where} has no choices called {names[0]!r}, but {', '.join(said)}: say which of them hold "
                 "the answer (answer_name)"
+            )
+        elif label is not None and answer is None:
+            raise InputError(
+                f"{where} has the class {label!r} ({names[1]}), and no choice called {names[0]!r}: choose "
+                f"one there, such as {q.NEITHER}, or say which choices hold the answer (answer_name)"
             )
         yield Answer(texts, _find_annotator(annotation), answer, label, where)
 

@@ -84,7 +84,8 @@ def read_review_csv(
     A file has a header with the id columns, `answer`, and `annotator` unless that is given; `label` and
     others are optional. Cells are separated by commas, semicolons or tabs. A row without answer and annotator
     was not looked at, and is no answer; one with an annotator only was skipped; one with a label needs an
-    answer, too. Case, and spaces around an answer, are ignored.
+    answer, too. Case, and spaces around an answer, are ignored. Other answers are read as they are, and so is
+    a label: `decide_verdicts` rejects answers that it does not know, and does not read labels.
 
     Args:
         path: the file, or several.

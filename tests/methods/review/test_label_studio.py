@@ -197,6 +197,10 @@ def test_tasks_that_nobody_has_annotated_are_told(
             lambda tasks: tasks[0]["annotations"][0]["result"][0]["value"].update(choices=["given", "both"]),
             r"has 2 choices called 'answer' \(given, both\): one is needed",
         ),
+        (
+            lambda tasks: tasks[0]["annotations"][0]["result"][0].update(from_name="label"),
+            r"annotation 1 has the class 'suggested' \(label\), and no choice called 'answer': .*answer_name",
+        ),
     ],
 )
 def test_other_files_are_errors(queue: DataFrame, tmp_path: Path, change: Any, message: str) -> None:
@@ -206,6 +210,27 @@ def test_other_files_are_errors(queue: DataFrame, tmp_path: Path, change: Any, m
 
     with pytest.raises(InputError, match=message):
         read_label_studio(export(tmp_path, only_in_place), queue, id_col=IDS)
+
+
+def test_a_name_that_is_no_class_becomes_no_corrected_label(queue: DataFrame, tmp_path: Path) -> None:
+    """Verdicts reject it as an answer, and do not read it as a class."""
+
+    def choose(tasks: list[Any]) -> None:
+        said = {"answer": "neither", "label": "unicorn"}
+        for task in tasks:
+            result = [
+                {"from_name": name, "type": "choices", "value": {"choices": [choice]}}
+                for name, choice in said.items()
+            ]
+            task["annotations"] = [{"id": 1, "completed_by": 1, "result": result}]
+        tasks[0]["annotations"][0]["result"][0]["value"]["choices"] = ["unicorn"]
+
+    answers = read_label_studio(export(tmp_path, choose), queue, id_col=IDS)
+    assert answers.where("label = 'unicorn'").count() == 6
+    found = decide_verdicts(answers, queue, id_col=IDS, quorum=1)
+    assert found.rejected_answers == {"unknown answer": 1}
+    assert found.counts == {"not_an_error": 0, "correct": 0, "prune": 5, "non_agreement": 0}
+    assert found.verdicts.where("corrected_label IS NOT NULL").count() == 0
 
 
 def test_choices_may_have_other_names(queue: DataFrame, tmp_path: Path) -> None:
