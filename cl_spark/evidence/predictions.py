@@ -121,7 +121,7 @@ class Predictions:
         wanted = {
             "id_col": self.id_columns,
             self.label_option: self._label_columns,
-            self._prob_option: self._prob_columns,
+            self.prob_option: self._prob_columns,
             "slice_by": self.slice_by,
         }
         is_sensitive = is_case_sensitive(self.df.sparkSession)
@@ -134,7 +134,7 @@ class Predictions:
         parts = [*self.id_columns, *self._label_columns, *self._prob_columns]
         if len({part if is_sensitive else part.casefold() for part in parts}) < len(parts):
             raise ConfigurationError(
-                f"id_col, {self.label_option} and {self._prob_option} must be different columns, got {wanted}"
+                f"id_col, {self.label_option} and {self.prob_option} must be different columns, got {wanted}"
             )
 
     def _check_types(self) -> None:
@@ -162,30 +162,30 @@ class Predictions:
             )
 
     def _check_prob_column(self, col: str) -> None:
-        kind, fields = self._types[col], field_names(self._types[col])
+        kind, fields, name = self._types[col], field_names(self._types[col]), self.input_name(col)
         if self.class_names is None and (fields or lists_names(kind)):
             raise ConfigurationError(
-                f"class_names: column {col!r} has its classes by name ({kind.simpleString()}): "
+                f"class_names: column {name!r} has its classes by name ({kind.simpleString()}): "
                 "pass class_names, which order them"
             )
         if fields and (differing := sorted({*fields} ^ {*(self.class_names or ())})):
             raise ConfigurationError(
-                f"class_names: {differing[0]!r} is not both a class name and a field of column {col!r}, "
+                f"class_names: {differing[0]!r} is not both a class name and a field of column {name!r}, "
                 f"which has {', '.join(map(repr, fields))}"
             )
         if is_sparse(kind) and self.known_classes is None:
             raise ConfigurationError(
-                f"num_classes: column {col!r} lists some classes only ({kind.simpleString()}): "
+                f"num_classes: column {name!r} lists some classes only ({kind.simpleString()}): "
                 "pass num_classes (or class_names), which the lists do not tell"
             )
         if is_sparse(kind) and self.pred_probs_cols:
             raise ColumnTypeError(
-                f"pred_probs_cols: column {col!r} lists some classes only ({kind.simpleString()}), and lists "
-                "of several models have no mean: pass arrays of all classes"
+                f"pred_probs_cols: column {name!r} lists some classes only ({kind.simpleString()}), and "
+                "lists of several models have no mean: pass arrays of all classes"
             )
         if not is_sparse(kind) and self.absent_prob:
             raise ConfigurationError(
-                f"absent_prob goes with sparse probabilities; column {col!r} is {kind.simpleString()}"
+                f"absent_prob goes with sparse probabilities; column {name!r} is {kind.simpleString()}"
             )
         if not is_prob_column(kind):
             raise self._wrong_prob_type(
@@ -196,7 +196,8 @@ class Predictions:
 
     def _wrong_prob_type(self, col: str, wanted: str) -> ColumnTypeError:
         return ColumnTypeError(
-            f"{self._prob_option}: column {col!r} is {self._types[col].simpleString()}; it must be {wanted}"
+            f"{self.prob_option}: column {self.input_name(col)!r} is {self._types[col].simpleString()}; it "
+            f"must be {wanted}"
         )
 
     def _check_classes(self) -> None:
@@ -303,12 +304,16 @@ class Predictions:
         """Name of the option that names the label column."""
         return "label_col"
 
+    def input_name(self, col: str) -> str:
+        """Name of a column in the input of the user, for messages."""
+        return col
+
     @property
     def _label_columns(self) -> list[str]:
         return [self.label_col]
 
     @property
-    def _prob_option(self) -> str:
+    def prob_option(self) -> str:
         """Name of the option that names the columns of probabilities."""
         return "pred_probs_cols" if self.pred_probs_cols else "pred_probs_col"
 

@@ -1,6 +1,7 @@
 """`LabelAudit`: scans a table once, and answers questions about its labels from the evidence it keeps."""
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,8 @@ class LabelAudit(Releasable):
         (10, True)
     """
 
+    _title: ClassVar = "Label audit"
+
     def __init__(
         self,
         df: DataFrame | pd.DataFrame,
@@ -107,23 +110,27 @@ class LabelAudit(Releasable):
         if labels is not None:
             labels = to_spark(labels, df.sparkSession, argument="labels")
             df = join_labels(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col, slice_by)
-        self.predictions = Predictions(
+        self.predictions = self._make_predictions(
             df,
-            id_col,
-            label_col,
-            pred_probs_col,
-            class_names,
-            num_classes,
-            absent_prob,
-            probabilities,
-            slice_by,
-            pred_probs_cols,
+            id_col=id_col,
+            label_col=label_col,
+            pred_probs_col=pred_probs_col,
+            class_names=class_names,
+            num_classes=num_classes,
+            absent_prob=absent_prob,
+            probabilities=probabilities,
+            slice_by=slice_by,
+            pred_probs_cols=pred_probs_cols,
         )
         self._spark = df.sparkSession
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
         self._scan = Scan(self.predictions, self._storage.persist, check_ids, thresholds)
         self._issue_finder = IssueFinder(self._scan)
+
+    def _make_predictions(self, df: DataFrame, **columns: Any) -> Predictions:
+        """Make the input of a table and the meaning of its columns."""
+        return Predictions(df, **columns)
 
     def release(self) -> None:
         """Free the cache.
@@ -136,14 +143,15 @@ class LabelAudit(Releasable):
         """Show what is known so far: showing an audit scans nothing."""
         table = self.predictions
         probs = table.pred_probs_cols or table.pred_probs_col
+        shown = table.input_name(probs) if isinstance(probs, str) else f"{len(probs)} columns"
         facts: dict[str, object] = {
             "id": ", ".join(table.id_columns),
-            "given label": table.label_col,
-            "predicted probabilities": probs if isinstance(probs, str) else f"{len(probs)} columns",
+            "given label": table.input_name(table.label_col),
+            "predicted probabilities": shown,
         }
         if "statistics" not in self._scan.answered:
             note = "Not scanned yet: its first question scans the data once."
-            return card("Label audit", facts, notes=[note])
+            return card(self._title, facts, notes=[note])
         facts |= {
             "examples": self.num_examples,
             "classes": self.num_classes,
@@ -152,7 +160,7 @@ class LabelAudit(Releasable):
         if "joint" in self._scan.answered:
             facts["off-diagonal issues"] = self.num_label_issues()
         notes = [f"warning: {warning.message}" for warning in self._scan.warnings]
-        return card("Label audit", facts, notes=notes)
+        return card(self._title, facts, notes=notes)
 
     @property
     def statistics(self) -> ClassStatistics:
@@ -339,7 +347,8 @@ class LabelAudit(Releasable):
         """
         if not self.predictions.pred_probs_cols:
             raise ConfigurationError(
-                "ensemble_label_quality_scores needs several models: pass pred_probs_cols to LabelAudit"
+                "ensemble_label_quality_scores needs several models, which LabelAudit takes: pass "
+                "pred_probs_cols to it"
             )
         columns = [*self.predictions.ids, c.GIVEN, c.PREDICTED]
         scored = Ensemble(self._scan).score(method, adjust_pred_probs, weights, columns)
@@ -426,7 +435,9 @@ class LabelAudit(Releasable):
             ConfigurationError: the audit has no `slice_by`.
         """
         if not self.predictions.slice_by:
-            raise ConfigurationError("slice_health needs columns to slice by: pass slice_by to LabelAudit")
+            raise ConfigurationError(
+                f"slice_health needs columns to slice by: pass slice_by to {type(self).__name__}"
+            )
         counts = health.count_slices(
             self._scan.settled,
             self.predictions.slices,

@@ -178,8 +178,13 @@ class Scan:
     def _summary(self) -> ClassSummary:
         # With given thresholds nothing is learnt of the rows, so there may be none, as in an empty batch.
         may_be_empty = self.given_thresholds is not None
-        known_classes = self.predictions.known_classes
-        summary = summarize_classes(self.evidence.aggregates, known_classes, may_be_empty=may_be_empty)
+        rows = self.predictions
+        summary = summarize_classes(
+            self.evidence.aggregates,
+            rows.known_classes,
+            may_be_empty=may_be_empty,
+            options=(rows.label_option, rows.prob_option),
+        )
         self.answered.add("statistics")
         return summary
 
@@ -345,7 +350,7 @@ class Scan:
         self.answered.add("joint")
         joint = ConfidentJoint(counted, self.statistics.class_counts, self.persist)
         rows, predicted = self.predictions, select_cells(self._cells_by_listed, PREDICTIONS)
-        labels = GivenLabels(rows.label_col, rows.labels_are_names, rows.names)
+        labels = GivenLabels(rows.input_name(rows.label_col), rows.labels_are_names, rows.names)
         self.warnings.extend(find_input_warnings(self.statistics, predicted, joint.cells, labels))
         for warning in self.warnings:
             logger.warning("%s (%s)", warning.message, warning.code)

@@ -159,7 +159,11 @@ class ClassSummary:
 
 
 def summarize_classes(
-    aggregates: ClassAggregates, known_classes: int | None, *, may_be_empty: bool = False
+    aggregates: ClassAggregates,
+    known_classes: int | None,
+    *,
+    may_be_empty: bool = False,
+    options: tuple[str, str] = ("label_col", "pred_probs_col"),
 ) -> ClassSummary:
     """Summarize the accepted rows, which can be used and have K probabilities (specification, section 7).
 
@@ -168,6 +172,7 @@ def summarize_classes(
         known_classes: K, or None: then it is the number of probabilities that most rows have (the larger on a
             tie).
         may_be_empty: accept a table without usable rows, where nothing is learnt of them.
+        options: the options that name the columns of labels and of probabilities, for messages.
 
     Raises:
         EmptyTableError: no row can be used.
@@ -181,7 +186,7 @@ def summarize_classes(
     if not accepted and not may_be_empty:
         seen = ", ".join(f"{explain_rejection(reason)}: {rows:,}" for reason, rows in rejected.most_common())
         raise EmptyTableError(
-            f"no row of the input can be used ({seen}); check label_col, pred_probs_col and class_names"
+            f"no row of the input can be used ({seen}); check {', '.join(options)} and class_names"
         )
     if num_classes < 2:
         raise SingleClassError(

@@ -91,10 +91,14 @@ class Sentences:
             "id_col": self.sentence_id,
             "tokens_col": [self.tokens_col],
             "labels_col": [self.labels_col],
-            "pred_probs_col": self._prob_columns,
+            "pred_probs_col": self.prob_columns,
             "position_col": [] if self.position_col is None else [self.position_col],
             "slice_by": self.slice_by,
         }
+        if not self.sentence_id:
+            raise ConfigurationError(
+                "id_col names no column: give the id column of sentences, or the columns of a composite key"
+            )
         is_sensitive = is_case_sensitive(self.df.sparkSession)
         for key, cols in wanted.items():
             for col in cols:
@@ -112,7 +116,7 @@ class Sentences:
         else:
             self._check_rows(self._types[self.position_col])
         self._check_names()
-        num_columns, names = len(self._prob_columns), self.class_names
+        num_columns, names = len(self.prob_columns), self.class_names
         if num_columns > 1 and names is not None and len(names) != num_columns:
             raise ConfigurationError(
                 f"class_names has {len(names)} names for {num_columns} pred_probs columns"
@@ -125,8 +129,19 @@ class Sentences:
             TagScheme(self.scheme, self.class_names or ())  # checks both
         if self.merge_classes:
             self._check_merged()
+        self._check_different(is_sensitive=is_sensitive)
 
     # Checks -------------------------------------------------------------------------------------------------
+
+    def _check_different(self, *, is_sensitive: bool) -> None:
+        parts = {
+            "id_col": self.sentence_id,
+            "labels_col": [self.labels_col],
+            "pred_probs_col": self.prob_columns,
+        }
+        cols = [col if is_sensitive else col.casefold() for part in parts.values() for col in part]
+        if len({*cols}) < len(cols):
+            raise ConfigurationError(f"{', '.join(parts)} must be different columns, got {parts}")
 
     def _check_arrays(self) -> None:
         for key, col in {"labels_col": self.labels_col, "tokens_col": self.tokens_col}.items():
@@ -135,11 +150,11 @@ class Sentences:
                     f"{key}: column {col!r} is {self._types[col].simpleString()}; of a row per sentence it "
                     "must be an array. Of a row per token, name its place in the sentence: position_col"
                 )
-        col = self._prob_columns[0]
+        col = self.prob_columns[0]
         kind = self._types[col]
         of_token = kind.elementType if isinstance(kind, ArrayType) else None
         is_array = isinstance(of_token, ArrayType) and isinstance(of_token.elementType, NumericType)
-        if len(self._prob_columns) > 1 or not is_array:
+        if len(self.prob_columns) > 1 or not is_array:
             raise ColumnTypeError(
                 f"pred_probs_col: column {col!r} is {kind.simpleString()}; of a row per sentence it must be "
                 "an array that holds an array of K numbers for each token"
@@ -158,7 +173,7 @@ class Sentences:
                 f"labels_col: column {self.labels_col!r} is {kind.simpleString()}; labels are class indices "
                 "(numbers or booleans) or class names (string): cast them"
             )
-        if isinstance(label, StringType) and names is None and len(self._prob_columns) == 1:
+        if isinstance(label, StringType) and names is None and len(self.prob_columns) == 1:
             raise ConfigurationError(
                 f"labels_col: column {self.labels_col!r} holds class names, but nothing says which "
                 "probability belongs to which class: pass class_names in the order of the probabilities"
@@ -176,16 +191,28 @@ class Sentences:
                 f"position_col: column {self.position_col!r} is {position.simpleString()}; the place of a "
                 "token in its sentence is a whole number"
             )
+        for col in self.prob_columns:
+            kind = self._types[col]
+            if len(self.prob_columns) > 1 and not isinstance(kind, NumericType):
+                raise ColumnTypeError(
+                    f"pred_probs_col: column {col!r} is {kind.simpleString()}; it must be a numeric column "
+                    "per class"
+                )
+            if is_sparse(kind) and self.class_names is None:
+                raise ConfigurationError(
+                    f"class_names: column {col!r} lists some classes only ({kind.simpleString()}): pass "
+                    "class_names, which the lists do not tell"
+                )
 
     def _check_merged(self) -> None:
         names = self.known_names or []
         if len(names) < 2:
             raise ConfigurationError(f"merge_classes leaves the one class {names[0]!r}: leave two or more")
-        kind = self._types[self._prob_columns[0]]
-        if len(self._prob_columns) == 1 and self.position_col is not None and not _is_whole(kind):
+        kind = self._types[self.prob_columns[0]]
+        if len(self.prob_columns) == 1 and self.position_col is not None and not _is_whole(kind):
             raise ColumnTypeError(
                 "merge_classes: probabilities of classes are added, which needs arrays of all classes; "
-                f"column {self._prob_columns[0]!r} is {kind.simpleString()}"
+                f"column {self.prob_columns[0]!r} is {kind.simpleString()}"
             )
 
     # Meaning of the columns ---------------------------------------------------------------------------------
@@ -210,7 +237,7 @@ class Sentences:
     def known_names(self) -> list[str] | None:
         """Names of the classes that are audited: the new ones, where classes are merged."""
         if self.class_names is None:
-            return self._prob_columns if len(self._prob_columns) > 1 else None
+            return self.prob_columns if len(self.prob_columns) > 1 else None
         if not self.merge_classes:
             return list(self.class_names)
         return list(dict.fromkeys(self._new_names.values()))
@@ -221,7 +248,8 @@ class Sentences:
         return merge_names(self.merge_classes or {}, self.class_names or (), self.scheme)
 
     @property
-    def _prob_columns(self) -> list[str]:
+    def prob_columns(self) -> list[str]:
+        """Columns of probabilities: one, or of a row per token one of each class."""
         return [self.pred_probs_col] if isinstance(self.pred_probs_col, str) else list(self.pred_probs_col)
 
     # Rows of tokens -----------------------------------------------------------------------------------------
@@ -264,7 +292,7 @@ class Sentences:
 
     def _select_arrays(self) -> DataFrame:
         """Select ids and arrays, and why a sentence cannot be used."""
-        cols = [F.col(quoted(col)) for col in (self.tokens_col, self.labels_col, self._prob_columns[0])]
+        cols = [F.col(quoted(col)) for col in (self.tokens_col, self.labels_col, self.prob_columns[0])]
         sizes = F.array(*map(F.size, cols))
         is_null = cols[0].isNull() | cols[1].isNull() | cols[2].isNull()
         rejection = (
@@ -302,7 +330,7 @@ class Sentences:
 
     def _select_rows(self) -> DataFrame:
         """Select the rows of a table that has one per token."""
-        cols = self._prob_columns
+        cols = self.prob_columns
         if len(cols) > 1:
             probs = select_class_columns(cols)
         elif self.merge_classes:

@@ -1,6 +1,7 @@
 """`TokenAudit`: the label audit of the tokens of sentences."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame
@@ -22,6 +23,7 @@ from cl_spark.methods.tokens.entity_issues import (
     EntityIssues,
     InvalidTags,
 )
+from cl_spark.methods.tokens.predictions import TokenPredictions
 from cl_spark.methods.tokens.sentences import LABEL, POSITION, PROBS, TOKEN, Sentences
 from cl_spark.methods.tokens.tags import TagScheme
 from cl_spark.tables import columns as c
@@ -75,6 +77,8 @@ class TokenAudit(LabelAudit):
         ('b', 0, 'Rome', 'other', 'name')
     """
 
+    _title: ClassVar = "Token audit"
+
     def __init__(
         self,
         df: DataFrame | pd.DataFrame,
@@ -117,6 +121,13 @@ class TokenAudit(LabelAudit):
             evidence_path=evidence_path,
         )
         self._repeated.release_with(self)
+
+    def _make_predictions(self, df: DataFrame, **columns: Any) -> TokenPredictions:
+        """Make the predictions of tokens, whose messages name the columns of the input."""
+        sentences = self.sentences
+        return TokenPredictions(
+            df, **columns, labels_name=sentences.labels_col, probs_name=", ".join(sentences.prob_columns)
+        )
 
     def release(self) -> None:
         """Free the cache; see `LabelAudit.release`."""

@@ -100,7 +100,9 @@ def _count_rejected(audit: Audit) -> int:
             raise
         label_col = audit.predictions.label_col
         labels = _most_frequent(audit.predictions.df.select(F.col(c.quoted(label_col)).alias(c.CLASS)))
-        raise EmptyTableError(f"{error}; labels of {label_col!r}: {', '.join(map(repr, labels))}") from error
+        shown = ", ".join(map(repr, labels))
+        name = audit.predictions.input_name(label_col)
+        raise EmptyTableError(f"{error}; labels of {name!r}: {shown}") from error
 
 
 def find_unknown_classes(rejected: DataFrame, audit: Audit) -> list[str]:

@@ -10,7 +10,13 @@ from numpy.testing import assert_allclose
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark import ColumnTypeError, ConfigurationError, MissingColumnError, TokenAudit
+from cl_spark import (
+    ColumnTypeError,
+    ConfigurationError,
+    EmptyTableError,
+    MissingColumnError,
+    TokenAudit,
+)
 from tests.methods.tokens.frames import BIO, TOKEN_COLUMNS, Text, make_text, sentences_table, tokens_table
 
 pytestmark = pytest.mark.matrix
@@ -249,6 +255,16 @@ def refusals() -> list[tuple[dict[str, object], type[Exception], str]]:
         ({"merge_classes": True, "class_names": BIO}, ConfigurationError, "needs scheme='BIO'"),
         ({"merge_classes": {"X": "Y"}, "class_names": BIO}, ConfigurationError, "'X' is none of class_names"),
         ({"merge_classes": dict.fromkeys(BIO, "Y"), "class_names": BIO}, ConfigurationError, "leave two"),
+        ({"id_col": []}, ConfigurationError, "id_col names no column"),
+        ({"id_col": ["id", "id"], "class_names": BIO}, ConfigurationError, "labels_col, .* must be"),
+        ({"position_col": "x", "labels_col": "End", "pred_probs_col": ["y", "y"]}, ConfigurationError,
+         "must be different columns, got .*'pred_probs_col': .'y', 'y'."),
+        ({"position_col": "x", "labels_col": "End", "pred_probs_col": ["y", "dates"]}, ColumnTypeError,
+         "pred_probs_col: column 'dates' is array<date>; it must be a numeric column per class"),
+        ({"position_col": "x", "labels_col": "End", "pred_probs_col": "dates"}, ColumnTypeError,
+         "pred_probs_col: column 'dates' is array<date>; it must be an array"),
+        ({"position_col": "x", "labels_col": "End", "pred_probs_col": "sparse"}, ConfigurationError,
+         r"class_names: column 'sparse' lists some classes only \(map<int,double>\): pass class"),
     ]  # fmt: skip
 
 
@@ -256,10 +272,29 @@ def refusals() -> list[tuple[dict[str, object], type[Exception], str]]:
 def test_what_makes_no_sense_is_refused(
     table: DataFrame, options: dict[str, object], error: type[Exception], told: str
 ) -> None:
-    arrays = ["array(1) AS numbers", "array(DATE'2026-01-31') AS dates"]
-    rows = table.selectExpr("*", "1 AS x", "0.5D AS y", "1 AS End", *arrays)
+    more = ["array(1) AS numbers", "array(DATE'2026-01-31') AS dates", "map(1, 0.5D) AS sparse"]
+    rows = table.selectExpr("*", "1 AS x", "0.5D AS y", "1 AS End", *more)
     with pytest.raises(error, match=told):
         TokenAudit(rows, **options)  # type: ignore[arg-type]
+
+
+def test_messages_name_the_columns_of_the_input(spark: SparkSession) -> None:
+    """Within the audit, the columns of labels and probabilities have names of their own."""
+    columns = {"tokens_col": "words", "labels_col": "tags", "pred_probs_col": "model"}
+    schema = "id int, words array<string>, tags array<string>, model array<array<double>>"
+    rows = [(i, ["x", "y"], ["O", "per"], [[0.9, 0.1], [0.2, 0.8]]) for i in range(30)]
+    df = spark.createDataFrame(rows, schema)
+    with TokenAudit(df, class_names=["O", "PER"], **columns) as audit:
+        (warning,) = audit.warnings()
+        shown = audit._repr_html_()
+    assert warning.message.endswith("while no label is 'PER': give class_names as column 'tags' spells them")
+    assert all(f">{text}<" in shown for text in ("Token audit", "tags", "model"))
+    with pytest.raises(EmptyTableError, match="check labels_col, pred_probs_col and class_names"):
+        _ = TokenAudit(df, class_names=["o", "PER"], **columns).num_examples
+    one_based = df.withColumn("tags", F.expr("transform(tags, tag -> if(tag = 'O', 1, 2))"))
+    with TokenAudit(one_based, **columns) as audit:
+        (warning,) = audit.warnings()
+    assert warning.message.endswith("Indices count from 0: subtract 1 from column 'tags'")
 
 
 def test_questions_that_make_no_sense_are_refused(table: DataFrame) -> None:
@@ -267,6 +302,12 @@ def test_questions_that_make_no_sense_are_refused(table: DataFrame) -> None:
     for ask in (audit.find_entity_issues, audit.find_invalid_tags):
         with pytest.raises(ConfigurationError, match="reads tags: pass scheme='BIO' or 'BIOES'"):
             ask()
+    with pytest.raises(
+        ConfigurationError, match="slice_health needs columns to slice by: pass slice_by to TokenAudit"
+    ):
+        audit.slice_health()
+    with pytest.raises(ConfigurationError, match="needs several models, which LabelAudit takes"):
+        audit.ensemble_label_quality_scores()
     with pytest.raises(ConfigurationError, match="method='mean' is unknown"):
         audit.sentence_scores(method="mean")
     with pytest.raises(ConfigurationError, match="temperature=0 must be a number above 0"):

@@ -12,6 +12,7 @@ from cl_spark import (
     AuditResult,
     ColumnTypeError,
     ConfigurationError,
+    EmptyTableError,
     MissingColumnError,
     RejectedRowsError,
     ReviewQueueConfig,
@@ -136,6 +137,19 @@ def test_first_rows_can_be_looked_at(spark: SparkSession, table: str, output: st
     )  # tokens
     with pytest.raises(ColumnTypeError, match="tokens_col: column 'id'"):
         check(spark, TokenAuditConfig(predictions=table, output=output, tokens_col="id"), 10, TOKEN_AUDIT)
+
+
+def test_labels_that_are_no_class_are_shown_with_the_name_of_their_column(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
+    renamed = spark.read.parquet(table).where("id < 10").withColumnRenamed("labels", "tags")
+    renamed.write.parquet(f"{tmp_path}/in")
+    config = TokenAuditConfig(
+        predictions=f"{tmp_path}/in", output=f"{tmp_path}/out", labels_col="tags",
+        class_names=["A", "B", "C", "D", "E"],
+    )  # fmt: skip
+    with pytest.raises(EmptyTableError, match=r"check labels_col, .*; labels of 'tags': 'O', "):
+        check(spark, config, 10, TOKEN_AUDIT)
 
 
 def test_sentences_are_judged_by_themselves(spark: SparkSession, tmp_path: Path) -> None:
