@@ -100,6 +100,7 @@ def show_check(checked: Checked, console: Console) -> None:
         named = ", ".join(repr(one_line(name)) for name in checked.unknown_classes)
         lines.append(f"[yellow]labels that are no class: {escape(named)}[/]")
     lines += [f"[yellow]warning: {escape(warning.message)}[/]" for warning in checked.warnings]
+    lines += [escape(checked.note)] if checked.note else []
     console.print(Panel.fit("\n".join(lines), title="Check: nothing was written"))
 
 

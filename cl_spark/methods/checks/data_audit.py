@@ -52,7 +52,7 @@ from cl_spark.methods.neighbors.duplicates import (
     find_duplicates,
 )
 from cl_spark.methods.neighbors.features import ID, select_features
-from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_probs
+from cl_spark.methods.neighbors.label_shares import PRED_PROBS, check_label_type, neighbor_pred_probs
 from cl_spark.methods.neighbors.neighbor_index import (
     AUTO,
     DISTANCE,
@@ -460,8 +460,31 @@ class DataAudit(Releasable):
         """Tell doubts about the labels, as `LabelAudit` has them, and checks that could not be answered.
         Runs all checks.
         """
-        told = [RunWarning("check_not_answered", f"{kind}: {why}") for kind, why in self.unanswered.items()]
+        told = [_not_answered(kind, why) for kind, why in self.unanswered.items()]
         return [*(self.label_audit.warnings() if LABEL_CHECK in self._scored else []), *told]
+
+    def first_warnings(self) -> list[RunWarning]:
+        """Tell the doubts that hold of a table whose first rows these are: about the labels beside
+        given probabilities, and the type of the labels.
+
+        Runs no check: each judges a row by all others, and the first rows of a sorted table may be of one
+        class, or without features.
+        """
+        if LABEL_CHECK in self.left_out:
+            return []
+        assert self._label_col is not None
+        try:
+            if self._probs_col is None:
+                check_label_type(self._label_col, self.df.schema[self._label_col].dataType)
+                return []
+            check_probabilities(self.label_audit.statistics, "a data audit")
+            return self.label_audit.warnings()
+        except EmptyTableError:  # later rows may have labels
+            return []
+        except SourceChangedError:
+            raise
+        except (ConfigurationError, InputError) as error:
+            return [_not_answered(LABEL_CHECK, str(error))]
 
     def _score_labels(self) -> DataFrame:
         check_probabilities(self.label_audit.statistics, "a data audit")
@@ -580,3 +603,7 @@ class DataAudit(Releasable):
         """Show what is looked for: showing an audit scans nothing."""
         notes = [f"not looked for: {kind} (needs {needs})" for kind, needs in self.left_out.items()]
         return card("Data audit", {"checks": ", ".join(self.issue_types)}, notes=notes)
+
+
+def _not_answered(kind: str, why: str) -> RunWarning:
+    return RunWarning("check_not_answered", f"{kind}: {why}")

@@ -118,6 +118,23 @@ def neighbor_pred_probs(
     return keep_with(shown, index)
 
 
+def check_label_type(label: str, kind: DataType) -> None:
+    """Check that neighbors can vote by a column of labels.
+
+    Args:
+        label: its name.
+        kind: its type.
+
+    Raises:
+        ColumnTypeError: labels are neither names nor indices.
+    """
+    if not isinstance(kind, IntegralType | BooleanType | StringType):
+        raise ColumnTypeError(
+            f"label_col: column {label!r} is {kind.simpleString()}; it must be a class index (a whole number "
+            "or boolean) or a class name"
+        )
+
+
 def _find_names(
     table: DataFrame, label: str, kind: DataType, class_names: Sequence[str] | None
 ) -> list[str] | None:
@@ -127,11 +144,7 @@ def _find_names(
         ConfigurationError: `class_names` is no list of different names.
         ColumnTypeError: labels are neither names nor indices.
     """
-    if not isinstance(kind, IntegralType | BooleanType | StringType):
-        raise ColumnTypeError(
-            f"label_col: column {label!r} is {kind.simpleString()}; it must be a class index (a whole number "
-            "or boolean) or a class name"
-        )
+    check_label_type(label, kind)
     if class_names is None:
         return list_names(table, label) if isinstance(kind, StringType) else None
     if isinstance(class_names, str) or len(set(class_names)) < len(class_names):

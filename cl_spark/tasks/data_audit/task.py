@@ -1,7 +1,7 @@
 """The data audit as a task of the run machinery: what it reads, computes, writes and shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -23,7 +23,7 @@ from cl_spark.tasks.data_audit import report
 from cl_spark.tasks.data_audit.config import DataAuditConfig
 from cl_spark.tasks.data_audit.tables import DATA_CHECKS, DATA_ISSUES, DATA_SCORES, TABLES
 from cl_spark.tasks.label_audit.stages import check_review_columns
-from cl_spark.tasks.label_audit.task import SourceTask
+from cl_spark.tasks.label_audit.task import Audit, SourceTask
 
 
 class DataExecution(Execution):
@@ -103,6 +103,11 @@ class DataAuditTask(SourceTask[DataAuditConfig]):
     issue_keys = (ISSUE_TYPE,)
     tables = TABLES
     gated_tables: ClassVar = {DATA_CHECKS: "checks"}
+    first_note: ClassVar = "no check was run: each judges a row by all others, which the first rows are not"
+
+    def first_warnings(self, audit: Audit) -> list[RunWarning]:
+        """Tell the doubts about a table that its first rows support, without a check."""
+        return cast(DataAudit, audit).first_warnings()
 
     def make_audit(
         self, config: DataAuditConfig, df: DataFrame, labels: InputTable | None = None

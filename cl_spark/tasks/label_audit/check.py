@@ -32,6 +32,7 @@ class Checked:
         num_classes: K as far as these rows tell; None where the audit knows no classes.
         unknown_classes: labels that are no class, the most frequent first; not all of many.
         warnings: doubts about these rows.
+        note: what these rows cannot tell; empty where there is nothing to say.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Checked:
     num_classes: int | None
     unknown_classes: list[str]
     warnings: list[RunWarning]
+    note: str = ""
 
 
 def check(
@@ -66,7 +68,8 @@ def check(
     if labels is not None:
         ids = first.select(*map(c.quoted, config.id_col))
         labels = replace(labels, df=labels.df.join(ids, config.id_col, "left_semi"))
-    audit = task.make_audit(config, first, labels)
+    # nothing is written, and few rows need no place of their own
+    audit = task.make_audit(config.model_copy(update={"evidence_path": None}), first, labels)
     try:
         num_rejected, rejected = _count_rejected(audit), audit.rejected()
         reasons = first_reasons(rejected, config.example_ids).collect()
@@ -78,7 +81,8 @@ def check(
             {row[c.REASON]: (row.rows, row.id) for row in reasons},
             audit.num_classes,
             find_unknown_classes(rejected, audit),
-            audit.warnings(),
+            task.first_warnings(audit),
+            task.first_note,
         )
         if num_rejected > find_allowed_fraction(config) * checked.rows:
             hints = [f"labels that are no class: {', '.join(map(repr, checked.unknown_classes))}"]

@@ -277,6 +277,16 @@ class SourceTask(Task[TableConfigT]):
     """A task that audits a table, whose rows are examples or hold them."""
 
     command = "audit"
+    first_note: ClassVar = ""
+    """What the first rows of a table cannot tell, as a sentence; empty where there is nothing to say."""
+
+    def first_warnings(self, audit: Audit) -> list[RunWarning]:
+        """Tell the doubts about a table that its first rows support.
+
+        Args:
+            audit: the audit of these rows.
+        """
+        return audit.warnings()
 
     @abstractmethod
     def make_audit(self, config: TableConfigT, df: DataFrame, labels: InputTable | None = None) -> Audit:

@@ -263,3 +263,24 @@ def test_an_order_that_only_ids_have_is_none(spark: SparkSession) -> None:
     rows = there().assign(at=1)
     with DataAudit(spark.createDataFrame(rows), order_col="at") as audit:
         assert not audit.score("non_iid").toPandas().is_issue.any()
+
+
+def test_first_rows_tell_doubts_about_labels_without_a_check(df: DataFrame) -> None:
+    one_based = df.where("label <> 9").withColumn("label", F.col("label") + 1)
+    with DataAudit(one_based) as audit:
+        assert [warning.code for warning in audit.first_warnings()] == ["labels_one_based"]
+        assert "outlier_audit" not in vars(audit)
+    with DataAudit(df.withColumn("label", F.lit(None).cast("int"))) as audit:
+        assert audit.first_warnings() == []  # later rows may have labels
+    logits = df.withColumn("pred_probs", F.transform("pred_probs", lambda p: 9 * p))
+    floats = df.drop("pred_probs").withColumn("label", F.col("label").cast("double"))
+    for rows, told in (
+        (logits, "label: a data audit needs probabilities, but pred_probs range from"),
+        (floats, "label: label_col: column 'label' is double; it must be a class index"),
+    ):
+        with DataAudit(rows) as audit:
+            (warning,) = audit.first_warnings()
+            assert warning.code == "check_not_answered"
+            assert warning.message.startswith(told)
+    with DataAudit(df.drop("label")) as audit:
+        assert audit.first_warnings() == []

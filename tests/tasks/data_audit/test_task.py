@@ -144,3 +144,19 @@ def test_validate_looks_at_the_first_rows(
     assert "60 of the first 60 rows can be used" in capsys.readouterr().out
     assert exit_code(["validate", *flags, "--order-col", "source"]) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_validate_has_no_doubts_that_the_first_rows_of_a_sorted_table_cannot_support(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = digits().sort_values(["label", "id"])[["id", "label", "features"]]
+    rows["label"] = rows.label.map("abcdefghij".__getitem__)
+    spark.createDataFrame(rows).coalesce(1).write.parquet(f"{tmp_path}/in")
+    flags = ["--task", "data", "--predictions", f"{tmp_path}/in", "--output", f"{tmp_path}/out"]
+    flags += ["--on-warning", "fail", "--evidence-path", f"{tmp_path}/evidence"]
+    assert exit_code(["validate", *flags, "--rows", "20"]) == 0  # of one class
+    told = " ".join(capsys.readouterr().out.split())
+    assert "20 of the first 20 rows can be used" in told
+    assert "no check was run: each judges a row by all others" in told
+    assert "warning" not in told
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]

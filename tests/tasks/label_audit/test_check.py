@@ -70,3 +70,9 @@ def test_warnings_about_the_first_rows_are_told_and_fail_where_they_should(
     with pytest.raises(DoubtfulInputError, match="Reorder pred_probs to"):
         check(spark, config)
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_below_evidence_path(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
+    found = checked(spark, df, tmp_path, evidence_path=str(tmp_path / "evidence"))
+    assert found.accepted == 200
+    assert not (tmp_path / "evidence").exists()
