@@ -66,7 +66,7 @@ def read_files(
         separator = "\t" if suffix == ".tsv" else ","
         return InputFiles(read_csv(_open(spark, base_path), files, separator, roles), found)
     if found == "json":
-        return InputFiles(read_json(_open(spark, base_path), files), found)
+        return InputFiles(read_json(_open(spark, base_path), files, roles), found)
     return _read_parquet(spark, files, base_path, inferred, roles)
 
 

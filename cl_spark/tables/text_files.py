@@ -2,10 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import Column, DataFrame, DataFrameReader
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
 
+from cl_spark.errors import InputError, one_line
 from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 
 WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
@@ -13,6 +16,11 @@ WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
 
 _NUMBER = WHOLE.replace("$", r"(\.[0-9]+)?$")
 _DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^(?i:nan)$"
+_INTEGER = r"^[+-]?[0-9]{1,18}$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_LOCAL_TIME = _DATE.replace("$", r"([T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?)?)?$")
+_TIME = _LOCAL_TIME.replace("$", r"( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?$")
+_TIME_TYPES = ("date", "timestamp_ntz", "timestamp")
 _PROB_TYPES = {
     "[{": "array<struct<label: string, score: double>>",
     "[": "array<double>",
@@ -30,6 +38,7 @@ class Roles:
         label: column of given labels.
         probs: columns of probabilities.
         values: columns of numbers, booleans or texts.
+        orders: columns that order rows: numbers, dates or times (`order_col`).
         others: further columns that are asked for.
         class_names: names of the classes, where they are known.
     """
@@ -38,31 +47,41 @@ class Roles:
     label: str = ""
     probs: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that are asked for."""
-        return (*self.ids, self.label, *self.probs, *self.values, *self.others)
+        return (*self.ids, self.label, *self.probs, *self.values, *self.orders, *self.others)
 
 
-def read_json(reader: DataFrameReader, path: str) -> DataFrame:
-    """Read files of JSON: an object per line, or one document that is an array of them."""
+def read_json(reader: DataFrameReader, path: str, roles: Roles) -> DataFrame:
+    """Read files of JSON: an object per line, or one document that is an array of them.
+
+    Texts that order rows become numbers, dates or times.
+
+    Raises:
+        InputError: a column that orders rows holds something else.
+        pyspark.errors.PySparkException: the files cannot be read.
+    """
     df = reader.json(path)
-    if "_corrupt_record" not in df.columns:
-        return df
-    document = reader.option("multiLine", True).json(path)
-    return df if "_corrupt_record" in document.columns else document
+    if "_corrupt_record" in df.columns:
+        document = reader.option("multiLine", True).json(path)
+        df = df if "_corrupt_record" in document.columns else document
+    return _convert_orders(df, roles)
 
 
 def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -> DataFrame:
     """Read CSV files, each with a header.
 
     Ids become whole numbers where all are written as such, and labels class indices, booleans or numbers;
-    probabilities become numbers, or what their JSON holds. All else stays text, and so do names of classes.
+    probabilities become numbers, or what their JSON holds; what orders rows becomes numbers, dates or times.
+    All else stays text, and so do names of classes.
 
     Raises:
+        InputError: a column that orders rows holds something else.
         pyspark.errors.PySparkException: the files cannot be read, or their headers differ.
     """
     reader = reader.options(header=True, sep=separator, multiLine=True, escape='"')
@@ -82,10 +101,58 @@ def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -
     }
     if roles.label in columns:
         kinds[roles.label] = _find_label_type(F.col(quoted(columns[roles.label])), roles.class_names)
-    if not kinds:
-        return text
-    found = text.agg(*[kind.alias(name) for name, kind in kinds.items()]).collect()[0]
-    return text.withColumns({columns[name]: _convert(columns[name], found[name]) for name in kinds})
+    if kinds:
+        found = text.agg(*[kind.alias(name) for name, kind in kinds.items()]).collect()[0]
+        text = text.withColumns({columns[name]: _convert(columns[name], found[name]) for name in kinds})
+    return _convert_orders(text, roles)
+
+
+def _convert_orders(df: DataFrame, roles: Roles) -> DataFrame:
+    """Convert the texts of columns that order rows. Ids and labels stay what they are.
+
+    Raises:
+        InputError: a value is no number, date or time, or numbers and times are mixed.
+    """
+    sensitive, kept = is_case_sensitive(df.sparkSession), (*roles.ids, roles.label)
+    for name in roles.orders:
+        same = find_columns(name, df.columns, case_sensitive=sensitive)
+        if len(same) != 1 or df.schema[same[0]].dataType != StringType():
+            continue
+        if not find_columns(same[0], kept, case_sensitive=sensitive):
+            df = df.withColumn(same[0], _convert(same[0], _find_order_type(df, same[0])))
+    return df
+
+
+def _find_order_type(df: DataFrame, col: str) -> str:
+    """Find the type of a column that orders rows.
+
+    Times without a zone are taken as they are written; beside others with a zone, as of the session's.
+
+    Raises:
+        InputError: it is none.
+    """
+    column, day, local, moment = F.col(quoted(col)), *map(partial(_convert, col), _TIME_TYPES)
+    is_number, is_time = column.rlike(_DECIMAL), column.rlike(_TIME) & moment.isNotNull()
+    kind = (
+        F.when((F.count(column) == 0) | _all(column, column.rlike(_INTEGER)), "bigint")
+        .when(_all(column, is_number), "double")
+        .when(_all(column, column.rlike(_DATE) & day.isNotNull()), "date")
+        .when(_all(column, column.rlike(_LOCAL_TIME) & local.isNotNull()), "timestamp_ntz")
+        .when(_all(column, is_time), "timestamp")
+    )
+    no_order, no_number, no_time = (
+        F.first(F.when(condition, column), ignorenulls=True)
+        for condition in (~is_number & ~is_time, ~is_number, ~is_time)
+    )
+    found, *others = df.agg(kind, no_order, no_number, no_time).collect()[0]
+    if found is None:
+        seen = others[:1] if others[0] is not None else others[1:]
+        shown = " and ".join(repr(one_line(value)) for value in seen)
+        raise InputError(
+            f"order_col: column {col!r} holds {shown}: it must hold numbers only, or only dates and times "
+            "such as 2026-01-31 or 2026-01-31T10:00:00"
+        )
+    return str(found)
 
 
 def _all(column: Column, condition: Column) -> Column:

@@ -112,3 +112,56 @@ def test_json_is_an_object_per_line_or_one_document(spark: SparkSession, tmp_pat
         df = read(spark, path).orderBy("id")
         assert dict(df.dtypes) == {"id": "bigint", "label": "string", "pred_probs": "array<double>"}
         assert [row.asDict() for row in df.collect()] == rows
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (("3", "007", ""), "bigint"),
+        (("3", "-0.5", "1e3"), "double"),
+        (("2026-01-31", "", "2025-12-01"), "date"),
+        (("2026-01-31T10:00:00.25", "2026-01-31 09:30", "2026-01-30"), "timestamp_ntz"),
+        (("2026-01-31T10:00:00Z", "2026-01-31T10:30:00+01:00", "2026-01-31 08:00:00"), "timestamp"),
+        (("", ""), "bigint"),
+    ],
+)
+@pytest.mark.parametrize("input_format", ["csv", "json"])
+def test_what_orders_rows_is_a_number_a_date_or_a_time(
+    spark: SparkSession, tmp_path: Path, values: tuple[str, ...], kind: str, input_format: str
+) -> None:
+    rows = [{"id": i, "At": value or None} for i, value in enumerate(values)]
+    lines = map(json.dumps, rows)
+    if input_format == "csv":
+        lines = iter(["id,At", *[f"{i},{value}" for i, value in enumerate(values)]])
+    path = write(tmp_path / f"a.{input_format}", *lines)
+    df = read(spark, path, Roles(("id",), orders=("at",)), input_format)
+    assert dict(df.dtypes)["At"] == kind
+    assert df.where("At is null").count() == values.count("")
+
+
+def test_times_with_a_zone_are_in_their_order(spark: SparkSession, tmp_path: Path) -> None:
+    values = ["2026-01-31T10:00:00Z", "2026-01-31T10:30:00+01:00", "2026-01-31 08:00:00"]
+    path = write(tmp_path / "a.csv", "id,at", *[f"{i},{value}" for i, value in enumerate(values)])
+    df = read(spark, path, Roles(("id",), orders=("at",)))
+    assert [row.id for row in df.orderBy("at").collect()] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (("2026-01-31", "soon"), "'soon': it must"),
+        (("2026-01-31", "2026-02-30"), "'2026-02-30': it must"),
+        (("1", "2026-01-31"), "'2026-01-31' and '1': it must hold numbers only, or only dates and times"),
+    ],
+)
+def test_what_gives_no_order_is_an_error_with_a_value(
+    spark: SparkSession, tmp_path: Path, values: tuple[str, ...], told: str
+) -> None:
+    path = write(tmp_path / "a.csv", "id,at", *[f"{i},{value}" for i, value in enumerate(values)])
+    with pytest.raises(InputError, match=f"order_col: column 'at' holds {told}"):
+        read(spark, path, Roles(("id",), orders=("at",)))
+
+
+def test_ids_that_order_rows_keep_their_spelling(spark: SparkSession, tmp_path: Path) -> None:
+    df = read(spark, write(tmp_path / "a.csv", "id,label", "007,0"), Roles(("id",), orders=("ID",)))
+    assert df.collect()[0].id == "007"

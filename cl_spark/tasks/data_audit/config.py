@@ -105,7 +105,8 @@ class DataAuditConfig(TableConfig):
             ids=tuple(self.id_col),
             label=self.label_col or "label",
             probs=(self.pred_probs_col or "pred_probs",),
-            values=(*(self.features_col or ["features"]), *([self.order_col] if self.order_col else [])),
+            values=tuple(self.features_col or ["features"]),
+            orders=(self.order_col,) if self.order_col else (),
             others=(*self.slice_by, *self.review_columns, *([self.text_col] if self.text_col else [])),
             class_names=tuple(self.class_names or ()),
         )

@@ -160,3 +160,14 @@ def test_validate_has_no_doubts_that_the_first_rows_of_a_sorted_table_cannot_sup
     assert "no check was run: each judges a row by all others" in told
     assert "warning" not in told
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_dates_in_csv_order_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["id,x,y,at", *[f"{i},{i % 7},{i % 5},2026-01-{31 - i}" for i in range(20)]]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    flags = ["validate", "--task", "data", "--predictions", f"{tmp_path}/in.csv", "--features-col", "x,y"]
+    flags += ["--output", f"{tmp_path}/out", "--order-col"]
+    assert exit_code([*flags, "at"]) == 0
+    (tmp_path / "in.csv").write_text("\n".join([*lines, "20,1,1,soon"]))
+    assert exit_code([*flags, "at"]) == 2
+    assert "order_col: column 'at' holds 'soon': it must hold numbers" in capsys.readouterr().err
