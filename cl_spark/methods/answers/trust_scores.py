@@ -81,6 +81,9 @@ class TrustAudit(Releasable):
             nobody looked. Adds `calibrated_trust`. Default None.
         budget: number of answers that people can check: as many, the least trusted, are marked `to_review`.
             Default None.
+        evidence_path: a directory to keep rows in (Parquet), for sessions that refuse to cache, such as
+            serverless ones. Results have to be read before `release`, which removes what was written.
+            Default None: cached, or computed again where that is refused.
         spark: the session that turns a pandas DataFrame into one of Spark's; default the active one.
 
     Raises:
@@ -112,6 +115,7 @@ class TrustAudit(Releasable):
         consistency_weight: float = DEFAULT_WEIGHT,
         ratings_col: str | None = None,
         budget: int | None = None,
+        evidence_path: str | None = None,
         spark: SparkSession | None = None,
     ) -> None:
         if isinstance(consistency_weight, bool) or not 0 <= consistency_weight <= 1:
@@ -124,7 +128,7 @@ class TrustAudit(Releasable):
         )
         self.ratings_col, self.consistency_weight, self.budget = ratings_col, consistency_weight, budget
         self._check_columns()
-        self._storage = Storage()
+        self._storage = Storage(evidence_path)
         self._storage.release_with(self)
 
     def _check_columns(self) -> None:
@@ -159,7 +163,10 @@ class TrustAudit(Releasable):
         return find_types(self.df, [col])[col]
 
     def release(self) -> None:
-        """Free what is kept. Results already returned stay valid, and compute it again."""
+        """Free what is kept.
+
+        Results already returned stay valid, and compute it again, except with `evidence_path`.
+        """
         self._storage.release()
 
     # Rows ---------------------------------------------------------------------------------------------------
@@ -347,6 +354,7 @@ def trust_scores(
     consistency_weight: float = DEFAULT_WEIGHT,
     ratings_col: str | None = None,
     budget: int | None = None,
+    evidence_path: str | None = None,
     spark: SparkSession | None = None,
 ) -> DataFrame:
     """Score how far each answer of a language model can be trusted, the least trusted first by `rank`.
@@ -363,6 +371,7 @@ def trust_scores(
         consistency_weight: weight of the consistency, from 0 to 1.
         ratings_col: column of ratings by people, 0 (wrong) to 1 (right), null where there is none.
         budget: number of answers that people can check.
+        evidence_path: a directory to keep rows in (Parquet), for sessions that refuse to cache.
         spark: the session that turns a pandas DataFrame into one of Spark's; default the active one.
 
     Returns:
@@ -389,6 +398,7 @@ def trust_scores(
         consistency_weight=consistency_weight,
         ratings_col=ratings_col,
         budget=budget,
+        evidence_path=evidence_path,
         spark=spark,
     )
     return audit.scores()

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -172,6 +174,23 @@ def test_pandas_and_composite_ids(spark: SparkSession) -> None:
     scores = trust_scores(frame, "answers", id_col=["part", "n"], spark=spark)
     rows = [tuple(row) for row in scores.select("part", "n", "rank").orderBy("rank").collect()]
     assert rows == [("x", 1, 1), ("x", 2, 2), ("y", 1, 3)]
+
+
+def test_rows_may_be_kept_in_a_directory(spark: SparkSession, tmp_path: Path) -> None:
+    made = make_answers(1, questions=60).drop(columns="right")
+    made["rating"] = made.index % 2.0
+    df = spark.createDataFrame(made)
+    df = df.unionByName(spark.createDataFrame([(60, [], 0.5, 1.0)], df.schema))
+    options: dict[str, Any] = {"ratings_col": "rating", "budget": 5}
+    with TrustAudit(df, "answers", "sure", **options) as audit:
+        expected, rejected = by_id(audit.scores()), audit.rejected_counts
+    with TrustAudit(df, "answers", "sure", **options, evidence_path=str(tmp_path / "kept")) as audit:
+        pd.testing.assert_frame_equal(by_id(audit.scores()), expected)
+        assert audit.rejected_counts == rejected == {"null or empty answers": 1}
+        assert list((tmp_path / "kept").glob("*"))
+    assert not list((tmp_path / "kept").glob("*"))
+    scores = trust_scores(df, "answers", "sure", **options, evidence_path=str(tmp_path / "kept"))
+    pd.testing.assert_frame_equal(by_id(scores), expected)
 
 
 def test_wrong_arguments_are_refused_at_once(spark: SparkSession) -> None:
