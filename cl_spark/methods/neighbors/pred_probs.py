@@ -86,19 +86,23 @@ class ProbTable:
             )
         return num_classes
 
-    def score(self, method: str, num_classes: int, thresholds: Float64s | None) -> DataFrame:
+    def score(
+        self, method: str, num_classes: int, thresholds: Float64s | None, *, check_ids: bool = True
+    ) -> DataFrame:
         """Score rows: id column, score (null where the row cannot be used), and the fault.
 
         Args:
             method: one of `PROB_SCORES`.
             num_classes: K.
             thresholds: (K,) confident thresholds to adjust probabilities by; None leaves them as they are.
+            check_ids: look for ids of several rows, which costs a shuffle.
         """
         kind = self.df.schema[self.id_col].dataType.simpleString()
         rows = self.df.select(F.col(quoted(self.id_col)).alias(ID), self.select_probs().alias("_probs"))
         function = ScoreProbs(method, num_classes, None if thresholds is None else tuple(thresholds))
         scored = map_in_arrow(rows, function, f"{ID} {kind}, {SCORE} double, {FAULT} int")
-        return self._mark_repeated(scored).select(F.col(ID).alias(self.id_col), SCORE, FAULT)
+        marked = self._mark_repeated(scored) if check_ids else scored
+        return marked.select(F.col(ID).alias(self.id_col), SCORE, FAULT)
 
     def tell_faults(self, scored: DataFrame) -> None:
         """Tell in the log how many rows cannot be used, and why.

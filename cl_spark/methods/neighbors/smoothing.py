@@ -88,7 +88,8 @@ def smooth_pred_probs(
     key, label = found["id_col"], found["label_col"]
     probs = ProbTable(table, key, pred_probs_col)
     given, num_classes = probs.select_probs().cast("array<double>"), probs.find_num_classes()
-    probs.tell_faults(probs.score("least_confidence", num_classes, None))
+    # ids of several rows are looked for, and told, by the index
+    probs.tell_faults(probs.score("least_confidence", num_classes, None, check_ids=False))
     index = open_index(
         index, table, id_col, features_col, metric=metric, method=method, evidence_path=evidence_path
     )

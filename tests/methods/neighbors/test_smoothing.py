@@ -60,6 +60,14 @@ def test_unusable_probabilities_are_kept_and_mixed_with_none(
         assert audit.num_rejected == 3
 
 
+def test_ids_of_several_rows_are_told_once(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+    df = make_table(spark, PROBS.tolist())
+    again = df.unionAll(df.where("id IN (3, 5)"))
+    found = read(smooth_pred_probs(again, k=4))
+    assert caplog.text.count("id of several rows: 4") == caplog.text.count("id of several rows") == 1
+    assert found.id.tolist() == [i for i in range(60) if i not in (3, 5)]
+
+
 def test_rows_that_only_the_index_has_are_not_answered(spark: SparkSession) -> None:
     df = make_table(spark, PROBS.tolist()).cache()
     with NeighborIndex(df) as index:
