@@ -95,6 +95,9 @@ ISSUE_TYPES = (
 )
 """Kinds of issues, by the names that cleanlab's Datalab gives them."""
 
+EXAMPLES_KEPT = 10
+"""Examples of each class that are no label issues, as Datalab has it: a class of fewer has none."""
+
 _NEEDS = {
     LABEL_CHECK: "label_col, and pred_probs_col or features_col",
     OUTLIER: "features_col or pred_probs_col",
@@ -488,7 +491,8 @@ class DataAudit(Releasable):
 
     def _score_labels(self) -> DataFrame:
         check_probabilities(self.label_audit.statistics, "a data audit")
-        scores, issues = self.label_audit.label_quality_scores(), self.label_audit.find_label_issues()
+        scores = self.label_audit.label_quality_scores()
+        issues = self.label_audit.find_label_issues(min_examples_per_class=EXAMPLES_KEPT)
         told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL, F.lit(True).alias(c.IS_ISSUE))
         rows = scores.join(told, self._id_col, "left")
         why = F.concat(

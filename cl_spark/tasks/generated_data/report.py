@@ -15,8 +15,9 @@ from cl_spark.methods.generated.generated_data import (
     REALISM,
     REASON,
 )
-from cl_spark.report.budget import limit_bytes
-from cl_spark.report.media import shown
+from cl_spark.report.budget import limit_bytes, show_cells, tell_left_out
+from cl_spark.report.cards import make_cards
+from cl_spark.report.gallery import Gallery
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import first_rows, tell_cut
 from cl_spark.tables import columns as c
@@ -25,6 +26,9 @@ from cl_spark.tasks.generated_data.tables import DROPPED_ROWS, PROMPT, PROMPTS
 
 ROWS = 1_000
 """Most prompts in the report."""
+
+CARDS = 24
+"""Most rows of a kind that are shown as cards."""
 
 TITLES = {
     "far": "Far from all real rows",
@@ -89,20 +93,27 @@ def _list_kind(run: Run, kind: str, number: int, issues: int) -> Section:
     rows = run.table(DROPPED_ROWS.name).where(F.col(ISSUE_TYPE) == kind)
     review = [col for col in run.parameters["review_columns"] if col in rows.columns]
     worst = first_rows(limit_bytes(rows.orderBy(c.RANK).limit(issues), review, c.RANK), issues, c.RANK)
+    num_cards = CARDS if review else 0  # a table shows more where there is but text
+    cards, listed = worst[:num_cards], worst[num_cards:]
     columns = [
-        ReportColumn.of(worst, c.RANK, "rank", "count"),
-        *[ReportColumn.of(worst, col, col, "text") for col in run.id_columns],
-        *[ReportColumn(col, "media", [shown(value) for value in worst[col]]) for col in review],
-        ReportColumn.of(worst, PROMPT, "prompt", "text"),
-        ReportColumn.of(worst, REASON, "why", "text"),
-        ReportColumn.of(worst, FIT, "fit", "score"),
-        ReportColumn.of(worst, NEARNESS, "nearness", "score"),
-        *([ReportColumn.of(worst, COPY_OF, "copy of", "text")] if kind == "copy" else []),
+        ReportColumn.of(listed, c.RANK, "rank", "count"),
+        *[ReportColumn.of(listed, col, col, "text") for col in run.id_columns],
+        *[ReportColumn(col, "media", show_cells(listed, col)) for col in review],
+        ReportColumn.of(listed, PROMPT, "prompt", "text"),
+        ReportColumn.of(listed, REASON, "why", "text"),
+        ReportColumn.of(listed, FIT, "fit", "score"),
+        ReportColumn.of(listed, NEARNESS, "nearness", "score"),
+        *([ReportColumn.of(listed, COPY_OF, "copy of", "text")] if kind == "copy" else []),
     ]
     return Section(
         f"{kind}-section",
         TITLES[kind],
         f"{TITLES[kind]}, worst first",
-        text=[f"{number:,} rows.", *tell_cut(len(worst), number, DROPPED_ROWS)],
-        tables=[ReportTable(kind, columns, rows_at_once=25)],
+        text=[
+            f"{number:,} rows.",
+            *tell_cut(len(worst), number, DROPPED_ROWS),
+            *tell_left_out(worst, review, DROPPED_ROWS.name),
+        ],
+        galleries=[Gallery(kind, make_cards(cards, run.id_columns, review, {PROMPT: "prompt"}, REASON))],
+        tables=[ReportTable(kind, columns, "The next ones" if num_cards else "", rows_at_once=25)],
     )
