@@ -38,6 +38,7 @@ from cl_spark.kernels.arrays import Bools
 from cl_spark.kernels.row_evidence import ListingPolicy
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import check_result_names, is_case_sensitive, quoted, resolve_column
+from cl_spark.tables.row_json import select_row_json
 
 LISTING = ListingPolicy()
 """Rules for what the evidence lists."""
@@ -357,7 +358,7 @@ class Predictions:
             probs = select_probs(self.pred_probs_col, self._types[self.pred_probs_col], names)
         else:
             probs = select_class_columns(self.pred_probs_col)
-        shown = [F.col(quoted(col)) for col in self.df.columns if col != c.REJECTION]
+        hidden = [c.REJECTION] if c.REJECTION in self.df.columns else []
         ids = zip(self.id_columns, self.ids, strict=True)
         slices = zip(self.slice_by, self.slices, strict=True)
         rows = self.df.select(
@@ -366,7 +367,7 @@ class Predictions:
             self._select_label().alias(c.LABEL),
             probs.alias(c.PROBS),
             *([F.coalesce(*rejections).alias(c.REJECTION)] if rejections else []),
-            *([F.to_json(F.struct(*shown)).alias(c.ROW)] if with_json else []),
+            *([select_row_json(*hidden).alias(c.ROW)] if with_json else []),
         )
         if repeated is None:
             return rows

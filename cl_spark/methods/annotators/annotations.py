@@ -17,6 +17,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.columns import check_result_names, is_case_sensitive, quoted, resolve_column
 from cl_spark.tables.example_ids import ExampleIds, find_types
 from cl_spark.tables.ids import lacks_id
+from cl_spark.tables.row_json import select_row_json
 
 ANNOTATOR, CODE = "_annotator", "_code"
 """The annotator as the input names it, and as a number from 0 on."""
@@ -225,14 +226,13 @@ class Annotations:
             num_classes: K.
             with_repeated: look for annotators who labelled an example several times.
         """
-        row = F.to_json(F.struct(*map(quoted, self.df.columns)))
         rows = self.df.select(
             *self.ids.select(self.df),
             *[F.col(quoted(col)).alias(f"_of_input_{i}") for i, col in enumerate(self.ids.columns)],
             F.col(quoted(self.annotator_col)).alias(ANNOTATOR),
             self.select_class(self.df, self.label_col).alias(c.LABEL),
             self._select_reason(num_classes).alias(c.REASON),
-            row.alias(c.ROW),
+            select_row_json().alias(c.ROW),
         )
         if with_repeated:
             is_usable = F.col(c.REASON).isNull()

@@ -26,6 +26,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
 from cl_spark.tables.example_ids import ExampleIds, find_types
 from cl_spark.tables.ids import lacks_id
+from cl_spark.tables.row_json import select_row_json
 
 PREDICTED = "_is_predicted"
 """Marks rows of the predictions after a join."""
@@ -163,11 +164,10 @@ class ModelProbs:
             num_classes: K.
             repeated: ids of several rows, under the names of `ids`; None if there are none.
         """
-        row = F.to_json(F.struct(*map(quoted, self.df.columns)))
         ids = [F.col(quoted(col)).alias(f"_of_input_{i}") for i, col in enumerate(self.ids.columns)]
         null_id = lacks_id(self.df, self.ids.columns).alias("_lacks_id")
         rows = self.df.select(
-            *self.ids.select(self.df), *ids, null_id, row.alias(c.ROW), *self._select_probs()
+            *self.ids.select(self.df), *ids, null_id, select_row_json().alias(c.ROW), *self._select_probs()
         )
         schema = ", ".join(
             f"`{field.name}` {field.dataType.simpleString()}"

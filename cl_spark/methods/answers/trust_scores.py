@@ -37,6 +37,7 @@ from cl_spark.tables.columns import check_result_names, quoted
 from cl_spark.tables.example_ids import ExampleIds, check_columns, find_types
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
+from cl_spark.tables.row_json import select_row_json
 from cl_spark.tables.schema import RunWarning
 
 logger = logging.getLogger(__name__)
@@ -310,7 +311,7 @@ class TrustAudit(Releasable):
             *self._ids.select(self.df),
             *[F.col(quoted(col)).alias(f"_of_input_{i}") for i, col in enumerate(self._ids.columns)],
             self._select_reason().alias(FAULT),
-            F.to_json(F.struct(*map(quoted, self.df.columns))).alias(c.ROW),
+            select_row_json().alias(c.ROW),
         )
         ids = [F.col(f"_of_input_{i}").alias(col) for i, col in enumerate(self._ids.columns)]
         found = self._usable.mark(rows).where(F.col(FAULT).isNotNull())

@@ -74,6 +74,7 @@ from cl_spark.tables.columns import (
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
+from cl_spark.tables.row_json import select_row_json
 from cl_spark.tables.schema import RunWarning
 from cl_spark.tables.union import union_rows
 
@@ -282,7 +283,7 @@ class DataAudit(Releasable):
 
     def rejected(self) -> DataFrame:
         """Rows that no check can use: the id column, reason, and the row as JSON."""
-        row = F.to_json(F.struct(*map(quoted, self.df.columns))).alias(c.ROW)
+        row = select_row_json(FAULT).alias(c.ROW)
         found = self._usable.rejected().select(quoted(self._id_col), F.col(FAULT).alias(c.REASON), row)
         return keep_with(found, self)
 

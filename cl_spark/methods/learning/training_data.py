@@ -42,6 +42,7 @@ from cl_spark.methods.learning.profile import BYTES, LENGTH, Profile, name_other
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import check_result_names, is_case_sensitive, quoted, resolve_column
 from cl_spark.tables.ids import lacks_id
+from cl_spark.tables.row_json import select_row_json
 
 logger = logging.getLogger(__name__)
 
@@ -371,7 +372,7 @@ class TrainingData:
             self._reason(is_repeated), F.when(~is_of_length, name_other_length(self.profile.num_features))
         )
         ids = map(quoted, self.id_columns)
-        row = F.to_json(F.struct(*map(quoted, self.df.columns)))
+        row = select_row_json(*[col for col in (c.REPEATED,) if col in df.columns])
         return df.select(*ids, reason.alias(c.REASON), row.alias(c.ROW)).where(F.col(c.REASON).isNotNull())
 
     def check_folds(self, folds: int) -> None:

@@ -27,6 +27,7 @@ from cl_spark.kernels.nearest import COSINE, EUCLIDEAN
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted, resolve_columns
 from cl_spark.tables.pandas_frames import to_spark
+from cl_spark.tables.row_json import select_row_json
 
 logger = logging.getLogger(__name__)
 
@@ -215,9 +216,8 @@ class FeatureTable:
 
     def rejected(self) -> DataFrame:
         """Rows that cannot be used: id, reason, and the row as JSON. Reads the table again."""
-        row = F.to_json(F.struct(*map(quoted, self.df.columns)))
         key = F.col(quoted(self.id_col)).cast(self.key_type).alias(ID)
-        rows = self.df.select(key, self.select_features.alias(FEATURES), row.alias(c.ROW))
+        rows = self.df.select(key, self.select_features.alias(FEATURES), select_row_json().alias(c.ROW))
         find = FindFaults(self.counts.dimension, self.metric == COSINE)
         found = map_in_arrow(rows, find, f"{ID} {self.key_type}, {c.ROW} string, _fault int")
         fault = F.col("_fault")

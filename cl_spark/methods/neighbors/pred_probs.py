@@ -20,6 +20,7 @@ from cl_spark.kernels.quality_scores import adjust_probs
 from cl_spark.methods.classification.thresholds import find_usual_num_probs
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted, resolve_columns
+from cl_spark.tables.row_json import select_row_json
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class ProbTable:
 
     def rejected(self, num_classes: int) -> DataFrame:
         """Rows that cannot be used: id, reason, and the row as JSON."""
-        row = F.to_json(F.struct(*map(quoted, self.df.columns))).alias(c.ROW)
+        row = select_row_json().alias(c.ROW)
         rows = self.df.select(F.col(quoted(self.id_col)).alias(ID), self.select_probs().alias("_probs"), row)
         kind = self.df.schema[self.id_col].dataType.simpleString()
         schema = f"{ID} {kind}, {SCORE} double, {FAULT} int, {c.ROW} string"

@@ -11,6 +11,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted, resolve_columns
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.ids import lacks_id
+from cl_spark.tables.row_json import select_row_json
 
 ANSWER_OF, REASON_OF = "_answer", "_reason"
 """Columns of checked answers: one of the four answers, and why it cannot be used (null where it can)."""
@@ -72,7 +73,7 @@ def check_answers(
         annotator.alias(_ANNOTATOR),
         answer.alias("_written"),
         _find_meaning(answer, known).alias(_MEANING),
-        F.to_json(F.struct(*map(quoted, answers.columns))).alias(c.ROW),
+        select_row_json().alias(c.ROW),
     )
     suggested = F.col(c.SUGGESTED_LABEL)
     asked = queue.select(

@@ -1,5 +1,6 @@
 """Checks of a table for bad rows of every kind, against their definitions in memory."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -284,3 +285,15 @@ def test_first_rows_tell_doubts_about_labels_without_a_check(df: DataFrame) -> N
             assert warning.message.startswith(told)
     with DataAudit(df.drop("label")) as audit:
         assert audit.first_warnings() == []
+
+
+def test_other_columns_may_differ_in_case_only(df: DataFrame) -> None:
+    again = df.select("id", "label", "features", "at", "source")
+    again = again.unionAll(again.where("id = 3")).toDF("id", "label", "features", "note", "Note")
+    with DataAudit(again) as audit:
+        assert audit.num_examples == len(digits()) - 1
+        assert audit.rejected_counts == {"id of several rows": 2}
+        assert {json.loads(row.row)["Note"] for row in audit.rejected().collect()} == {"phone"}
+        (empty,) = audit.index.rejected().collect()
+        assert json.loads(empty.row)["note"] == EMPTY
+        assert audit.score("class_imbalance").count() == len(digits()) - 1
