@@ -14,6 +14,7 @@ from cl_spark.methods.neighbors.features import FeatureTable
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import quoted, resolve_columns
 from cl_spark.tables.ids import lacks_id
+from cl_spark.tables.row_json import select_row_json
 from cl_spark.tables.union import union_rows
 
 TABLES = ("generated", "real")
@@ -103,8 +104,8 @@ class InputRows:
     def rejected(self, features: Mapping[str, FeatureTable]) -> DataFrame:
         """Return these rows: the id column, reason, and the row as JSON. Reads the tables again."""
         found, ids = [], F.col(quoted(self.id_col)).alias(self.id_col)
-        for argument, df in self._frames.items():
-            row = F.to_json(F.struct(*map(quoted, df.columns))).alias(c.ROW)
+        for argument in TABLES:
+            row = select_row_json(FAULT).alias(c.ROW)
             unusable = self._usable[argument].rejected().select(ids, F.col(FAULT).alias(c.REASON), row)
             for rows in (unusable, features[argument].rejected()):
                 reason = F.concat(F.lit(f"{argument}: "), F.col(c.REASON)).alias(c.REASON)
