@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from cl_spark.evidence.workers import map_in_arrow
+from cl_spark.tables.ids import lacks_id
 
 _HASH = "_hash"
 
@@ -94,7 +95,8 @@ def find_repeated_ids(
         few: group the rows by their ids. Else only rows whose 64-bit hash occurs twice are grouped: equal ids
             have equal hashes, and sorting hashes with numpy takes less than half the time of grouping.
     """
-    rows = rows.select(*ids).dropna()
+    rows = rows.select(*ids)
+    rows = rows.where(~lacks_id(rows, rows.columns))
     if not few:
         hashed = rows.select(F.xxhash64(*ids).alias(_HASH))
         hashes = persist(

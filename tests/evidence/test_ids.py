@@ -4,7 +4,14 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from cl_spark.evidence.ids import ID_RANGES_SCHEMA, MAX_RANGES, IdRanges, find_id_ranges, ranges_are_disjoint
+from cl_spark.evidence.ids import (
+    ID_RANGES_SCHEMA,
+    MAX_RANGES,
+    IdRanges,
+    find_id_ranges,
+    find_repeated_ids,
+    ranges_are_disjoint,
+)
 
 LEAST, GREATEST = -(2**63), 2**63 - 1
 
@@ -58,3 +65,15 @@ def test_of_many_gaps_the_widest_cut_the_ids() -> None:
     ids = [1_000 * part + 2 * number for part in range(MAX_RANGES) for number in range(50)]
     found = find_id_ranges(pa.array(ids, pa.int64()))
     assert found == IdRanges([(1_000 * part, 1_000 * part + 98) for part in range(MAX_RANGES)], differ=True)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_repeated_ids_may_have_any_name_and_lack_no_part(spark: SparkSession, few: bool) -> None:
+    parts = [(1, 0.5), (1, 0.5), (2, 0.5), (None, 2.0), (None, 2.0), (3, float("nan")), (3, float("nan"))]
+    rows = spark.createDataFrame(parts, "i int, f double").toDF("doc.id", "a` b")
+    ids = ["`doc.id`", "`a`` b`"]
+    found = find_repeated_ids(rows, ids, lambda df: df, num_partitions=2, few=few)
+    assert found is not None
+    assert list(map(tuple, found.collect())) == [(1, 0.5)]
+    once = rows.where("`doc.id` = 2 OR `doc.id` IS NULL")
+    assert find_repeated_ids(once, ids, lambda df: df, num_partitions=2, few=few) is None

@@ -237,9 +237,11 @@ class OutlierAudit(Releasable):
         kind = means.schema[self._id_col].dataType.simpleString()
         low, median, high = self.distance_quartiles
         function = ScoreDistances(median, self.index.metric)
-        schema = f"{quoted(self._id_col)} {kind}, {_MEAN} double, {SCORE} double"
+        # what is mapped has names without dots, which Spark would take apart
+        named = means.select(F.col(quoted(self._id_col)).alias(ID), _MEAN)
+        scored = map_in_arrow(named, function, f"{ID} {kind}, {_MEAN} double, {SCORE} double")
         is_far = F.col(_MEAN) > high + USUAL_RANGE * (high - low)
-        return map_in_arrow(means, function, schema).withColumn(IS_FAR, is_far)
+        return scored.select(F.col(ID).alias(self._id_col), _MEAN, SCORE, is_far.alias(IS_FAR))
 
     def _to_means(self, lists: DataFrame, id_type: str) -> DataFrame:
         found = map_in_arrow(

@@ -297,3 +297,12 @@ def test_other_columns_may_differ_in_case_only(df: DataFrame) -> None:
         (empty,) = audit.index.rejected().collect()
         assert json.loads(empty.row)["note"] == EMPTY
         assert audit.score("class_imbalance").count() == len(digits()) - 1
+
+
+def test_ids_may_have_any_name(df: DataFrame, found: dict[str, pd.DataFrame]) -> None:
+    named = df.withColumnRenamed("id", "doc.id")
+    with DataAudit(named.unionAll(named.where("`doc.id` = 3")), id_col="doc.id") as audit:
+        assert audit.rejected_counts == {"id of several rows": 2}
+        outliers = audit.score("outlier").toPandas().set_index("doc.id")
+    assert set(found["outlier"].index) - set(outliers.index) == {3}
+    assert outliers.is_issue[FAR]
