@@ -342,6 +342,11 @@ class Predictions:
     # Reading
     # -------------------------------------------------------------------------------------------------------
 
+    @property
+    def rows(self) -> DataFrame:
+        """The rows of the table, as they are read."""
+        return self.df
+
     def select_rows(self, repeated: DataFrame | None = None, *, with_json: bool = False) -> DataFrame:
         """Select ids, slices, given label and probabilities under the names kernels know.
 
@@ -350,7 +355,8 @@ class Predictions:
             with_json: select the whole input row too, as JSON.
         """
         names = self._known_names or ()
-        rejections = [F.col(c.REJECTION)] if c.REJECTION in self.df.columns else []
+        table = self.rows
+        rejections = [F.col(c.REJECTION)] if c.REJECTION in table.columns else []
         if self.pred_probs_cols:
             probs, uneven = select_models({col: self._types[col] for col in self.pred_probs_cols}, names)
             rejections.append(uneven)
@@ -358,10 +364,10 @@ class Predictions:
             probs = select_probs(self.pred_probs_col, self._types[self.pred_probs_col], names)
         else:
             probs = select_class_columns(self.pred_probs_col)
-        hidden = [c.REJECTION] if c.REJECTION in self.df.columns else []
+        hidden = [c.REJECTION] if c.REJECTION in table.columns else []
         ids = zip(self.id_columns, self.ids, strict=True)
         slices = zip(self.slice_by, self.slices, strict=True)
-        rows = self.df.select(
+        rows = table.select(
             *[F.col(quoted(col)).alias(name) for col, name in ids],
             *[F.col(quoted(col)).cast("string").alias(name) for col, name in slices],
             self._select_label().alias(c.LABEL),

@@ -110,6 +110,9 @@ class LabelAudit(Releasable):
         if labels is not None:
             labels = to_spark(labels, df.sparkSession, argument="labels")
             df = join_labels(df, labels, [id_col] if isinstance(id_col, str) else id_col, label_col, slice_by)
+        self._spark = df.sparkSession
+        self._storage = Storage(evidence_path)
+        self._storage.release_with(self)
         self.predictions = self._make_predictions(
             df,
             id_col=id_col,
@@ -122,9 +125,6 @@ class LabelAudit(Releasable):
             slice_by=slice_by,
             pred_probs_cols=pred_probs_cols,
         )
-        self._spark = df.sparkSession
-        self._storage = Storage(evidence_path)
-        self._storage.release_with(self)
         self._scan = Scan(self.predictions, self._storage.persist, check_ids, thresholds)
         self._issue_finder = IssueFinder(self._scan)
 

@@ -1,9 +1,13 @@
 """The tokens of sentences as predictions: what `LabelAudit` reads, under names that the user knows."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pyspark.sql import DataFrame
 
 from cl_spark.evidence.predictions import Predictions
-from cl_spark.methods.tokens.sentences import LABEL, PROBS
+from cl_spark.methods.tokens.sentences import LABEL, PROBS, Sentences
 
 
 @dataclass(frozen=True)
@@ -13,12 +17,23 @@ class TokenPredictions(Predictions):
     Messages name the arguments of `TokenAudit`, and the columns of its input.
 
     Attributes:
-        labels_name: column of labels in the input.
-        probs_name: columns of probabilities in the input, as messages name them.
+        sentences: the sentences.
+        check_sentence_ids: look for ids that several sentences share, at the first question.
+        persist: persists a DataFrame that is read several times.
     """
 
-    labels_name: str = LABEL
-    probs_name: str = PROBS
+    sentences: Sentences = field(kw_only=True)
+    check_sentence_ids: bool = field(kw_only=True)
+    persist: Callable[[DataFrame], DataFrame] = field(kw_only=True)
+
+    @cached_property
+    def rows(self) -> DataFrame:
+        """A row per token; sentences that share an id are rejected, which a scan of the ids tells.
+
+        Without such ids no sentence is shuffled.
+        """
+        repeated = self.sentences.find_repeated_ids(self.persist) if self.check_sentence_ids else None
+        return self.df if repeated is None else self.sentences.select_tokens(repeated)
 
     @property
     def label_option(self) -> str:
@@ -27,4 +42,5 @@ class TokenPredictions(Predictions):
 
     def input_name(self, col: str) -> str:
         """Name of a column in the input."""
-        return {LABEL: self.labels_name, PROBS: self.probs_name}.get(col, col)
+        own = {LABEL: self.sentences.labels_col, PROBS: ", ".join(self.sentences.prob_columns)}
+        return own.get(col, col)

@@ -1,7 +1,7 @@
 """Sentences: an input table of a row per sentence or per token, seen as a table of a row per token."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -12,12 +12,13 @@ from pyspark.sql.types import ArrayType, BooleanType, DataType, IntegralType, Nu
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.class_columns import select_index
+from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
+from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.prob_columns import is_prob_column, is_sparse, select_class_columns, select_probs
 from cl_spark.evidence.validity import RejectionReason
 from cl_spark.methods.tokens.tags import TagScheme, merge_names
 from cl_spark.tables import columns as c
 from cl_spark.tables.columns import is_case_sensitive, quoted, resolve_column
-from cl_spark.tables.ids import lacks_id
 
 POSITION, TOKEN = "position", "token"
 LABEL, PROBS = "label", "pred_probs"
@@ -254,18 +255,25 @@ class Sentences:
 
     # Rows of tokens -----------------------------------------------------------------------------------------
 
-    def find_repeated_ids(self) -> DataFrame:
+    def find_repeated_ids(self, persist: Callable[[DataFrame], DataFrame]) -> DataFrame | None:
         """Find the ids that several rows share: those of sentences, or of a row per token those with the
-        position.
+        position. None if there are none.
+
+        Args:
+            persist: persists a DataFrame that is read several times.
         """
         ids = self._select(self.sentence_id)
         if self.position_col is not None:
             ids.append(self._select_position())
         rows = self.df.select(*ids)
-        rows = rows.where(~lacks_id(rows, self._row_id))
-        counted = rows.groupBy(*map(quoted, self._row_id)).agg(F.count("*").alias("_rows"))
-        # few, if any: in one partition, where what is persisted would keep the session's number of them
-        return counted.where("_rows > 1").drop("_rows").repartition(1)
+        num_rows = rows.count()
+        return find_repeated_ids(
+            rows,
+            list(map(quoted, self._row_id)),
+            persist,
+            num_partitions=partitions_for(num_rows),
+            few=num_rows < MANY_ROWS,
+        )
 
     @property
     def _row_id(self) -> list[str]:
@@ -278,12 +286,13 @@ class Sentences:
         A sentence that cannot be used is one row, without a position, that holds all of it as `SENTENCE`.
 
         Args:
-            repeated_ids: ids of several rows, which are rejected; None if they were not looked for.
+            repeated_ids: ids of several rows, which are rejected; None if there are none, or they were not
+                looked for.
         """
         rows = self._select_arrays() if self.position_col is None else self._select_rows()
         if repeated_ids is not None:
-            # else arrays would be shuffled; in a sound table there are few
-            repeated = F.broadcast(repeated_ids.withColumn("_repeated", _code(RejectionReason.REPEATED_ID)))
+            # there may be as many as rows, in a table that was written twice: Spark decides how to join
+            repeated = repeated_ids.withColumn("_repeated", _code(RejectionReason.REPEATED_ID))
             rejection = F.coalesce("_repeated", c.REJECTION)
             rows = rows.join(repeated, self._row_id, "left").withColumn(c.REJECTION, rejection)
         if self.position_col is None:

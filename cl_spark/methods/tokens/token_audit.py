@@ -11,7 +11,7 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.class_columns import find_name, select_index
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.partitions import partitions_for
-from cl_spark.evidence.storage import Storage, keep_with
+from cl_spark.evidence.storage import keep_with
 from cl_spark.evidence.workers import ArrowFunction, map_in_arrow
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import add_rank
@@ -107,32 +107,27 @@ class TokenAudit(LabelAudit):
             merge_classes=merge_classes,
             slice_by=slice_by,
         )
-        self._repeated = Storage()
-        repeated_ids = self._repeated.persist(self.sentences.find_repeated_ids()) if check_ids else None
-        self._tokens = self.sentences.select_tokens(repeated_ids)
+        self._check_ids = check_ids
         super().__init__(
-            self._tokens,
+            self.sentences.select_tokens(None),
             id_col=self.sentences.token_id,
             label_col=LABEL,
             pred_probs_col=PROBS,
             class_names=self.sentences.known_names,
-            check_ids=False,
+            check_ids=False,  # those of sentences are checked, before these are taken apart
             slice_by=slice_by,
             evidence_path=evidence_path,
         )
-        self._repeated.release_with(self)
 
     def _make_predictions(self, df: DataFrame, **columns: Any) -> TokenPredictions:
         """Make the predictions of tokens, whose messages name the columns of the input."""
-        sentences = self.sentences
         return TokenPredictions(
-            df, **columns, labels_name=sentences.labels_col, probs_name=", ".join(sentences.prob_columns)
+            df,
+            **columns,
+            sentences=self.sentences,
+            check_sentence_ids=self._check_ids,
+            persist=self._storage.persist,
         )
-
-    def release(self) -> None:
-        """Free the cache; see `LabelAudit.release`."""
-        super().release()
-        self._repeated.release()
 
     def find_label_issues(
         self,
@@ -294,7 +289,7 @@ class TokenAudit(LabelAudit):
             ConfigurationError: the audit has no scheme, or merges classes.
         """
         tags = self._read_tags("find_invalid_tags")
-        names, kind = list(self.sentences.class_names or ()), self._tokens.schema[LABEL].dataType
+        names, kind = list(self.sentences.class_names or ()), self.predictions.df.schema[LABEL].dataType
         label = F.col(LABEL)
         if not self.predictions.labels_are_names:
             index = select_index(label, kind, names)
@@ -322,7 +317,7 @@ class TokenAudit(LabelAudit):
 
     def _list_tokens(self) -> DataFrame:
         """List the tokens of all sentences that can be taken apart, those that are rejected too."""
-        rows = self._tokens.where(F.col(POSITION).isNotNull())
+        rows = self.predictions.rows.where(F.col(POSITION).isNotNull())
         return rows.where(~lacks_id(rows, self.sentences.sentence_id))
 
     def _map_sentences(

@@ -103,7 +103,7 @@ def _count_rejected(audit: Audit) -> int:
         if not isinstance(audit, LabelAudit):
             raise
         label_col = audit.predictions.label_col
-        labels = _most_frequent(audit.predictions.df.select(F.col(c.quoted(label_col)).alias(c.CLASS)))
+        labels = _most_frequent(audit.predictions.rows.select(F.col(c.quoted(label_col)).alias(c.CLASS)))
         shown = ", ".join(map(repr, labels))
         name = audit.predictions.input_name(label_col)
         raise EmptyTableError(f"{error}; labels of {name!r}: {shown}") from error

@@ -133,7 +133,7 @@ class AuditExecution(AuditStages):
 
     def count_rows(self) -> RowCounts:
         """Count the input without the audit's own scan, so that the two can be compared; then scan it."""
-        self.num_read = self.audit.predictions.df.count()
+        self.num_read = self.audit.predictions.rows.count()
         statistics = self.audit.statistics
         rejected = {
             explain_rejection(code, self.config.example_ids): rows

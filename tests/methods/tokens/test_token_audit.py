@@ -194,6 +194,32 @@ def test_tokens_of_one_place_are_rejected(spark: SparkSession) -> None:
     ]
 
 
+def test_no_number_of_repeated_sentences_is_forced_into_memory(
+    spark: SparkSession, table: DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table that was written twice has as many repeated ids as sentences; one with a key has none, and none
+    of its arrays is shuffled.
+    """
+    few = table.where("id < 20").withColumn(
+        "labels", F.expr("transform(labels, (l, i) -> if(i > 0, l, null))")
+    )
+    spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
+    plans = []
+    try:
+        for rows, num_rejected in ((few.unionAll(few.where("id > 0")), 38 + 1), (few, 20)):
+            with TokenAudit(rows, class_names=BIO) as audit:
+                rejected = audit.rejected()
+                assert rejected.count() == num_rejected
+                capsys.readouterr()
+                rejected.explain()
+                plans.append(capsys.readouterr().out)
+    finally:
+        spark.conf.unset("spark.sql.autoBroadcastJoinThreshold")
+    assert "SortMergeJoin" in plans[0]
+    assert "Broadcast" not in plans[0]
+    assert "Join" not in plans[1]
+
+
 @pytest.mark.parametrize("names", [True, False])
 def test_classes_can_be_merged(spark: SparkSession, text: Text, names: bool) -> None:
     labels = np.concatenate(text.given)
