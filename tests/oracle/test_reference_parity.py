@@ -10,6 +10,8 @@ from tests.oracle import cleanlab_oracle as oracle
 from tests.oracle import reference
 from tests.oracle.datasets import Data, datasets
 
+pytestmark = pytest.mark.slow
+
 often = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SEVEN = (
     "prune_by_noise_rate",

@@ -10,6 +10,8 @@ from cl_spark.report.page import render_page
 from cl_spark.report.sections import Section
 from tests.frames import HOSTILE
 
+pytestmark = pytest.mark.slow
+
 IMAGE = {"image": "data:image/png;base64,AA=="}
 
 

@@ -19,6 +19,8 @@ from cl_spark import (
 )
 from cl_spark.tables.pandas_frames import to_spark
 
+pytestmark = pytest.mark.slow
+
 LABELS = np.arange(60) % 3
 PROBS = np.full((60, 3), 0.1)
 PROBS[np.arange(60), np.where(np.arange(60) < 6, (LABELS + 1) % 3, LABELS)] = 0.8

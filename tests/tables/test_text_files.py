@@ -11,6 +11,8 @@ from cl_spark import InputError
 from cl_spark.tables.input_table import read_source
 from cl_spark.tables.text_files import Roles
 
+pytestmark = pytest.mark.slow
+
 ROLES = Roles(("id",), "label", ("pred_probs",))
 
 

@@ -1,5 +1,6 @@
 """Ensembles: what several models, folds or epochs say of the same examples, one by one."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,12 @@ _CONFIDENCE = ("examples", "whole", "high", "low")
 _SUMS = ("examples", "hits", "whole", "high", "low", *_LOSS)
 
 
+logger = logging.getLogger(__name__)
+
+NEAR_ONE = 1e-6
+"""How far a sum of weights may be from 1 without a word."""
+
+
 def check_weights(weights: str | Sequence[float], num_models: int) -> None:
     """Check how models are to be weighed.
 
@@ -57,6 +64,12 @@ def check_weights(weights: str | Sequence[float], num_models: int) -> None:
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
         raise ConfigurationError(
             f"weights={list(weights)!r} must be finite, none of them negative, and not all 0"
+        )
+    if abs(values.sum() - 1) > NEAR_ONE:
+        logger.warning(
+            "weights=%r add up to %g, and so the scores go up to that: divide them by it for a mean",
+            list(weights),
+            values.sum(),
         )
 
 

@@ -304,7 +304,9 @@ class TokenAudit(LabelAudit):
         if self.sentences.scheme is None:
             raise ConfigurationError(f"{question} reads tags: pass scheme='BIO' or 'BIOES' to TokenAudit")
         if self.sentences.merge_classes:
-            raise ConfigurationError(f"{question} reads tags, which merge_classes has made one: leave it out")
+            raise ConfigurationError(
+                f"{question} reads tags, which merge_classes has merged: leave merge_classes out"
+            )
         return TagScheme(self.sentences.scheme, self.sentences.class_names or ())
 
     @property

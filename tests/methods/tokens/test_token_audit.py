@@ -232,7 +232,7 @@ def test_classes_can_be_merged(spark: SparkSession, text: Text, names: bool) -> 
         scores = audit.label_quality_scores().orderBy("id", "position").toPandas()
         assert scores["given_label"].tolist() == np.array(["O", "PER", "LOC"])[merged[labels]].tolist()
         assert_allclose(scores["label_quality"], sums[np.arange(len(labels)), merged[labels]], atol=1e-12)
-        with pytest.raises(ConfigurationError, match="reads tags, which merge_classes has made one"):
+        with pytest.raises(ConfigurationError, match="reads tags, which merge_classes has merged"):
             audit.find_entity_issues()
     with TokenAudit(table, class_names=BIO, merge_classes={"B-LOC": "place", "I-LOC": "place"}) as audit:
         assert audit.predictions.names == ["O", "B-PER", "I-PER", "place"]
