@@ -43,6 +43,7 @@ def found(verdicts: Verdicts) -> dict[int, str]:
     return {row.id: row.verdict for row in verdicts.verdicts.collect()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_table_comes_out_of_the_votes(
     spark: SparkSession, shared_data: Path, name: str
@@ -66,6 +67,7 @@ def test_the_published_table_comes_out_of_the_votes(
     assert (verdicts.num_pending, verdicts.rejected_answers) == (0, {})
 
 
+@pytest.mark.slow
 def test_an_answer_decides_with_a_quorum_and_none_is_a_non_agreement(spark: SparkSession) -> None:
     verdicts = decide(spark, answers_of({1: "gggss", 2: "sssgn", 3: "bbbss", 4: "ggssn"}))
     rows = {row.id: row for row in verdicts.verdicts.collect()}
@@ -83,6 +85,7 @@ def test_an_answer_decides_with_a_quorum_and_none_is_a_non_agreement(spark: Spar
     assert (verdicts.num_decided, verdicts.num_pending) == (4, 0)
 
 
+@pytest.mark.slow
 def test_too_few_answers_leave_an_example_pending(spark: SparkSession) -> None:
     answers = answers_of({1: "gg", 2: "sss", 3: "gsn"})
     verdicts = decide(spark, answers)
@@ -94,6 +97,7 @@ def test_too_few_answers_leave_an_example_pending(spark: SparkSession) -> None:
     assert found(decide(spark, answers, quorum=2)) == {1: "not_an_error", 2: "correct", 3: "non_agreement"}
 
 
+@pytest.mark.slow
 def test_of_two_answers_with_equally_many_votes_none_decides(spark: SparkSession) -> None:
     assert found(decide(spark, answers_of({1: "gggsss", 2: "gggss"}))) == {
         1: "non_agreement",
@@ -134,6 +138,7 @@ def test_every_answer_is_accepted_or_rejected_with_one_reason(spark: SparkSessio
     assert found(verdicts) == {1: "not_an_error"}
 
 
+@pytest.mark.slow
 def test_equal_answers_by_one_annotator_count_once_and_different_ones_not_at_all(
     spark: SparkSession,
 ) -> None:
@@ -164,6 +169,7 @@ def test_equal_answers_by_one_annotator_count_once_and_different_ones_not_at_all
     }
 
 
+@pytest.mark.slow
 def test_case_and_spaces_of_answers_are_ignored(spark: SparkSession) -> None:
     rows = [
         (1, "a", "Given"),
@@ -180,12 +186,14 @@ def test_case_and_spaces_of_answers_are_ignored(spark: SparkSession) -> None:
     assert verdicts.rejected_answers == {"unknown answer": 1}
 
 
+@pytest.mark.slow
 def test_two_equal_labels_make_one_answer_of_given_and_suggested(spark: SparkSession) -> None:
     queue = QUEUE.assign(suggested_label=["a", "b", "d", "a"])
     verdicts = decide(spark, answers_of({1: "gsb", 2: "gsb", 3: "gsb"}), queue)
     assert found(verdicts) == {1: "not_an_error", 2: "not_an_error", 3: "non_agreement"}
 
 
+@pytest.mark.slow
 def test_weights_of_one_give_the_verdicts_of_no_weights(spark: SparkSession) -> None:
     answers = answers_of({1: "gggss", 2: "sssgn", 3: "bbnnn", 4: "ggssn"})
     ones = pd.DataFrame({"annotator": [f"r{i}" for i in range(5)], "quality": 0.7})
@@ -207,6 +215,7 @@ def test_votes_weigh_as_much_as_their_annotators(spark: SparkSession) -> None:
     assert found(decide(spark, answers_of({1: "ggg"}), annotator_quality=nobody)) == {1: "non_agreement"}
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_partitions(spark: SparkSession) -> None:
     votes = {i: "gsbng-"[i % 3 :] for i in range(1, 5)}
     quality = pd.DataFrame(
@@ -220,6 +229,7 @@ def test_results_do_not_depend_on_partitions(spark: SparkSession) -> None:
     assert kept[0] == kept[1]
 
 
+@pytest.mark.slow
 def test_a_composite_key_and_strata_of_the_queue_are_kept(spark: SparkSession) -> None:
     schema = (
         "source string, n int, given_label int, suggested_label int, label_quality double, issue_rank long, "
@@ -250,6 +260,7 @@ def test_a_composite_key_and_strata_of_the_queue_are_kept(spark: SparkSession) -
     assert [row.stratum for row in verdicts.progress.collect()] == ["top", "unflagged"]
 
 
+@pytest.mark.slow
 def test_other_columns_and_names_may_be_given(spark: SparkSession) -> None:
     answers = pd.DataFrame({"id": [1, 2], "who": [7, 7], "said": ["yes", "no"]})
     verdicts = decide_verdicts(
@@ -261,6 +272,7 @@ def test_other_columns_and_names_may_be_given(spark: SparkSession) -> None:
     assert "not an error" in verdicts._repr_html_()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "error", "text"),
     [
@@ -296,6 +308,7 @@ def test_what_cannot_be_used_is_refused(
         decide(spark, answers_of({1: "ggg"}), **values)
 
 
+@pytest.mark.slow
 def test_a_spark_queue_with_odd_names_works(spark: SparkSession) -> None:
     queue = spark.createDataFrame(QUEUE.assign(image="x")).withColumnRenamed("id", "my id.`1`")
     answers = spark.createDataFrame([(1, "r", "given")], "id long, annotator string, answer string")
