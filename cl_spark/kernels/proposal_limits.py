@@ -11,7 +11,7 @@ UNIT = float(np.finfo(np.float32).eps)
 """Greatest step between numbers of single precision, relative to them; rounding is wrong by half of it."""
 
 TINY = float(np.finfo(np.float32).tiny)
-"""What single precision may lose where a number vanishes."""
+"""Greatest loss of single precision where a number vanishes."""
 
 FAR = 2.0**50
 """Size to which numbers of rows are cut, so that no product overflows. A row that is cut is not shorter."""

@@ -10,6 +10,9 @@ from cl_spark.report.budget import show_cells
 from cl_spark.report.gallery import Card
 from cl_spark.report.media import LONGEST
 
+CARDS = 24
+"""Single examples of a section that are cards, at most; the next ones are in a table."""
+
 CAPTION = 80
 """Characters of a text that still stands in the caption of a card; longer ones are looked at."""
 

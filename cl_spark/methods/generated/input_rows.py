@@ -18,7 +18,7 @@ from cl_spark.tables.row_json import select_row_json
 from cl_spark.tables.union import union_rows
 
 TABLES = ("generated", "real")
-"""What callers call the two tables; the place of each says whether its rows are real."""
+"""Names of the two tables for callers; the place of each says whether its rows are real."""
 
 NO_PROMPT = "null prompt"
 
@@ -41,12 +41,12 @@ class InputRows:
     def __init__(
         self, generated: DataFrame, real: DataFrame, id_col: str, prompt_col: str, storage: Storage
     ) -> None:
-        self._frames = dict(zip(TABLES, (generated, real), strict=True))
+        frames = dict(zip(TABLES, (generated, real), strict=True))
         names = {"id_col": id_col, "prompt_col": prompt_col}
-        found = {argument: resolve_columns(df, argument, names) for argument, df in self._frames.items()}
+        found = {argument: resolve_columns(df, argument, names) for argument, df in frames.items()}
         self.id_col, self.prompt_col = found["generated"].values()
         for key in names:
-            kinds = [df.schema[found[argument][key]].dataType for argument, df in self._frames.items()]
+            kinds = [df.schema[found[argument][key]].dataType for argument, df in frames.items()]
             if kinds[0] != kinds[1]:
                 raise ColumnTypeError(
                     f"{key}: column {names[key]!r} of generated is {kinds[0].simpleString()}, that of real "
@@ -57,7 +57,7 @@ class InputRows:
                 f"prompt_col: column {prompt_col!r} is {kinds[0].simpleString()}; it must be text or whole "
                 "numbers: cast it"
             )
-        self._usable = {argument: self._sort_out(df, storage) for argument, df in self._frames.items()}
+        self._usable = {argument: self._sort_out(df, storage) for argument, df in frames.items()}
 
     def _sort_out(self, df: DataFrame, storage: Storage) -> UsableRows:
         lacks_prompt = F.col(quoted(self.prompt_col)).isNull()

@@ -12,7 +12,7 @@ from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY
 from cl_spark.methods.checks.data_audit import ISSUE_TYPES, NEAR_DUPLICATE, OUTLIER
 from cl_spark.methods.neighbors.duplicates import GROUP
 from cl_spark.report.budget import limit_bytes, show_cells, tell_left_out
-from cl_spark.report.cards import describe_values, make_cards
+from cl_spark.report.cards import CARDS, describe_values, make_cards
 from cl_spark.report.gallery import Gallery
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import first_rows
@@ -23,8 +23,6 @@ from cl_spark.tasks.data_audit.tables import DATA_CHECKS, DATA_ISSUES
 
 TITLE = "Data audit"
 
-CARDS = 24
-"""Outliers that are shown as cards, at most; the next are in a table."""
 _FACTS = {c.GIVEN_LABEL: "label", SCORE: "score"}
 """Columns of an issue that its card names."""
 

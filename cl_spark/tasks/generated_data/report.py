@@ -16,7 +16,7 @@ from cl_spark.methods.generated.generated_data import (
     REASON,
 )
 from cl_spark.report.budget import limit_bytes, show_cells, tell_left_out
-from cl_spark.report.cards import make_cards
+from cl_spark.report.cards import CARDS, make_cards
 from cl_spark.report.gallery import Gallery
 from cl_spark.report.sections import KeyNumber, ReportColumn, ReportTable, Section
 from cl_spark.runs.facts import first_rows, tell_cut
@@ -26,9 +26,6 @@ from cl_spark.tasks.generated_data.tables import DROPPED_ROWS, PROMPT, PROMPTS
 
 ROWS = 1_000
 """Most prompts in the report."""
-
-CARDS = 24
-"""Most rows of a kind that are shown as cards."""
 
 TITLES = {
     "far": "Far from all real rows",

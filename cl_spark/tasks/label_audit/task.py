@@ -278,7 +278,7 @@ class SourceTask(Task[TableConfigT]):
 
     command = "audit"
     first_note: ClassVar = ""
-    """What the first rows of a table cannot tell, as a sentence; empty where there is nothing to say."""
+    """Sentence about what the first rows of a table cannot tell; empty where there is nothing to say."""
 
     def first_warnings(self, audit: Audit) -> list[RunWarning]:
         """Tell the doubts about a table that its first rows support.
