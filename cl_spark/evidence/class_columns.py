@@ -1,6 +1,7 @@
 """Columns of classes: by index and by name."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
@@ -15,6 +16,23 @@ MAX_CLASSES = 100_000
 
 NO_CLASS = -1
 """Index of a label that is no class."""
+
+
+def check_class_names(class_names: Sequence[str] | None) -> None:
+    """Check the names of the classes, where there are any.
+
+    Raises:
+        ConfigurationError: they are no list of at least two different names.
+    """
+    if class_names is None:
+        return
+    if isinstance(class_names, str):
+        raise ConfigurationError(f"class_names must be a list of names, not the text {class_names!r}")
+    repeated = [name for name, times in Counter(class_names).items() if times > 1]
+    if repeated:
+        raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
+    if len(class_names) < 2:
+        raise ConfigurationError(f"class_names must name at least 2 classes, got {list(class_names)!r}")
 
 
 def find_name(index: Column, class_names: Sequence[str]) -> Column:

@@ -1,6 +1,5 @@
 """Annotations: an input table of ids, annotators and labels, and which of its rows can be used."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, NumericType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
-from cl_spark.evidence.class_columns import NO_CLASS, find_name, list_names, select_class
+from cl_spark.evidence.class_columns import NO_CLASS, check_class_names, find_name, list_names, select_class
 from cl_spark.evidence.storage import Storage
 from cl_spark.evidence.validity import RejectionReason, explain_rejection, join_reasons
 from cl_spark.tables import columns as c
@@ -68,18 +67,7 @@ class Annotations:
     storage: Storage = field(default_factory=Storage)
 
     def __post_init__(self) -> None:
-        if isinstance(self.class_names, str):
-            raise ConfigurationError(
-                f"class_names must be a list of names, not the text {self.class_names!r}"
-            )
-        if self.class_names is not None:
-            repeated = [name for name, times in Counter(self.class_names).items() if times > 1]
-            if repeated:
-                raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
-            if len(self.class_names) < 2:
-                raise ConfigurationError(
-                    f"class_names must name at least 2 classes, got {list(self.class_names)!r}"
-                )
+        check_class_names(self.class_names)
         self.ids.check({"annotations": self.df})
         is_sensitive = is_case_sensitive(self.df.sparkSession)
         fold = str if is_sensitive else str.casefold

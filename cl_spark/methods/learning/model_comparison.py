@@ -4,7 +4,6 @@ Accuracy on a test set with wrong labels rewards models that predict the wrong l
 corrected, the order of models may turn round: the "benchmark effect".
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
 from cl_spark.errors import ConfigurationError
+from cl_spark.evidence.class_columns import check_class_names
 from cl_spark.methods.learning import accuracy as tables
 from cl_spark.methods.learning.hits import count_hits
 from cl_spark.methods.learning.model_predictions import list_tables, name_argument, select_predictions
@@ -167,7 +167,8 @@ def benchmark_models(
         >>> {row.model: (row.rank_given, row.rank_corrected) for row in changes.collect()}
         {'honest': (2, 1), 'memory': (1, 2)}
     """
-    ks, names = _check_top_k(top_k), _check_class_names(class_names)
+    check_class_names(class_names)
+    ks, names = _check_top_k(top_k), None if class_names is None else list(class_names)
     if isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
         raise ConfigurationError(f"seed must be a whole number of at most 64 bits, got {seed!r}")
     ids, by_model = ExampleIds.of(id_col), list_tables(predictions, spark)
@@ -216,16 +217,3 @@ def _check_top_k(top_k: Any) -> tuple[int, ...]:
     if not ks or not all(isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1 for k in ks):
         raise ConfigurationError(f"top_k must list whole numbers from 1 on, such as (1, 5), got {top_k!r}")
     return tuple(sorted({int(k) for k in ks}))
-
-
-def _check_class_names(class_names: Sequence[str] | None) -> list[str] | None:
-    if class_names is None:
-        return None
-    if isinstance(class_names, str):
-        raise ConfigurationError(f"class_names must be a list of names, not the text {class_names!r}")
-    repeated = [name for name, times in Counter(class_names).items() if times > 1]
-    if repeated:
-        raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
-    if len(class_names) < 2:
-        raise ConfigurationError(f"class_names must hold at least 2 names, got {list(class_names)!r}")
-    return list(class_names)

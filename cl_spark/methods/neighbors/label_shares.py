@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, IntegralType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
-from cl_spark.evidence.class_columns import NO_CLASS, list_names, select_class
+from cl_spark.evidence.class_columns import NO_CLASS, check_class_names, list_names, select_class
 from cl_spark.evidence.storage import keep_with
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.methods.neighbors.features import ID
@@ -141,14 +141,13 @@ def _find_names(
     """Find the names of the classes; None where labels are indices.
 
     Raises:
-        ConfigurationError: `class_names` is no list of different names.
+        ConfigurationError: `class_names` is no list of at least two different names.
         ColumnTypeError: labels are neither names nor indices.
     """
     check_label_type(label, kind)
     if class_names is None:
         return list_names(table, label) if isinstance(kind, StringType) else None
-    if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
-        raise ConfigurationError(f"class_names must be a list of different names, got {class_names!r}")
+    check_class_names(class_names)
     return list(class_names)
 
 

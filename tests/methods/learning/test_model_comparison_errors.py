@@ -189,7 +189,7 @@ def test_tables_without_examples_are_refused(
         ({"seed": 0.5}, ConfigurationError, "seed must be a whole number"),
         ({"class_names": "abcd"}, ConfigurationError, "must be a list of names"),
         ({"class_names": ["a", "a"]}, ConfigurationError, "holds 'a' more than once"),
-        ({"class_names": ["a"]}, ConfigurationError, "at least 2 names"),
+        ({"class_names": ["a"]}, ConfigurationError, "at least 2 classes"),
         ({"prevalences": []}, ConfigurationError, "prevalences holds no value"),
         ({"prevalences": [0.1, 1]}, ConfigurationError, r"0\.1 cannot be reached.* prevalence of 0\.206897"),
         ({"prevalences": ["1"]}, ConfigurationError, "must be numbers, got '1'"),

@@ -48,7 +48,7 @@ def test_votes_of_no_class_are_told(spark: SparkSession, caplog: pytest.LogCaptu
     flags = to_features(spark, np.eye(6)).selectExpr("*", "id < 2 as label")
     found = neighbor_pred_probs(flags, k=5, class_names=["true", "false"]).toPandas().sort_values("id")
     assert found["pred_probs"].map(list).tolist()[0] == [0.2, 0.8]
-    with pytest.raises(ConfigurationError, match="a list of different names, got 'ab'"):
+    with pytest.raises(ConfigurationError, match="must be a list of names, not the text 'ab'"):
         neighbor_pred_probs(df, class_names="ab")
 
 
