@@ -113,6 +113,7 @@ class BlockBuilder:
             RejectionReason.TOO_LARGE: largest >= LIMB,
             RejectionReason.NEGATIVE: found.is_negative,
             RejectionReason.NO_DISTRIBUTION: found.is_off_sum,
+            RejectionReason.NO_PROBABILITY: (found.max_prob > 1 + EPS) & self.are_promised,
         }
         if c.REJECTION in batch.schema.names:
             codes = batch.column(c.REJECTION).fill_null(0).to_numpy(zero_copy_only=False)

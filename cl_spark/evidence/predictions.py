@@ -18,7 +18,7 @@ from pyspark.sql.types import (
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.block_builder import BlockBuilder
-from cl_spark.evidence.class_columns import find_name, select_index
+from cl_spark.evidence.class_columns import check_class_names, find_name, select_index
 from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
 from cl_spark.evidence.prob_columns import (
@@ -95,10 +95,7 @@ class Predictions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_types", {field.name: field.dataType for field in self.df.schema.fields})
-        if isinstance(self.class_names, str):
-            raise ConfigurationError(
-                f"class_names must be a list of names, not the text {self.class_names!r}"
-            )
+        check_class_names(self.class_names)
         if isinstance(self.pred_probs_cols, str):
             raise ConfigurationError(
                 f"pred_probs_cols must be a list of columns, not the text {self.pred_probs_cols!r}"

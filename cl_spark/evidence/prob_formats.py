@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from cl_spark.kernels import CACHED_VALUES
+from cl_spark.kernels import CACHED_VALUES, EPS
 from cl_spark.kernels.arrays import Bools, Float64s, Floats, Int32s, Int64s
 from cl_spark.kernels.fixed_point import LIMB
 from cl_spark.kernels.row_evidence import ListingPolicy, RowEvidence, extract_dense
@@ -167,7 +167,7 @@ class MeanProbs(DenseProbs):
         """Extract the evidence of the means; what is wrong with the values of a model is wrong with a row.
 
         The lowest probability is that of any model, the sum that which is farthest from 1, and a value that
-        is too large takes the place of the highest probability.
+        is too large, or above 1 where sums are asked for, takes the place of the highest probability.
         """
         whole = DenseProbs(self.element).take_apart(column)
         for group in super().extract_evidence(column, given, policy, with_sums=with_sums):
@@ -179,10 +179,11 @@ class MeanProbs(DenseProbs):
                 every = of_models.sum(axis=2)
                 farthest = np.abs(every - 1).argmax(axis=1)
                 sums = every[np.arange(len(every)), farthest]
+            is_wrong = (largest >= LIMB) | (with_sums & (largest > 1 + EPS))
             evidence = replace(
                 evidence,
                 min_prob=of_models.min(axis=(1, 2)),
-                max_prob=np.where(largest >= LIMB, largest, evidence.max_prob),
+                max_prob=np.where(is_wrong, largest, evidence.max_prob),
                 prob_sum=sums,
             )
             yield replace(group, evidence=evidence)

@@ -101,6 +101,7 @@ PROB_FAULTS = {
     dense_probs.NOT_FINITE: RejectionReason.NOT_FINITE,
     dense_probs.NEGATIVE: RejectionReason.NEGATIVE,
     dense_probs.NO_DISTRIBUTION: RejectionReason.NO_DISTRIBUTION,
+    dense_probs.ABOVE_ONE: RejectionReason.NO_PROBABILITY,
 }
 """Reason of rejection for each fault of a row of `kernels.dense_probs`."""
 

@@ -15,7 +15,7 @@ lose."""
 VALUES_AT_ONCE = 4_000_000
 """Values of matrices that are worked on together: 32 MB."""
 
-MISSING, WRONG_LENGTH, HAS_NULL, NOT_FINITE, NEGATIVE, NO_DISTRIBUTION = range(1, 7)
+MISSING, WRONG_LENGTH, HAS_NULL, NOT_FINITE, NEGATIVE, NO_DISTRIBUTION, ABOVE_ONE = range(1, 8)
 """Faults of a row; 0 is a row that can be used."""
 
 
@@ -49,9 +49,10 @@ def to_matrix(column: pa.Array, num_classes: int) -> tuple[Float64s, Int8s]:
                 nulls.any(axis=1),
                 ~np.isfinite(values).all(axis=1),
                 (values < -EPS).any(axis=1),
-                (np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE) | (values > 1 + EPS).any(axis=1),
+                np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE,
+                (values > 1 + EPS).any(axis=1),
             ],
-            [HAS_NULL, NOT_FINITE, NEGATIVE, NO_DISTRIBUTION],
+            [HAS_NULL, NOT_FINITE, NEGATIVE, NO_DISTRIBUTION, ABOVE_ONE],
             0,
         )
     faults[has_length] = of_rows

@@ -112,6 +112,7 @@ def test_every_row_that_cannot_be_used_is_rejected_with_its_reason(
         1014: (0, [0.7, -0.1, 0.2, 0.2], "negative value in pred_probs"),
         1015: (0, [0.7, 0.1, 0.1, 0.2], "pred_probs that do not sum to 1"),
         1016: (1, [0.7, 0.1, 0.1, 0.1], "id of several rows"),
+        1017: (0, [1.00001, 0.0, 0.0, 0.0], "value outside 0..1 in pred_probs"),
     }
     rows = spark.createDataFrame([(i, label, probs) for i, (label, probs, _) in bad.items()], df.schema)
     rows = rows.unionByName(spark.createDataFrame([(1016, 9, [0.7, 0.1, 0.1, 0.1])], df.schema))
@@ -196,6 +197,7 @@ def test_unknown_class_names_are_rejected(spark: SparkSession) -> None:
         ("array(id) id, label, pred_probs", {}, InputError, "which has no order"),
         ("*", {"class_names": ["a", "a", "b", "c"]}, ConfigurationError, "'a' more than once"),
         ("*", {"class_names": "abcd"}, ConfigurationError, "a list of names"),
+        ("*", {"class_names": []}, ConfigurationError, "at least 2 classes, got \\[\\]"),
     ],
 )
 def test_unusable_columns_are_named_before_anything_is_read(

@@ -163,6 +163,7 @@ class OutlierAudit(Releasable):
             label_col=self._label_col,
             pred_probs_col=self._pred_probs_col,
             class_names=self._class_names,
+            probabilities=True,  # rows that get no score shift no threshold
             evidence_path=self._evidence_path,
         ) as audit:
             rows = audit.confident_thresholds().toPandas()  # K rows

@@ -1,5 +1,7 @@
 """Several models of one table: the audit of their mean, and scores that tell where they differ."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from pyspark.sql import functions as F
 from cl_spark import (
     ColumnTypeError,
     ConfigurationError,
+    EmptyTableError,
     InputError,
     LabelAudit,
     ensemble_label_quality_scores,
@@ -136,12 +139,14 @@ def test_a_model_that_breaks_a_promise_is_not_averaged_away(spark: SparkSession)
         (3, 1, [0.5, 0.9], [0.5, 0.1]),
         (4, 0, [2.0**40, 0.0], [-(2.0**40), 1.0]),
         (5, 0, [0.9, 0.1], [0.7, 0.3]),
+        (6, 0, [1.004, 0.0], [0.9, 0.1]),
     ]
     df = spark.createDataFrame(rows, "id int, label int, a array<double>, b array<double>")
     with LabelAudit(df, pred_probs_cols=["a", "b"], probabilities=True) as audit:
         reasons = {row.id: row.reason for row in audit.rejected().collect()}
     assert reasons == {
         2: "negative value in pred_probs", 3: "pred_probs that do not sum to 1", 4: "score beyond 2^29",
+        6: "value outside 0..1 in pred_probs",
     }  # fmt: skip
     with LabelAudit(df, pred_probs_cols=["a", "b"]) as audit:
         assert {row.id for row in audit.rejected().collect()} == {4}
@@ -162,6 +167,12 @@ def test_weights_are_used_as_given(table: DataFrame) -> None:
         ([1.0, -2.0, 1.0], "none of them negative"),
         ([0.0, 0.0, 0.0], "not all 0"),
         ([1.0, np.nan, 1.0], "must be finite"),
+        ({"first": 0.7, "second": 0.2, "third": 0.1}, "a list of 3 numbers in the order of pred_probs_cols"),
+        ({0.7, 0.2, 0.1}, "a list of 3 numbers"),
+        (["first", "second", "third"], "a list of 3 numbers"),
+        (["1", "2", "3"], "a list of 3 numbers"),
+        ([[1.0, 2.0]] * 3, "a list of 3 numbers"),
+        (0.5, "weights=0.5 must be one of uniform, accuracy, log_loss_search, or a list of 3 numbers"),
     ],
 )
 def test_weights_that_make_no_sense_are_refused(table: DataFrame, weights: object, told: str) -> None:
@@ -196,6 +207,25 @@ def test_scores_that_are_no_probabilities(spark: SparkSession, table: DataFrame)
                 ConfigurationError, match="needs probabilities, but 'second' holds values from -"
             ):
                 audit.ensemble_label_quality_scores(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"method": "threshold_cosine"}, {"adjust_pred_probs": True}])
+def test_thresholds_of_the_mean_are_none_of_a_model(table: DataFrame, options: dict[str, Any]) -> None:
+    with LabelAudit(table, pred_probs_cols=MODELS, thresholds=[0.5] * 4) as audit:
+        with pytest.raises(ConfigurationError, match="takes the confident thresholds of each model, and"):
+            audit.ensemble_label_quality_scores(**options)
+        assert audit.ensemble_label_quality_scores().count() == 200
+
+
+def test_no_examples_tell_no_weights(table: DataFrame) -> None:
+    nothing = table.where("id < 0")
+    with LabelAudit(nothing, pred_probs_cols=MODELS, num_classes=4, thresholds=[0.5] * 4) as audit:
+        assert audit.ensemble_label_quality_scores(method="confidence_weighted_entropy").count() == 0
+        for weights in ("accuracy", "log_loss_search"):
+            with pytest.raises(
+                EmptyTableError, match=f"weights='{weights}' is told from examples, and no row"
+            ):
+                audit.ensemble_label_quality_scores(weights)
 
 
 def test_accuracy_weighs_no_model_that_is_always_wrong(spark: SparkSession) -> None:

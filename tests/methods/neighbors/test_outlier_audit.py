@@ -137,3 +137,17 @@ def test_a_table_without_a_usable_row_is_refused(predicted: DataFrame) -> None:
         pytest.raises(EmptyTableError, match="no row has"),
     ):
         audit.outlier_scores(adjust_pred_probs=False)
+
+
+def test_rows_that_are_no_probabilities_change_no_score(spark: SparkSession) -> None:
+    rng = np.random.default_rng(2)
+    probs = rng.dirichlet([4.0, 3.0, 0.1], 60).tolist()
+    rows = [(i, i % 2, row) for i, row in enumerate(probs)]  # no label is of the third class
+    wrong = [(60, 0, [1.00001, 0.0, 0.0]), (61, 1, [1.7, -0.7, 0.0])]
+    found = []
+    for table in (rows, rows + wrong):
+        df = spark.createDataFrame(table, "id int, label int, pred_probs array<double>")
+        with OutlierAudit(df) as audit:
+            found.append(audit.outlier_scores().toPandas().set_index("id").score.sort_index())
+    assert found[0].between(0, 1).all()
+    pd.testing.assert_series_equal(*found)
