@@ -10,7 +10,7 @@ from cl_spark.evidence import native_evidence
 from cl_spark.evidence.native_evidence import replace_clear_arrays
 from cl_spark.kernels.row_evidence import ListingPolicy, extract_dense
 from cl_spark.tables import columns as c
-from tests.frames import ids, predictions
+from tests.frames import dense, ids, predictions
 from tests.oracle import reference
 
 pytestmark = pytest.mark.matrix
@@ -134,3 +134,13 @@ def test_answers_do_not_depend_on_which_arrays_stay_in_spark(
         others[np.arange(300), labels] = -np.inf
         wanted = (probs[np.arange(300), labels] - others.max(axis=1) + 1) / 2
         assert np.allclose([margins[i] for i in range(300)], wanted, atol=1e-15)
+
+
+def test_rows_are_settled_alike_in_spark_and_in_python(spark: SparkSession) -> None:
+    rows = [(0, make_row(0.77, at=0))] * 20 + [(5, make_row(0.15, 0.05, at=5))] * 20
+    rows += [(0, make_row(0.5, at=0))]  # Spark bounds its other classes by 0.05, the evidence by 0.2
+    rows += [(0, make_row(0.5, 0.3, at=0))]  # which only its array settles
+    labels, probs = np.array([label for label, _ in rows]), np.stack([row for _, row in rows])
+    with LabelAudit(predictions(spark, labels, probs)) as audit:
+        counts = dense(audit.confident_joint(calibrate=False), "count", CLASSES)
+    assert np.array_equal(counts, reference.raised_joint(labels, probs))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType
 
 from cl_spark.kernels.arrays import Float64s, Int64s
 from cl_spark.tables import columns as c
@@ -149,7 +150,10 @@ class CellTable:
         if isinstance(frame, pd.DataFrame):
             sums = frame.groupby(by)[value].sum()
         else:
-            sums = frame.groupBy(by).agg(F.sum(value).alias(value)).toPandas().set_index(by)[value]
+            # doubles would add up to other last digits in another order
+            is_double = isinstance(frame.schema[value].dataType, DoubleType)
+            summed = F.col(value).cast("decimal(38,18)") if is_double else F.col(value)
+            sums = frame.groupBy(by).agg(F.sum(summed).alias(value)).toPandas().set_index(by)[value]
         totals = np.zeros(self.num_classes)
         totals[sums.index.to_numpy(dtype=np.int64)] = sums.to_numpy(dtype=np.float64)
         return totals

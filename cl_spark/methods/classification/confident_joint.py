@@ -51,7 +51,9 @@ def find_confident_classes(block: Block, thresholds: Float64s, prob_format: Prob
     rule takes the argmax, which it is. Else it is not in the set. If even the highest probability is below
     every threshold, the set is empty. If the upper bound on unlisted classes is below every threshold, only
     listed classes can be in the set: one that reaches its threshold is the confident class, of several the
-    argmax decides. Otherwise the whole array decides, where it is kept.
+    argmax decides. Otherwise the whole array decides, where it is kept. The second highest probability bounds
+    all other classes than the predicted one. Rows whose arrays stay in Spark have no other bound, so that it
+    counts of all rows: a row that is read again, in Python, is settled or unsettled as it was.
 
     Args:
         block: with its listed classes; kept arrays are read where they are there.
@@ -67,7 +69,8 @@ def find_confident_classes(block: Block, thresholds: Float64s, prob_format: Prob
     # a class is in the confident set from its floor on
     floors, lowest_floor = thresholds - EPS, float(thresholds.min()) - EPS
     max_prob, unlisted_max_prob = (
-        probs.astype(np.float64) for probs in (block.max_prob, block.unlisted_max_prob)
+        probs.astype(np.float64)
+        for probs in (block.max_prob, np.fmin(block.unlisted_max_prob, block.second_max_prob))
     )
     predicted_is_member = max_prob >= floors[block.predicted]
     confident = np.where(predicted_is_member, block.predicted, UNSETTLED).astype(np.int32)
