@@ -477,6 +477,8 @@ class LabelAudit(Releasable):
                 "adjust_pred_probs" if adjust_pred_probs else f"{option}={method!r}",
             )
             scores.check_probabilities(stats, cause)
+            if method == "threshold_cosine":
+                scores.check_thresholds(self._scan.thresholds, cause)
 
     def _show_example(self, predicted: str) -> list[Column]:
         """Id columns, given label, and predicted label under some name, as results show them."""

@@ -208,7 +208,7 @@ class Scan:
         """(K,) confident thresholds.
 
         Raises:
-            ConfigurationError: thresholds were given, but not as many as there are classes.
+            ConfigurationError: thresholds were given, but not as many as there are classes, or one is NaN.
         """
         if self.given_thresholds is None:
             return self.statistics.thresholds()
@@ -216,7 +216,10 @@ class Scan:
             raise ConfigurationError(
                 f"thresholds: {len(self.given_thresholds)} were given for {self.num_classes} classes"
             )
-        return np.asarray(self.given_thresholds, dtype=np.float64)
+        given = np.asarray(self.given_thresholds, dtype=np.float64)
+        if np.isnan(given).any():
+            raise ConfigurationError(f"thresholds: that of class {int(np.isnan(given).argmax())} is NaN")
+        return given
 
     # Sources of rows ----------------------------------------------------------------------------------------
 

@@ -105,6 +105,23 @@ def check_probabilities(statistics: ClassStatistics, option: str) -> None:
         )
 
 
+def check_thresholds(thresholds: Float64s, option: str) -> None:
+    """Check that confident thresholds are above 0, for an option that compares probabilities with them.
+
+    Args:
+        thresholds: (K,) thresholds.
+        option: the option that needs them, for the message.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    if (thresholds <= 0).any():
+        lowest = int(thresholds.argmin())
+        raise ConfigurationError(
+            f"{option} needs thresholds above 0, but that of class {lowest} is {thresholds[lowest]:g}"
+        )
+
+
 def add_by_id(rows: DataFrame, read_again: DataFrame, id_columns: Sequence[str]) -> DataFrame:
     """Add columns that are read by another scan of the input to rows of the first one, by id.
 

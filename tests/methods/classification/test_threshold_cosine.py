@@ -49,3 +49,12 @@ def test_scores_and_adjustment_are_refused(spark: SparkSession, df: DataFrame) -
     logits = spark.createDataFrame(rows, "id int, label int, pred_probs array<double>")
     with pytest.raises(ConfigurationError, match="threshold_cosine' needs probabilities"):
         find_label_issues(logits, rank_by="threshold_cosine")
+    for given, told in (
+        (0.0, "needs thresholds above 0, but that of class 2 is 0"),
+        (np.nan, "class 2 is NaN"),
+    ):
+        with (
+            LabelAudit(df, thresholds=[0.5, 0.5, given, 0.5]) as audit,
+            pytest.raises(ConfigurationError, match=told),
+        ):
+            audit.label_quality_scores(method="threshold_cosine")
