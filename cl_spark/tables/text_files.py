@@ -11,6 +11,9 @@ from pyspark.sql.types import StringType
 from cl_spark.errors import InputError, one_line
 from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 
+_CORRUPT = "_corrupt_record"
+"""Column in which Spark puts the lines that it cannot read."""
+
 WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
 """Whole numbers as they are usually written: of others, such as 007, a number would lose the spelling."""
 
@@ -63,14 +66,38 @@ def read_json(reader: DataFrameReader, path: str, roles: Roles) -> DataFrame:
     Texts that order rows become numbers, dates or times.
 
     Raises:
-        InputError: a column that orders rows holds something else.
+        InputError: a column that orders rows holds something else, or some files are documents and some not.
         pyspark.errors.PySparkException: the files cannot be read.
     """
     df = reader.json(path)
-    if "_corrupt_record" in df.columns:
+    if _CORRUPT in df.columns:
+        # of a file of lines this finds the first alone, and leaves the others out without a word
         document = reader.option("multiLine", True).json(path)
-        df = df if "_corrupt_record" in document.columns else document
+        if _CORRUPT not in document.columns and _are_documents(reader, path):
+            df = document
     return _convert_orders(df, roles)
+
+
+def _are_documents(reader: DataFrameReader, path: str) -> bool:
+    """Tell whether the first line of each file begins a document: an array, or what the line does not end.
+
+    Raises:
+        InputError: of some files it does, of others it does not.
+    """
+    lines = reader.text(path).where(r"input_file_block_start() <= 0 AND value RLIKE '\\S'")
+    placed = lines.select(
+        "value", F.input_file_name().alias("file"), F.monotonically_increasing_id().alias("n")
+    )
+    first = placed.groupBy("file").agg(F.min_by("value", "n").alias("line"))
+    is_document = F.col("line").rlike(r"^\s*\[") | F.get_json_object("line", "$").isNull()
+    found = first.groupBy(is_document.alias("is_document")).agg(F.min("file").alias("file")).collect()
+    files = {row["is_document"]: row["file"] for row in found}
+    if len(files) > 1:
+        raise InputError(
+            f"{one_line(path)}: {files[True]} is one JSON document, {files[False]} has an object per line: "
+            "put files of one kind into a directory"
+        )
+    return True in files
 
 
 def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -> DataFrame:

@@ -116,6 +116,27 @@ def test_json_is_an_object_per_line_or_one_document(spark: SparkSession, tmp_pat
         assert [row.asDict() for row in df.collect()] == rows
 
 
+def test_a_broken_line_of_json_hides_no_other_line(spark: SparkSession, tmp_path: Path) -> None:
+    lines = [json.dumps({"id": i, "label": 0}) for i in range(5)]
+    for broken in (lines[4][:8], "[", "{"):
+        df = read(spark, write(tmp_path / "a.jsonl", *lines[:4], broken))
+        assert [row.id for row in df.collect()] == [0, 1, 2, 3, None]
+
+
+def test_a_document_may_have_an_object_per_line(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [{"id": i, "label": 0} for i in range(3)]
+    document = "[" + ",\n".join(map(json.dumps, rows)) + "]"
+    for text in (document, "\n" + document.replace("[", "[\n"), json.dumps(rows[0], indent=1)):
+        df = read(spark, write(tmp_path / "a.json", text))
+        assert df.columns == ["id", "label"]
+        assert df.count() in (1, 3)
+    (tmp_path / "both").mkdir()
+    write(tmp_path / "both" / "a.json", "[\n" + document[1:])
+    write(tmp_path / "both" / "b.json", *map(json.dumps, rows))
+    with pytest.raises(InputError, match=r"a.json is one JSON document, .*b.json has an object per line"):
+        read(spark, tmp_path / "both")
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
