@@ -108,8 +108,14 @@ def resolve_columns(df: DataFrame, table: str, wanted: Mapping[str, str]) -> dic
 
     Raises:
         MissingColumnError: one is missing.
-        ConfigurationError: a name means several columns.
+        ConfigurationError: a name means several columns, or is no text.
     """
+    for key, name in wanted.items():
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f"{key} must be the name of one column, got {name!r}: for several, such as the parts of a "
+                "key, pass a table with one made of them, such as concat_ws('/', source, id)"
+            )
     sensitive, there = is_case_sensitive(df.sparkSession), df.columns
     return {
         key: resolve_column(key, name, there, case_sensitive=sensitive, table=table)

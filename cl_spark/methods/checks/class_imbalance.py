@@ -5,8 +5,9 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, FloatType
+from pyspark.sql.types import BooleanType, DoubleType, FloatType, NumericType, StringType
 
+from cl_spark.errors import ColumnTypeError
 from cl_spark.methods.checks.check_columns import answer
 from cl_spark.tables.columns import quoted
 
@@ -34,6 +35,19 @@ class RarestClass:
     def is_issue(self) -> bool:
         """Whether there are too few of it."""
         return self.share < RARE / self.num_classes
+
+
+def check_labels(df: DataFrame, label_col: str) -> None:
+    """Check that a column holds labels.
+
+    Raises:
+        ColumnTypeError: it holds something else, such as maps of which a row's class is not known.
+    """
+    kind = df.schema[label_col].dataType
+    if not isinstance(kind, NumericType | BooleanType | StringType):
+        raise ColumnTypeError(
+            f"label_col: column {label_col!r} is {kind.simpleString()}; labels are class indices or names"
+        )
 
 
 def select_label(df: DataFrame, label_col: str) -> Column:

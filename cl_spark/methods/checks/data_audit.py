@@ -16,12 +16,17 @@ from cl_spark.errors import (
     InputError,
     SourceChangedError,
 )
-from cl_spark.evidence.class_columns import list_names
+from cl_spark.evidence.class_columns import check_class_names, list_names
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.evidence.validity import join_reasons
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY, answer
-from cl_spark.methods.checks.class_imbalance import find_rarest_class, score_classes, select_label
+from cl_spark.methods.checks.class_imbalance import (
+    check_labels,
+    find_rarest_class,
+    score_classes,
+    select_label,
+)
 from cl_spark.methods.checks.data_values import LABEL, NO_VALUE, score_data_values
 from cl_spark.methods.checks.groups import (
     CONFIDENCE,
@@ -43,7 +48,7 @@ from cl_spark.methods.checks.row_order import (
 from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import bucket_column, rank_kinds
-from cl_spark.methods.classification.scores import add_issue_flag, check_probabilities
+from cl_spark.methods.classification.scores import add_issue_flag
 from cl_spark.methods.neighbors.duplicates import (
     GROUP as COPIES,
 )
@@ -176,6 +181,7 @@ class DataAudit(Releasable):
         spark: SparkSession | None = None,
     ) -> None:
         check_search_options(k, metric, search)
+        check_class_names(class_names)
         if isinstance(slice_by, str):
             raise ConfigurationError(f"slice_by must be a list of columns, not the text {slice_by!r}")
         self.df, self.k = to_spark(df, spark), k
@@ -342,6 +348,7 @@ class DataAudit(Releasable):
             pred_probs_col=probs_col,
             class_names=names,
             check_ids=False,  # checked above
+            probabilities=True,  # a row of other numbers is one that a check cannot use
             evidence_path=self._evidence_path,
         )
 
@@ -481,17 +488,18 @@ class DataAudit(Releasable):
             if self._probs_col is None:
                 check_label_type(self._label_col, self.df.schema[self._label_col].dataType)
                 return []
-            check_probabilities(self.label_audit.statistics, "a data audit")
             return self.label_audit.warnings()
-        except EmptyTableError:  # later rows may have labels
-            return []
+        except EmptyTableError as error:
+            is_labeled = F.col(quoted(self._label_col)).isNotNull()
+            if self.rows.where(is_labeled).isEmpty():  # later rows may have labels
+                return []
+            return [_not_answered(LABEL_CHECK, str(error))]
         except SourceChangedError:
             raise
         except (ConfigurationError, InputError) as error:
             return [_not_answered(LABEL_CHECK, str(error))]
 
     def _score_labels(self) -> DataFrame:
-        check_probabilities(self.label_audit.statistics, "a data audit")
         scores = self.label_audit.label_quality_scores()
         issues = self.label_audit.find_label_issues(min_examples_per_class=EXAMPLES_KEPT)
         told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL, F.lit(True).alias(c.IS_ISSUE))
@@ -552,6 +560,7 @@ class DataAudit(Releasable):
 
     def _score_classes(self) -> DataFrame:
         assert self._label_col is not None
+        check_labels(self.rows, self._label_col)
         rarest = find_rarest_class(self.rows, self._label_col)
         if rarest is None:
             raise EmptyTableError(f"label_col: no row has a label in {self._label_col!r}")
@@ -559,10 +568,12 @@ class DataAudit(Releasable):
 
     def _score_order(self) -> DataFrame:
         assert self._order_col is not None
-        positions = find_positions(self.rows, self._id_col, self._order_col)
+        lists, key_type = self.index.own_neighbor_lists(self.k), self.index.table.key_type
+        key = F.col(quoted(self._id_col)).cast(key_type) == F.col("_usable_id")
+        usable = self.rows.join(lists.select(F.col(ID).alias("_usable_id")), key, "left_semi")
+        positions = find_positions(usable, self._id_col, self._order_col)
         positions = self._storage.persist(positions, self.num_examples)
-        key = positions.withColumn(ID, F.col(ID).cast(self.index.table.key_type))
-        gaps = find_gaps(self.index.own_neighbor_lists(self.k), key)
+        gaps = find_gaps(lists, positions.withColumn(ID, F.col(ID).cast(key_type)))
         gaps = self._storage.persist(gaps, self.k * self.num_examples)
         num_rows = positions.count()
         if gaps.isEmpty():
@@ -570,7 +581,6 @@ class DataAudit(Releasable):
         return score_order(gaps, run_order_test(gaps, num_rows, self.k), num_rows, self._id_col)
 
     def _score_groups(self) -> DataFrame:
-        check_probabilities(self.label_audit.statistics, "a data audit")
         confidence = self.label_audit.label_quality_scores(method="self_confidence")
         known = confidence.select(
             F.col(quoted(self._id_col)).alias(ID), F.col(c.LABEL_QUALITY).alias(CONFIDENCE)
@@ -598,6 +608,7 @@ class DataAudit(Releasable):
 
     def _score_values(self) -> DataFrame:
         assert self._label_col is not None
+        check_labels(self.rows, self._label_col)
         table = self.index.table
         label = select_label(self.rows, self._label_col).alias(LABEL)
         labels = self.rows.select(F.col(quoted(self._id_col)).cast(table.key_type).alias(ID), label)

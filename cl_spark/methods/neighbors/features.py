@@ -94,11 +94,6 @@ class FeatureTable:
         spark: SparkSession | None = None,
     ) -> None:
         self.df = to_spark(df, spark, argument=argument)
-        if not isinstance(id_col, str):
-            raise ConfigurationError(
-                f"id_col must be the name of one column, got {id_col!r}: for a composite key, pass a table "
-                "whose id is one column, such as concat_ws('/', source, id)"
-            )
         self.id_col = resolve_columns(self.df, argument, {"id_col": id_col})["id_col"]
         self._argument, self._metric, self._dimension, self._storage = argument, metric, dimension, storage
         kind = self.df.schema[self.id_col].dataType

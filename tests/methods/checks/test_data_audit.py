@@ -276,7 +276,7 @@ def test_first_rows_tell_doubts_about_labels_without_a_check(df: DataFrame) -> N
     logits = df.withColumn("pred_probs", F.transform("pred_probs", lambda p: 9 * p))
     floats = df.drop("pred_probs").withColumn("label", F.col("label").cast("double"))
     for rows, told in (
-        (logits, "label: a data audit needs probabilities, but pred_probs range from"),
+        (logits, "label: no row of the input can be used (pred_probs that do not sum to 1"),
         (floats, "label: label_col: column 'label' is double; it must be a class index"),
     ):
         with DataAudit(rows) as audit:
@@ -306,3 +306,34 @@ def test_ids_may_have_any_name(df: DataFrame, found: dict[str, pd.DataFrame]) ->
         outliers = audit.score("outlier").toPandas().set_index("doc.id")
     assert set(found["outlier"].index) - set(outliers.index) == {3}
     assert outliers.is_issue[FAR]
+
+
+def test_the_order_of_rows_without_features_does_not_matter(spark: SparkSession) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(i, i, rng.normal(size=5).tolist() if i >= 100 else None) for i in range(300)]
+    df = spark.createDataFrame(rows, "id int, at int, features array<double>")
+    answers = []
+    for table in (df, df.where("id >= 100")):
+        with DataAudit(table, order_col="at") as audit:
+            answers.append(audit.score("non_iid").toPandas().sort_values("id", ignore_index=True))
+    pd.testing.assert_frame_equal(*answers)
+
+
+def test_one_row_that_is_no_distribution_switches_no_check_off(df: DataFrame) -> None:
+    wrong = F.array(F.lit(1.7), F.lit(-0.7), *[F.lit(0.0)] * 8)
+    table = df.withColumn("pred_probs", F.when(F.col("id") == 5, wrong).otherwise(F.col("pred_probs")))
+    with DataAudit(table) as audit:
+        assert not audit.unanswered
+        judged = {row.issue_type: row.examples for row in audit.summary().collect()}
+    assert judged["label"] == judged["class_imbalance"] - 1
+
+
+def test_a_label_that_is_no_class_is_told(df: DataFrame) -> None:
+    soft = df.drop("pred_probs").withColumn("label", F.create_map(F.lit("cat"), F.lit(0.5)))
+    with DataAudit(soft) as audit:
+        assert set(audit.unanswered) == {"label", "class_imbalance", "data_valuation"}
+        assert "column 'label' is map<string,double>" in audit.unanswered["class_imbalance"]
+    with pytest.raises(
+        ConfigurationError, match="id_col must be the name of one column, got \\['id', 'at'\\]"
+    ):
+        DataAudit(df, id_col=["id", "at"])
