@@ -13,7 +13,7 @@ from cl_spark.evidence.storage import Storage, StorageOwner, keep_with
 from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.methods.neighbors.components import connected_components
 from cl_spark.methods.neighbors.features import FEATURES, ID
-from cl_spark.methods.neighbors.minhash import find_similar_texts
+from cl_spark.methods.neighbors.minhash import IS_EXACT, find_similar_texts
 from cl_spark.methods.neighbors.neighbor_index import AUTO, DISTANCE, NeighborIndex, open_index
 from cl_spark.methods.neighbors.search import DISTANCES, NEIGHBORS
 from cl_spark.tables.columns import check_result_names, quoted, resolve_columns
@@ -23,7 +23,7 @@ from cl_spark.tables.pandas_frames import to_spark
 
 logger = logging.getLogger(__name__)
 
-GROUP, GROUP_SIZE, IS_EXACT = "group", "group_size", "is_exact"
+GROUP, GROUP_SIZE = "group", "group_size"
 ACROSS_SPLITS, ACROSS_LABELS = "across_splits", "across_labels"
 _RESULTS = (GROUP, GROUP_SIZE, DISTANCE, IS_EXACT, ACROSS_SPLITS, ACROSS_LABELS)
 
@@ -112,10 +112,12 @@ def find_duplicates(
         )
         pairs = find_near_pairs(index, k, threshold)
         contents = index.table.candidates.select(ID, *_hash_twice(F.col(FEATURES)))
-    pairs = storage.persist(pairs.select(_A, _B, DISTANCE))
+    pairs = storage.persist(pairs)
     members = connected_components(pairs.select(_A, _B), storage).withColumnRenamed("id", ID)
-    both = pairs.union(pairs.select(_B, _A, DISTANCE)).groupBy(F.col(_A).alias(ID))
-    members = members.join(both.agg(F.min(DISTANCE).alias(DISTANCE)), ID)
+    told = [col for col in pairs.columns if col not in (_A, _B)]
+    both = pairs.select(F.col(_A).alias(ID), *told).union(pairs.select(_B, *told)).groupBy(ID)
+    of_pairs = {DISTANCE: F.min(DISTANCE), IS_EXACT: F.max(IS_EXACT)}
+    members = members.join(both.agg(*[of_pairs[col].alias(col) for col in told]), ID)
     across = {
         name: found[argument]
         for argument, name in (("split_col", ACROSS_SPLITS), ("label_col", ACROSS_LABELS))
@@ -125,7 +127,9 @@ def find_duplicates(
     if others:
         id_ = F.col(quoted(key)).cast(members.schema[ID].dataType).alias(ID)
         members = members.join(table.select(id_, *others), ID)
-    members = storage.cut(_mark_copies(members, contents))  # few: what is derived need not find them anew
+    if contents is not None:
+        members = _mark_copies(members, contents)
+    members = storage.cut(members)  # few: what is derived need not find them anew
     counted = [(F.count_distinct(quoted(col)) > 1).alias(name) for name, col in across.items()]
     groups = members.groupBy(GROUP).agg(F.count(F.lit(1)).alias(GROUP_SIZE), *counted)
     kind = table.schema[key].dataType
@@ -146,15 +150,13 @@ def _hash_twice(content: Column) -> list[Column]:
     return [F.xxhash64(content).alias("_one"), F.xxhash64(F.lit(1), content).alias("_other")]
 
 
-def _mark_copies(members: DataFrame, contents: DataFrame | None) -> DataFrame:
+def _mark_copies(members: DataFrame, contents: DataFrame) -> DataFrame:
     """Tell of each member whether another one of its group holds the same.
 
     Args:
         members: the members.
-        contents: id and hashes of what each row holds; None: those at distance 0 hold the same.
+        contents: id and hashes of what each row holds.
     """
-    if contents is None:
-        return members.withColumn(IS_EXACT, F.col(DISTANCE) == 0)
     same = Window.partitionBy(GROUP, "_one", "_other")
     marked = members.join(contents, ID).withColumn(IS_EXACT, F.count(F.lit(1)).over(same) > 1)
     return marked.drop("_one", "_other")

@@ -19,7 +19,7 @@ from cl_spark.tables.columns import quoted
 
 logger = logging.getLogger(__name__)
 
-DISTANCE = "distance"
+DISTANCE, IS_EXACT = "distance", "is_exact"
 """Column of a pair: 1 - the Jaccard similarity of its texts."""
 
 DEFAULT_THRESHOLD = 0.13
@@ -88,7 +88,7 @@ def find_similar_texts(
         storage: persists hashes and pairs.
 
     Returns:
-        Pairs: `a` and `b`, with a < b, and `distance`, each pair once.
+        Pairs: `a` and `b`, with a < b, `distance`, and `is_exact`, whether they are copies; each pair once.
 
     Raises:
         ConfigurationError: the threshold cannot be used.
@@ -102,7 +102,7 @@ def find_similar_texts(
         ...     storage=Storage(),
         ... )
         >>> [tuple(pair) for pair in pairs.collect()]
-        [(1, 2, 0.0)]
+        [(1, 2, 0.0, True)]
     """
     if isinstance(threshold, bool) or not 0 <= threshold <= GREATEST_THRESHOLD:
         raise ConfigurationError(
@@ -112,7 +112,7 @@ def find_similar_texts(
     num_texts = df.count()
     known = storage.cut(_find_first_copies(texts, partitions_for(num_texts)))
     copies = known.where(F.col(_ID) != F.col(_FIRST)).select(
-        F.col(_FIRST).alias(A), F.col(_ID).alias(B), F.lit(0.0).alias(DISTANCE)
+        F.col(_FIRST).alias(A), F.col(_ID).alias(B), F.lit(0.0).alias(DISTANCE), F.lit(True).alias(IS_EXACT)
     )
     if threshold == 0:
         return storage.cut(copies)
@@ -319,6 +319,7 @@ def _verify(
         F.least("_id_a", "_id_b").alias(A),
         F.greatest("_id_a", "_id_b").alias(B),
         (1 - both / either).alias(DISTANCE),
+        F.lit(False).alias(IS_EXACT),  # texts that differ may have the same shingles
     )
     return found.coalesce(num_sides)  # a join may have the session's number of partitions
 

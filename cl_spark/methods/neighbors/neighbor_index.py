@@ -107,7 +107,8 @@ class NeighborIndex(Releasable):
         self._storage.release_with(self)
         self.table = FeatureTable(df, id_col, features_col, self._storage, metric=metric, spark=spark)
         check_result_names([self.table.id_col], (NEIGHBOR_ID, RANK, DISTANCE))
-        self._features_col, self._method, self._recall_target = features_col, method, recall_target
+        self._features_col, self._metric = features_col, metric
+        self._method, self._recall_target = method, recall_target
         self._evidence_path = evidence_path
         self._probed: dict[int, ProbedCells] = {}
         self._own_lists: dict[int, DataFrame] = {}
@@ -263,6 +264,19 @@ class NeighborIndex(Releasable):
                     f"{argument}={own[argument]!r}, and rename the columns of other tables to it"
                 )
 
+    def check_options(self, metric: str, method: str) -> None:
+        """Check that a caller asks for no other metric and no other method than the index has.
+
+        Raises:
+            ConfigurationError: it does.
+        """
+        for argument, named, own in (("metric", metric, self._metric), ("method", method, self._method)):
+            if named not in (AUTO, own) and not (argument == "metric" and named == self.metric):
+                raise ConfigurationError(
+                    f"{argument}: the index was made with {own!r}, got {named!r}: leave it out, or "
+                    "make an index with it"
+                )
+
     def _is_approximate(self, num_queries: int) -> bool:
         if self._method == AUTO:
             return num_queries * self.num_rows * self.dimension > MOST_EXACT_WORK
@@ -316,10 +330,11 @@ def open_index(
     """Take the index that a caller has made of a table, or make one.
 
     Raises:
-        ConfigurationError: the caller's index has columns of other names.
+        ConfigurationError: the caller's index has columns of other names, or other options.
     """
     if index is not None:
         index.check_columns(id_col, features_col)
+        index.check_options(metric, method)
         return index
     return NeighborIndex(
         table,
@@ -376,6 +391,7 @@ def nearest_neighbors(
     """
     if isinstance(index, NeighborIndex):
         index.check_columns(id_col, features_col)
+        index.check_options(metric, method)
         return index.nearest_neighbors(k, df)
     made = NeighborIndex(
         df if index is None else index,

@@ -82,6 +82,15 @@ def test_texts_are_compared_by_their_words(spark: SparkSession, caplog: pytest.L
     assert "2 rows of df cannot be used: id of several rows" in caplog.text
 
 
+def test_texts_of_the_same_runs_of_words_are_near_and_not_equal(spark: SparkSession) -> None:
+    texts = ["ha ha ha ha", "ha ha ha ha ha", "Ha, ha ha: ha!", "an other text of words"]
+    found = read(
+        find_duplicates(spark.createDataFrame(enumerate(texts), "id int, text string"), text_col="text")
+    )
+    assert found["distance"].tolist() == [0, 0, 0]
+    assert found["is_exact"].tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -96,3 +105,11 @@ def test_what_cannot_be_asked_is_refused(
     df = to_features(spark, ROWS[:20], group=["a"] * 20)
     with pytest.raises(error, match=message):
         find_duplicates(df, **options)
+
+
+def test_an_index_has_its_own_metric_and_method(spark: SparkSession) -> None:
+    with NeighborIndex(to_features(spark, ROWS), metric="cosine") as index:
+        for options, told in (({"metric": "euclidean"}, "metric: the index was made with 'cosine'"),
+                              ({"method": "exact"}, "method: the index was made with 'auto'")):  # fmt: skip
+            with pytest.raises(ConfigurationError, match=told):
+                find_duplicates(index.table.df, index=index, **options)

@@ -28,7 +28,7 @@ def find_pairs(
     pairs = find_similar_texts(
         df.repartition(3), id_col="key", text_col="the text", storage=storage, **options
     )
-    assert pairs.columns == ["a", "b", "distance"]
+    assert pairs.columns == ["a", "b", "distance", "is_exact"]
     rows = pairs.collect()
     storage.release()
     found = {(row.a, row.b): row.distance for row in rows}
