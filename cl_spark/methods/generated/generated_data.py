@@ -48,8 +48,8 @@ ISSUE_TYPES = {FAR: "far", MISFIT: "misfit", COPY: "copy"}
 _MOST_NAMES = 5
 """Prompts named in a warning."""
 
-_KEY, _PROMPT, _IS_REAL, _SUGGESTED, _COVERED, _SCORE = (
-    "_key", "_prompt", "_is_real", "_suggested", "_covered", "_score",
+_KEY, _PROMPT, _IS_REAL, _SUGGESTED, _FITS, _FIRST, _COVERED, _SCORE = (
+    "_key", "_prompt", "_is_real", "_suggested", "_fits", "_first", "_covered", "_score",
 )  # fmt: skip
 
 
@@ -294,8 +294,7 @@ class GeneratedData(Releasable):
             evidence_path=self._evidence_path,
         )
         self._owners.append(copies)
-        copies = copies.where(F.col(ids) != F.col(GROUP))
-        copies = copies.select(F.col(ids).alias("_copy_id"), F.col(GROUP).alias(COPY_OF))
+        copies = copies.select(F.col(ids).alias("_copy_id"), GROUP)
         rows = self._inputs.marked("generated").select(ids, quoted(self._prompt_col), FAULT, self._key_of(0))
         rows = rows.join(realism, _KEY, "left").join(self._judge_fit(), _KEY, "left")
         rows = rows.join(near, F.col(ids) == F.col("_near_id"), "left")
@@ -305,10 +304,19 @@ class GeneratedData(Releasable):
             .when(F.col(NEARNESS).isNull(), NO_FEATURES)
             .when(F.col(IS_FAR), FAR)
             .when(F.col(_SUGGESTED).isNotNull(), F.concat(F.lit(f"{MISFIT}: looks like "), F.col(_SUGGESTED)))
-            .when(F.col(COPY_OF).isNotNull(), F.concat(F.lit(f"{COPY}: "), F.col(COPY_OF).cast("string")))
         )
-        shown = rows.withColumn(REASON, reason).withColumn(KEEP, F.col(REASON).isNull())
-        shown = shown.select(ids, quoted(self._prompt_col), REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON)
+        fits = F.when(F.col(FIT).isNotNull(), F.col(_SUGGESTED).isNull()).alias(_FITS)
+        prompt = quoted(self._prompt_col)
+        rows = rows.select(ids, prompt, REALISM, FIT, NEARNESS, GROUP, reason.alias(REASON), fits)
+        rows = self._storage.persist(rows, self._index.num_read)
+        # of copies one is kept: the first that nothing else is wrong with
+        first = F.coalesce(F.min(F.when(F.col(REASON).isNull(), F.col(ids))), F.min(ids)).alias(_FIRST)
+        rows = rows.join(rows.where(F.col(GROUP).isNotNull()).groupBy(GROUP).agg(first), GROUP, "left")
+        copy_of = F.when(F.col(_FIRST) != F.col(ids), F.col(_FIRST))
+        is_copy = F.concat(F.lit(f"{COPY}: "), F.col(COPY_OF).cast("string"))  # null of another row
+        shown = rows.withColumn(COPY_OF, copy_of).withColumn(REASON, F.coalesce(REASON, is_copy))
+        shown = shown.withColumn(KEEP, F.col(REASON).isNull())
+        shown = shown.select(ids, prompt, REALISM, FIT, NEARNESS, COPY_OF, KEEP, REASON, _FITS)
         return self._storage.persist(shown, self._index.num_read)
 
     @property
@@ -323,10 +331,10 @@ class GeneratedData(Releasable):
             The id column, the prompt, realism (share of real rows among the k nearest of all; where generated
             rows look real, about the share of real rows in both tables), fit (self-confidence of the prompt
             by the labels of neighbors; null with one prompt), nearness (outlier score beside the real rows:
-            0.37 is usual, low is far), copy_of (the first row of which it is a near copy), keep, and reason:
-            why it is to be dropped.
+            0.37 is usual, low is far), copy_of (the row of which it is a near copy: the first of them that
+            is neither far nor a misfit), keep, and reason: why it is to be dropped.
         """
-        return keep_with(self._judged, self)
+        return keep_with(self._judged.drop(_FITS), self)
 
     def dropped(self) -> DataFrame:
         """Tell which rows to drop, the worst first. Rows that cannot be used are not among them, but in
@@ -340,7 +348,7 @@ class GeneratedData(Releasable):
         kind = F.coalesce(
             *[F.when(F.col(REASON).startswith(text), name) for text, name in ISSUE_TYPES.items()]
         )
-        found = self._judged.withColumn(ISSUE_TYPE, kind).where(F.col(ISSUE_TYPE).isNotNull()).drop(KEEP)
+        found = self.rows().withColumn(ISSUE_TYPE, kind).where(F.col(ISSUE_TYPE).isNotNull()).drop(KEEP)
         score = F.when(F.col(ISSUE_TYPE) == ISSUE_TYPES[MISFIT], F.col(FIT)).otherwise(F.col(NEARNESS))
         few = is_few(self._index.num_read)
         ids = [quoted(self._id_col)]
@@ -352,15 +360,16 @@ class GeneratedData(Releasable):
 
         Returns:
             The prompt; generated rows (those that cannot be used count nowhere) and kept ones; the mean
-            realism; fit, the share of rows that fit the prompt; diversity, the share that are no copies of a
-            row with a lower id; and coverage, the share of real rows of the class that have a generated row
-            as near as their k-th real neighbor. What there is no row for is null.
+            realism; fit, the share of rows that fit the prompt (null with one prompt); diversity, the share
+            that are no copies of another row; and coverage, the share of real rows of the class that have a
+            generated row as near as their k-th real neighbor. What there is no row for is null.
         """
         prompt = quoted(self._prompt_col)
         found = self._usable_judged.groupBy(prompt).agg(*self._sums())
         covered = self._covered.groupBy(prompt).agg(_mean(_COVERED).alias(COVERAGE))
         joined = found.join(covered, self._prompt_col, "full")
-        return keep_with(joined.select(prompt, GENERATED, KEPT, REALISM, FIT, DIVERSITY, COVERAGE), self)
+        counts = [F.coalesce(col, F.lit(0)).alias(col) for col in (GENERATED, KEPT)]
+        return keep_with(joined.select(prompt, *counts, REALISM, FIT, DIVERSITY, COVERAGE), self)
 
     def totals(self) -> dict[str, Any]:
         """Sum up all prompts, as `prompts` does each."""
@@ -369,12 +378,11 @@ class GeneratedData(Releasable):
 
     def _sums(self) -> list[Column]:
         is_copy = F.col(COPY_OF).isNotNull()
-        fits = ~F.coalesce(F.col(REASON).startswith(MISFIT), F.lit(False))
         return [
             F.count(F.lit(1)).alias(GENERATED),
             F.count_if(KEEP).alias(KEPT),
             _mean(REALISM).alias(REALISM),
-            F.avg(fits.cast("int")).alias(FIT),
+            F.avg(F.col(_FITS).cast("int")).alias(FIT),
             F.avg((~is_copy).cast("int")).alias(DIVERSITY),
         ]
 

@@ -61,13 +61,11 @@ PROMPTS = Table(
         RUN_ID,
         ATTEMPT,
         Column(PROMPT, "as the input's", "The prompt"),
-        Column(
-            GENERATED, "long", "Generated rows, with those whose features cannot be used; null without any"
-        ),
+        Column(GENERATED, "long", "Generated rows that can be used"),
         Column(KEPT, "long", "Those to keep"),
         Column(REALISM, "double", "Their mean realism"),
-        Column(FIT, "double", "Share that fit the prompt"),
-        Column(DIVERSITY, "double", "Share that are no copies of a row with a lower id"),
+        Column(FIT, "double", "Share that fit the prompt; null with one prompt"),
+        Column(DIVERSITY, "double", "Share that are no copies of another row"),
         Column(
             COVERAGE,
             "double",

@@ -122,8 +122,28 @@ def test_one_prompt_has_no_fit(spark: SparkSession) -> None:
     made, there = generated().head(40).assign(prompt="digit"), real().assign(prompt="digit")
     with GeneratedData(spark.createDataFrame(made), spark.createDataFrame(there)) as judged:
         found = judged.rows().toPandas()
+        assert judged.totals()["fit"] is None
     assert found.fit.isna().all()
     assert found.keep.sum() > 30
+
+
+@pytest.mark.slow
+def test_misfits_are_no_fits_whatever_else_they_are_and_copies_of_dropped_rows_are_kept(
+    spark: SparkSession,
+) -> None:
+    made = generated().drop(EMPTY)
+    right = real().sample(150, random_state=1).prompt.iloc[0]  # that of row 0, which is a misfit
+    again = made.head(1).assign(id=200, prompt=right)
+    unicorns = real().head(3).assign(id=[5_000, 5_001, 5_002], prompt="unicorn")
+    tables = [pd.concat([made, again]), pd.concat([real(), unicorns])]
+    made, there = (table.assign(features=[row.tolist() for row in table.features]) for table in tables)
+    with GeneratedData(spark.createDataFrame(made), spark.createDataFrame(there)) as judged:
+        found = judged.rows().toPandas().set_index("id").sort_index()
+        prompts = judged.prompts().toPandas().set_index("prompt")
+    assert found.reason[0].startswith("does not fit its prompt")
+    assert found.copy_of[[0, 200]].fillna(-1).tolist() == [200, -1]
+    assert found.keep[200]
+    assert prompts.loc["unicorn", ["generated", "kept"]].tolist() == [0, 0]
 
 
 def test_what_cannot_be_used_is_refused(spark: SparkSession) -> None:
