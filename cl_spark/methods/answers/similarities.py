@@ -15,7 +15,8 @@ def agree_exactly(answers: Column) -> Column:
     """Share of the other answers that equal the first, in [0, 1]; null where there is no other.
 
     Answers are equal in lower case, with one space for any white space, without quotation marks and brackets
-    around them and without punctuation at the end. Other signs count: 3.5 is not 35, and -5 is not 5.
+    around them and without punctuation at the end. Other signs count: 3.5 is not 35, and -5 is not 5; and so
+    do all where there is nothing else: "?" is not "...".
     """
     normalized = F.transform(answers, normalize_answer)
     equal = F.filter(_others(normalized), lambda answer: answer == F.get(normalized, F.lit(0)))
@@ -41,8 +42,10 @@ def mean_of(values: Column) -> Column:
 
 
 def normalize_answer(answer: Column) -> Column:
-    """Write an answer as it is compared with others."""
-    return F.regexp_replace(F.regexp_replace(F.lower(answer), _ANY_SPACE, " "), _AROUND, "")
+    """Write an answer as it is compared with others: one of signs alone keeps them."""
+    spaced = F.trim(F.regexp_replace(F.lower(answer), _ANY_SPACE, " "))
+    stripped = F.regexp_replace(spaced, _AROUND, "")
+    return F.when(stripped == "", spaced).otherwise(stripped)
 
 
 def list_words(answer: Column) -> Column:

@@ -89,7 +89,7 @@ def test_consistency_by_each_similarity(spark: SparkSession) -> None:
     ]
     df = spark.createDataFrame(rows, "id int, answers array<string>, alike array<double>")
     expected = {
-        "exact": [1 / 3, 2 / 3, 1 / 3],
+        "exact": [1 / 3, 2 / 3, 0.0],
         "token_overlap": [(1 + 0.5 + 0) / 3, 1.0, 1 / 3],
         "alike": [0.5, 0.25, 1.0],
     }
@@ -209,3 +209,10 @@ def test_wrong_arguments_are_refused_at_once(spark: SparkSession) -> None:
             trust_scores(df, **{"answers_col": "answers", **options})  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="rename it in the input"):
         trust_scores(df.withColumnRenamed("id", "rank"), "answers", id_col="rank")
+
+
+def test_blanks_are_no_answer_and_signs_are_not_left_out_of_answers_of_signs(spark: SparkSession) -> None:
+    rows = [(1, ["\n", "\t"], 1.0), (2, ["?", "..."], 1.0), (3, ["?", " ? "], 1.0), (4, ["yes.", "Yes"], 1.0)]
+    with TrustAudit(spark.createDataFrame(rows, SCHEMA), "answers") as audit:
+        assert by_id(audit.scores())["consistency"].to_dict() == {2: 0.0, 3: 1.0, 4: 1.0}
+        assert audit.rejected_counts == {"null or blank first answer": 1}
