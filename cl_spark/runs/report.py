@@ -103,7 +103,7 @@ def describe_run(facts: RunFacts) -> dict[str, str]:
     options = {
         name: value
         for name, value in facts.parameters.items()
-        if value not in (None, [], {}, False) and name not in of_run
+        if value is not None and value is not False and value not in ([], {}) and name not in of_run
     }
     if "spark_conf" in options:  # earlier versions stored its values, which may be passwords
         options["spark_conf"] = list(options["spark_conf"])

@@ -48,6 +48,7 @@ def test_a_run_is_described_by_its_record_and_the_options_it_was_told() -> None:
         "spark_conf": {"a": "key"},
         "report": False,
         "gates": [],
+        "seed": 0,
         "source": "old",
     }
     assert describe_run(facts(told)) == {
@@ -58,6 +59,7 @@ def test_a_run_is_described_by_its_record_and_the_options_it_was_told() -> None:
         "num_read": "12",
         "versions": "spark 4.0.0, python 3.12",
         "id_col": "id, part",
+        "seed": "0",
         "spark_conf": "a",
     }
 
