@@ -10,12 +10,14 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError, SourceChangedError
+from cl_spark.errors import ConfigurationError, EstimatorError, SourceChangedError
 from cl_spark.evidence.storage import Releasable, Storage
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.learning.estimators import (
     check_estimator,
     check_weights,
+    find_skipping_stages,
+    find_stages,
     is_spark_estimator,
     takes_missing,
 )
@@ -150,7 +152,7 @@ class CrossValidation(Releasable):
 
         Raises:
             InputError: there are fewer examples than folds, or a class is missing from a training part.
-            EstimatorError: the estimator failed; with its message.
+            EstimatorError: the estimator failed, with its message; or a stage of it drops rows.
         """
         kept = self._predictions
         probs = kept.where(F.col(MESSAGE).isNull())
@@ -226,7 +228,7 @@ class CrossValidation(Releasable):
         """Predictions of all rounds: ids, class index, task (round * folds + fold), pred_probs, and messages.
 
         Raises:
-            EstimatorError: the estimator failed.
+            EstimatorError: the estimator failed, or drops rows.
             SourceChangedError: there are other examples than were counted.
         """
         plan = FoldPlan(self.data, self.folds, self.repeats, self.seed)
@@ -240,11 +242,7 @@ class CrossValidation(Releasable):
             self._warnings = raise_failures(kept, self.estimator, self.folds * self.repeats)
             counted = kept.where(F.col(MESSAGE).isNull()).groupBy().count().first()
         expected, predicted = self.profile.num_examples * self.repeats, counted[0] if counted else 0
-        if predicted != expected:
-            raise SourceChangedError(
-                f"{SOURCE_CHANGED}: {expected:,} predictions were expected, and there are {predicted:,}. "
-                "Run it again when nobody writes, or read a Delta table, which keeps its versions"
-            )
+        check_predicted(self.data, self.estimator, expected, predicted)
         return kept
 
     def _predict_in_tasks(self, plan: FoldPlan) -> DataFrame:
@@ -264,6 +262,37 @@ class CrossValidation(Releasable):
         rounds = [F.get(FOLDS, F.lit(round_)) for round_ in range(self.repeats)]
         tests = [fold_of == fold for fold_of in rounds for fold in range(self.folds)]
         return training.predict_parts(rows, [(~is_test, is_test) for is_test in tests], [FOLDS])
+
+
+def check_predicted(data: TrainingData, estimator: Any, expected: int, predicted: int) -> None:
+    """Check that every example that models were asked about is predicted.
+
+    Args:
+        data: the table.
+        estimator: the estimator.
+        expected: number of predictions that models were asked for.
+        predicted: number of predictions that they made.
+
+    Raises:
+        EstimatorError: a stage of a Pipeline of Spark ML drops rows.
+        SourceChangedError: there are other examples than were counted.
+    """
+    if predicted == expected:
+        return
+    may_drop = is_spark_estimator(estimator) and bool(find_stages(estimator))
+    # a table that has as many examples as before has not lost them; it is read again in this case only
+    if predicted < expected and may_drop and data.select_examples().count() == data.profile.num_examples:
+        skipping = find_skipping_stages(estimator)
+        example = f", as {type(skipping[0]).__name__} does with handleInvalid='skip'" if skipping else ""
+        raise EstimatorError(
+            f"estimator: {type(estimator).__name__} made {predicted:,} of {expected:,} predictions: a stage "
+            f"drops rows{example}. Set handleInvalid='keep', fill what is missing in a stage before, or "
+            "leave such rows out of the table"
+        )
+    raise SourceChangedError(
+        f"{SOURCE_CHANGED}: {expected:,} predictions were expected, and there are {predicted:,}. "
+        "Run it again when nobody writes, or read a Delta table, which keeps its versions"
+    )
 
 
 def check_rounds(folds: Any, repeats: Any) -> None:

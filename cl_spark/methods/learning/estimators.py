@@ -86,6 +86,17 @@ def find_stages(estimator: Any) -> list[Any]:
     return []
 
 
+def find_skipping_stages(estimator: Any) -> list[Any]:
+    """Find the stages of a pipeline of Spark ML that are set to drop rows which they cannot use."""
+    return [
+        stage
+        for stage in find_stages(estimator)
+        if stage.hasParam("handleInvalid")
+        and stage.isDefined("handleInvalid")
+        and stage.getOrDefault("handleInvalid") == "skip"
+    ]
+
+
 def find_unset_seeds(estimator: Any) -> list[Any]:
     """Find the seeds, as Params, that an estimator of Spark ML and its parts have and the user did not set.
     Their default is the hash of a name, which differs from one Python process to the next.

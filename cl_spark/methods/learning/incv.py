@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from cl_spark.methods.classification.ranking import add_rank
-from cl_spark.methods.learning.cross_validation import CrossValidation
+from cl_spark.methods.learning.cross_validation import CrossValidation, check_predicted
 from cl_spark.methods.learning.estimators import is_spark_estimator
 from cl_spark.methods.learning.hash_cuts import HASH, STRATUM, WEIGHT, find_hash_cuts, hash_of
 from cl_spark.methods.learning.model_tasks import IS_TEST, MESSAGE, TASK, check_memory, explain_failures
@@ -67,7 +67,8 @@ class NoisyCrossValidation:
             worst; ties go to the lower id).
 
         Raises:
-            EstimatorError: the estimator failed; with its message.
+            EstimatorError: the estimator failed, with its message; or a stage of it drops rows.
+            SourceChangedError: there are other examples than were counted.
         """
         data = self.validation.data
         found = self._judged.where(F.col(STATUS) != SELECTED)
@@ -89,7 +90,12 @@ class NoisyCrossValidation:
 
     @cached_property
     def _judged(self) -> DataFrame:
-        """State of the examples after the last iteration: ids, class index, status, predicted, score."""
+        """State of the examples after the last iteration: ids, class index, status, predicted, score.
+
+        Raises:
+            EstimatorError: the estimator failed, or drops rows.
+            SourceChangedError: there are other examples than were counted.
+        """
         data, storage = self.validation.data, self.validation.data.storage
         start = data.select_keys().select(
             *data.ids,
@@ -100,6 +106,7 @@ class NoisyCrossValidation:
             F.lit(None).cast("double").alias(c.SCORE),
         )
         state, noise_rate = storage.cut(start), None
+        candidates = data.profile.num_examples
         for iteration in range(self.iterations):
             salt = (self.validation.seed, iteration, HALVES)
             of_group = hash_of(self._groups or data.ids, *salt)
@@ -107,14 +114,16 @@ class NoisyCrossValidation:
             judged = storage.cut(self._judge(halved, iteration))
             counts = {row[TASK]: row for row in _count(judged)}
             rows, agreeing = (sum(row[name] for row in counts.values()) for name in ("rows", "agreeing"))
+            # one that no model judges would stay a candidate, and be an issue in the end
+            check_predicted(data, self.validation.estimator, candidates, rows)
             if noise_rate is None:
                 noise_rate = estimate_noise_rate(agreeing / rows, data.num_classes)
                 logger.info("INCV: the noise rate is estimated as %.3f", noise_rate)
             share = min(MOST_REMOVED, noise_rate / (1 - noise_rate))
             wanted = {task: min(int(share * row["agreeing"]), row["rows"]) for task, row in counts.items()}
             state = storage.cut(_update(state, judged, wanted, [*data.ids]))
-            left = state.where(F.col(STATUS) == CANDIDATE).count()
-            if left < 2 or not agreeing:
+            candidates = state.where(F.col(STATUS) == CANDIDATE).count()
+            if candidates < 2 or not agreeing:
                 break
         return state
 

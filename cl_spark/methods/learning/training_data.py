@@ -1,7 +1,6 @@
 """Training data: an input table of ids, labels and features, and which of its rows can be used."""
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +25,8 @@ from cl_spark.errors import (
     SingleClassError,
 )
 from cl_spark.evidence.class_columns import (
-    find_index,
+    NO_CLASS,
+    check_class_names,
     find_name,
     list_names,
     says_true_first,
@@ -90,15 +90,9 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_types", {part.name: part.dataType for part in self.df.schema.fields})
-        if isinstance(self.class_names, str):
-            raise ConfigurationError(
-                f"class_names must be a list of names, not the text {self.class_names!r}"
-            )
+        check_class_names(self.class_names)
         self._check_columns()
         self._check_types()
-        repeated = [name for name, times in Counter(self.class_names or ()).items() if times > 1]
-        if repeated:
-            raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
 
     # Checks -------------------------------------------------------------------------------------------------
 
@@ -211,11 +205,13 @@ class TrainingData:
         return index.cast("int") if self.names is None else find_name(index, self.names)
 
     def class_index(self, frame: DataFrame, col: str) -> Column:
-        """Select the class index of a column of names or of indices; null where it is no name of a class."""
+        """Select the class index, as int, of a column of names, indices or booleans, which mean what they do
+        as given labels; null where it is no class.
+        """
         column = F.col(quoted(col))
-        if not isinstance(frame.select(column).schema[0].dataType, StringType):
-            return column.cast("int")
-        return find_index(column, self.names or ())
+        kind = frame.select(column).schema[0].dataType
+        index = select_class(column, kind, self.names)
+        return F.when(index != NO_CLASS, index)
 
     def select_ids(self) -> list[Column]:
         """Select the id columns of the input under the names of `ids`."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from cl_spark.errors import ConfigurationError
+from cl_spark.kernels import CACHED_VALUES
 from cl_spark.kernels.arrays import Float64s
 
 MAX_CLASSES = 2_000
@@ -78,13 +79,28 @@ def importance_weights(probs: Float64s, given: Any, inverse: Float64s) -> Float6
         >>> importance_weights(probs, np.array([0, 1]), inverse).round(6).tolist()
         [1.25, 1.25]
     """
-    true = np.clip(probs @ inverse.T, 0.0, None)
+    true = np.clip(_find_true_probs(probs, inverse), 0.0, None)
     total = true.sum(axis=1, keepdims=True)
     true = np.divide(true, total, out=np.zeros_like(true), where=total > 0)
     rows = np.arange(len(probs))
     own, of_given = true[rows, given], probs[rows, given]
     ratio = np.divide(own, of_given, out=np.zeros_like(own), where=of_given > 0)
     return np.asarray(np.minimum(ratio, MAX_WEIGHT), dtype=np.float64)
+
+
+def _find_true_probs(probs: Float64s, inverse: Float64s) -> Float64s:
+    """Multiply the probabilities of given labels by the inverse of the noise matrix: (n, K).
+
+    The sums add class by class. A product of matrices adds in an order that depends on how many rows it is
+    given, and so on the partitions of the table.
+    """
+    true, by_given = np.zeros_like(probs), np.ascontiguousarray(inverse.T)
+    step = max(CACHED_VALUES // len(inverse), 1)
+    for start in range(0, len(probs), step):
+        rows = slice(start, start + step)
+        for given, of_true in enumerate(by_given):
+            true[rows] += probs[rows, given, None] * of_true
+    return true
 
 
 @dataclass(frozen=True)

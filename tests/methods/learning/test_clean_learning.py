@@ -47,6 +47,12 @@ class Recorder(GaussianNB):
         return super().fit(features, labels, sample_weight)
 
 
+WRONG = 4
+"""So many labels of `truths` are wrong."""
+
+TRUE_FIRST = ["true", "false"]
+
+
 @pytest.fixture(scope="module")
 def noisy(spark: SparkSession) -> DataFrame:
     """150 examples of three classes, of which the first carry wrong labels."""
@@ -55,6 +61,15 @@ def noisy(spark: SparkSession) -> DataFrame:
     given[:NOISY] = (given[:NOISY] + 1) % 3
     frame = training_frame(spark, features, given, true_label=labels, weight=np.full(150, 2.0))
     return frame.cache()
+
+
+@pytest.fixture(scope="module")
+def truths(spark: SparkSession) -> DataFrame:
+    """60 examples whose labels are booleans, of which the first are wrong, and the probability of true."""
+    features, labels = blobs(60, 2)
+    given = np.where(np.arange(60) < WRONG, 1 - labels, labels).astype(bool)
+    p_true = np.where(np.arange(60) % 5, np.where(labels, 0.875, 0.125), labels)
+    return training_frame(spark, features, given, p_true=p_true).cache()
 
 
 def accuracy(model: Any, df: DataFrame) -> float:
@@ -223,6 +238,19 @@ def test_names_given_to_indices_and_suggestions_that_are_no_class(noisy: DataFra
         CleanLearning(GaussianNB(), how="relabel", class_names=names).fit(noisy, label_issues=odd)
 
 
+def test_booleans_that_are_named_true_and_false_are_corrected_as_what_they_say(truths: DataFrame) -> None:
+    probs = truths.select("id", F.array("p_true", 1 - F.col("p_true")).alias("pred_probs"))
+    model = CleanLearning(Recorder(), how="reweight", class_names=TRUE_FIRST).fit(truths, pred_probs=probs)
+    weights = model.model.seen[2]
+    assert weights[:WRONG].max() < weights[WRONG:].min()
+    issues = truths.where(F.col("id") < WRONG).select("id", (~F.col("label")).alias("suggested_label"))
+    relabel = CleanLearning(Recorder(), how="relabel", class_names=TRUE_FIRST)
+    labels = relabel.fit(truths, label_issues=issues).model.seen[1]
+    assert labels.tolist() == (1 - blobs(60, 2)[1]).tolist()
+    with pytest.raises(InputError, match=r"the suggested_label 0\.5 is no class"):
+        relabel.fit(truths, label_issues=issues.select("id", F.lit(0.5).alias("suggested_label")))
+
+
 def test_issues_of_the_user_are_examples_of_the_table_each_once(noisy: DataFrame) -> None:
     learning = CleanLearning(GaussianNB())
     issues = noisy.where("id < 3").select("id")
@@ -253,6 +281,25 @@ def test_probabilities_of_the_user_fit_the_table(noisy: DataFrame) -> None:
     longer = probs.withColumn("pred_probs", F.concat("pred_probs", F.array(F.lit(0.0))))
     with pytest.raises(InputError, match="probabilities of 4 classes, and labels of 3: pass class_names"):
         CleanLearning(GaussianNB()).find_label_issues(noisy, pred_probs=longer)
+
+
+@pytest.mark.slow
+def test_probabilities_of_the_user_are_judged_and_used_in_every_form(truths: DataFrame) -> None:
+    learning = CleanLearning(Recorder(), how="reweight", class_names=TRUE_FIRST)
+    forms = {
+        "array": "array(p_true, 1 - p_true)",
+        "number": "1 - p_true",
+        "map": "map_filter(map('true', p_true, 'false', 1 - p_true), (name, p) -> p > 0)",
+        "list": "filter(array(struct(1 AS c, 1 - p_true AS p), struct(0 AS c, p_true AS p)), x -> x.p > 0)",
+    }
+    weights = {}
+    for form, sql in forms.items():
+        probs = truths.select("id", F.expr(sql).alias("pred_probs"))
+        weights[form] = learning.fit(truths, pred_probs=probs).model.seen[2].tolist()
+        assert weights[form] == weights["array"], form
+    odd = truths.select("id", F.expr("if(id = 7, 3.2D, 1 - p_true)").alias("pred_probs"))
+    with pytest.raises(InputError, match="1 of 60 examples have no prediction"):
+        learning.find_label_issues(truths, pred_probs=odd)
 
 
 def test_weights_need_an_estimator_that_takes_some(noisy: DataFrame) -> None:

@@ -28,8 +28,10 @@ from cl_spark import (
     LabelAudit,
     MissingColumnError,
     SingleClassError,
+    SourceChangedError,
     cross_val_pred_probs,
 )
+from cl_spark.methods.learning.cross_validation import check_predicted
 from cl_spark.methods.learning.estimators import takes_missing, train
 from tests.methods.learning.frames import blobs, training_frame
 
@@ -330,6 +332,31 @@ def test_rows_with_missing_features_are_used_where_a_pipeline_fills_them(spark: 
     assert cross_val_pred_probs(df, LogisticRegression(), folds=2).count() == 39
     scaled = make_pipeline(StandardScaler(), LogisticRegression())
     assert cross_val_pred_probs(df, scaled, folds=2).count() == 39
+
+
+def test_a_pipeline_that_drops_rows_is_told_from_an_input_that_changed(spark: SparkSession) -> None:
+    from pyspark.ml import Pipeline
+    from pyspark.ml.classification import LogisticRegression as SparkLogisticRegression
+    from pyspark.ml.feature import VectorAssembler
+
+    columns = training_frame(spark, *blobs(40, 2)).selectExpr(
+        "id", "label", "if(id < 3, null, features[0]) AS x", "features[1] AS y"
+    )
+    assembler = VectorAssembler(inputCols=["x", "y"], outputCol="features", handleInvalid="skip")
+    pipeline = Pipeline(stages=[assembler, SparkLogisticRegression(maxIter=2)])
+    dropped = (
+        "Pipeline made 37 of 40 predictions: a stage drops rows, as VectorAssembler does with "
+        "handleInvalid='skip'. Set handleInvalid='keep'"
+    )
+    with pytest.raises(EstimatorError, match=dropped):
+        cross_val_pred_probs(columns, pipeline, features_col=["x", "y"], folds=2)
+    data = CrossValidation(columns, pipeline, features_col=["x", "y"]).data
+    check_predicted(data, pipeline, 40, 40)
+    for estimator, predicted in ((pipeline, 41), (GaussianNB(), 37)):
+        with pytest.raises(
+            SourceChangedError, match=f"40 predictions were expected, and there are {predicted}"
+        ):
+            check_predicted(data, estimator, 40, predicted)
 
 
 def test_which_estimators_take_missing_features() -> None:

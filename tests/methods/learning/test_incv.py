@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from pyspark.ml import Pipeline
 from pyspark.ml.classification import NaiveBayes
+from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import SparkSession
 from sklearn.naive_bayes import GaussianNB
 
-from cl_spark import CleanLearning, ConfigurationError
+from cl_spark import CleanLearning, ConfigurationError, EstimatorError
 from cl_spark.methods.learning.incv import estimate_noise_rate
 from tests.methods.learning.frames import blobs, training_frame
 
@@ -46,6 +48,17 @@ def test_spark_ml_trains_its_models_too(spark: SparkSession) -> None:
     issues = CleanLearning(NaiveBayes(modelType="gaussian"), method="incv").find_label_issues(df)
     ids = {row.id for row in issues.collect()}
     assert len(ids & set(range(NOISY))) > 0.8 * NOISY
+
+
+def test_rows_that_no_model_judges_are_no_issues_but_an_error(spark: SparkSession) -> None:
+    columns = frame(spark).selectExpr(
+        "id", "label", "if(id < 40, null, features[0]) AS x", "features[1] AS y"
+    )
+    assembler = VectorAssembler(inputCols=["x", "y"], outputCol="features", handleInvalid="skip")
+    pipeline = Pipeline(stages=[assembler, NaiveBayes(modelType="gaussian")])
+    learning = CleanLearning(pipeline, method="incv", features_col=["x", "y"])
+    with pytest.raises(EstimatorError, match="Pipeline made 260 of 300 predictions: a stage drops rows"):
+        learning.find_label_issues(columns)
 
 
 def test_the_noise_rate_follows_from_the_agreement() -> None:
