@@ -34,7 +34,7 @@ def join_labels(
     once, with a reason in `c.REJECTION`, so that their rows are rejected later. Nulls match each other, so
     that a row without an id comes once too. The labels are the narrow side: where Spark can broadcast them,
     the arrays are not shuffled. Where both tables have the label column, or one of `more`, that of the labels
-    table is used.
+    table is used. Those of `more` that are part of the id come from there.
 
     Args:
         predictions: ids and probabilities.
@@ -53,8 +53,7 @@ def join_labels(
     is_sensitive = is_case_sensitive(predictions.sparkSession)
     if find_columns(label_col, predictions.columns, case_sensitive=is_sensitive):
         logger.warning("predictions hold a column %r too: the labels table's is used", label_col)
-    of_labels = (col for col in more if find_columns(col, labels.columns, case_sensitive=is_sensitive))
-    taken = [label_col, *of_labels]
+    taken = _choose_columns(labels, id_cols, [label_col, *more])
     left = predictions.drop(*taken, c.REJECTION, *_find_twins(predictions, id_cols))
     keys = {col: f"_label_id_{i}" for i, col in enumerate(id_cols)}
     right = _group_labels(labels, keys, taken)
@@ -69,6 +68,20 @@ def join_labels(
         F.coalesce(has_several, _code(RejectionReason.NO_PREDICTION)).alias(c.REJECTION),
     )
     return joined.drop(_LABELS).unionByName(only_labels, allowMissingColumns=True)
+
+
+def _choose_columns(labels: DataFrame, id_cols: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Choose the wanted columns that labels have, each once, but for those of the id, which both tables
+    have.
+    """
+    is_sensitive = is_case_sensitive(labels.sparkSession)
+    fold = str if is_sensitive else str.casefold
+    chosen: dict[str, str] = {}
+    for col in wanted:
+        if find_columns(col, labels.columns, case_sensitive=is_sensitive):
+            chosen.setdefault(fold(col), col)
+    ids = set(map(fold, id_cols))
+    return [col for key, col in chosen.items() if key not in ids]
 
 
 def _code(reason: RejectionReason) -> Column:

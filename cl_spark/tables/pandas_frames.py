@@ -1,5 +1,6 @@
 """pandas DataFrames as Spark DataFrames."""
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ def to_spark(frame: Any, spark: SparkSession | None = None, *, argument: str = "
         argument: what the caller calls it, for messages.
 
     Raises:
-        ConfigurationError: it is no DataFrame, or there is no session.
+        ConfigurationError: it is no DataFrame, two of its columns have one name, or there is no session.
         ColumnTypeError: a column holds values that Spark has no type for.
     """
     if not isinstance(frame, pd.DataFrame):
@@ -33,7 +34,9 @@ def to_spark(frame: Any, spark: SparkSession | None = None, *, argument: str = "
             f"{argument} is a pandas DataFrame, and there is no active Spark session to turn it into one of "
             "Spark's: start one (cl_spark.start_session()), or pass spark="
         )
-    if any(name is not None for name in frame.index.names):
+    levels = _name_levels(frame.index)
+    _check_names([*levels, *map(str, frame.columns)], argument)
+    if levels:
         frame = frame.reset_index()
     columns = {str(name): _to_arrow(str(name), frame[name], argument) for name in frame.columns}
     table = pa.table(columns)
@@ -42,6 +45,29 @@ def to_spark(frame: Any, spark: SparkSession | None = None, *, argument: str = "
     from pyspark.sql.pandas.types import from_arrow_schema
 
     return spark.createDataFrame(table.to_pylist(), from_arrow_schema(table.schema))
+
+
+def _name_levels(index: pd.Index) -> list[str]:
+    """Name the columns that an index becomes; none where it has no name. Of several levels, pandas numbers
+    those without a name.
+    """
+    if all(name is None for name in index.names):
+        return []
+    return [f"level_{i}" if name is None else str(name) for i, name in enumerate(index.names)]
+
+
+def _check_names(names: list[str], argument: str) -> None:
+    """Check that no two columns have one name. The names are texts here, as they are in Spark.
+
+    Raises:
+        ConfigurationError: some have.
+    """
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise ConfigurationError(
+            f"{argument}: several columns are called {repeated[0]!r} as a text, a named index among them: "
+            "rename or drop all but one, or take the name from the index"
+        )
 
 
 def _to_arrow(name: str, column: pd.Series, argument: str) -> pa.Array:

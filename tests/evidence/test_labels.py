@@ -29,6 +29,18 @@ def test_labels_are_joined_by_id_and_rows_of_one_table_only_are_marked(
     assert "the labels table's is used" in caplog.text
 
 
+def test_slices_may_be_part_of_the_id_or_the_label(spark: SparkSession) -> None:
+    rows = [("ab"[i % 2], i, i % 2, [0.9, 0.1]) for i in range(6)]
+    predictions = spark.createDataFrame(rows, "source string, id long, label int, pred_probs array<double>")
+    labels = predictions.drop("pred_probs")
+    keys, slices = ["source", "id"], ["Source", "LABEL"]
+    with LabelAudit(predictions, labels=labels, id_col=keys, slice_by=slices) as audit:
+        found = {(row.slice_column, row.slice_value): row.examples for row in audit.slice_health().collect()}
+    assert found == {("Source", "a"): 3, ("Source", "b"): 3, ("LABEL", "0"): 3, ("LABEL", "1"): 3}
+    repeated = join_labels(predictions, labels, ["id"], "label", ["source", "ID", "SOURCE"])
+    assert sorted(repeated.columns) == sorted(["id", "label", "source", "pred_probs", c.REJECTION])
+
+
 def test_no_row_is_multiplied(spark: SparkSession) -> None:
     predictions = spark.createDataFrame(
         [("a", 1), ("a", 2), (None, 3), (None, 3), ("b", 4)], "source string, id int"

@@ -72,6 +72,20 @@ def test_types_of_numpy_and_pandas_become_those_of_spark(spark: SparkSession) ->
     assert (first.key, first.category, first.halves, first["7"]) == ("i", "b", [0.5], "x")
 
 
+@pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (FRAME.set_index("id", drop=False), "id"),
+        (pd.concat([FRAME, FRAME[["label"]]], axis=1), "label"),
+        (FRAME.assign(**{"1": 0}).rename(columns={"label": 1}), "1"),
+        (FRAME.set_index(["id", np.arange(60)]).rename(columns={"label": "level_1"}), "level_1"),
+    ],
+)
+def test_names_of_several_columns_are_refused(frame: pd.DataFrame, name: str, spark: SparkSession) -> None:
+    with pytest.raises(ConfigurationError, match=f"queue: several columns are called '{name}'"):
+        to_spark(frame, spark, argument="queue")
+
+
 def test_what_is_no_dataframe_or_no_type_is_told(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
