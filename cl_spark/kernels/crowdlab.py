@@ -110,6 +110,18 @@ def find_weight(error: Float64s, guess_error: float) -> Float64s:
     return np.maximum(1 - error / guess_error, LEAST)
 
 
+def weigh_models(block: VoteBlock, trust: Trust) -> Float64s:
+    """Sum the probabilities of each candidate over the models, each times its weight: (c,).
+
+    The sums add model by model. A product of matrices adds in an order that depends on where in the block a
+    candidate stands, and so on the partitions of the table.
+    """
+    total = np.zeros(len(block.probs))
+    for model, weight in enumerate(trust.models):
+        total += block.probs[:, model] * weight
+    return total
+
+
 def find_posterior(block: VoteBlock, trust: Trust) -> Float64s:
     """Find the probability of each candidate, given all annotators and models of its example: (c,).
 
@@ -121,7 +133,7 @@ def find_posterior(block: VoteBlock, trust: Trust) -> Float64s:
     of_annotators = block.sum_by_row(weights)
     of_models = np.where(block.has_prediction, trust.models.sum(), 0.0)
     numerator = (
-        block.probs @ trust.models
+        weigh_models(block, trust)
         + trust.other_class * of_annotators[block.candidate_rows]
         + (trust.agreement - trust.other_class) * votes
     )
@@ -172,7 +184,7 @@ def score_unlabeled(block: VoteBlock, trust: Trust, mean_weight: float) -> Float
     """
     weight = float(trust.models.sum())
     classes = predict_together(block)
-    probs = (block.probs @ trust.models)[block.find_candidates(np.arange(block.size), classes)]
+    probs = weigh_models(block, trust)[block.find_candidates(np.arange(block.size), classes)]
     return (probs + mean_weight / trust.num_classes) / (weight + mean_weight)
 
 

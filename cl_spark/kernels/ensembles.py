@@ -42,9 +42,13 @@ def log_loss_of_mean(labels: Ints, of_models: Float64s, weights: Float64s) -> Fl
         >>> log_loss_of_mean(np.array([0]), probs, weights).round(3).tolist()
         [[0.916, 0.511]]
     """
-    of_label = of_models[np.arange(len(labels)), :, labels] @ weights.T
+    of_label = of_models[np.arange(len(labels)), :, labels]
+    # added in the order of the models: a product of matrices adds one row otherwise than several
+    mean = np.zeros((len(labels), len(weights)))
+    for of_model, weight in zip(of_label.T, weights.T, strict=True):
+        mean += of_model[:, None] * weight
     eps = np.finfo(np.float64).eps
-    return np.asarray(-np.log(of_label.clip(eps, 1 - eps)))
+    return np.asarray(-np.log(mean.clip(eps, 1 - eps)))
 
 
 def weigh_by_log_loss(log_losses: Float64s) -> Float64s:
