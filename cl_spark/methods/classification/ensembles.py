@@ -1,7 +1,7 @@
 """Ensembles: what several models, folds or epochs say of the same examples, one by one."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.errors import ConfigurationError, EmptyTableError, InputError
 from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.prob_formats import DenseProbs
@@ -49,7 +49,7 @@ def check_weights(weights: str | Sequence[float], num_models: int) -> None:
     """Check how models are to be weighed.
 
     Raises:
-        ConfigurationError: there is no such way, or the numbers are not one of each model.
+        ConfigurationError: there is no such way, or they are not a list with a number for each model.
     """
     if isinstance(weights, str):
         if weights not in WEIGHTS:
@@ -58,7 +58,7 @@ def check_weights(weights: str | Sequence[float], num_models: int) -> None:
                 f"{num_models} numbers"
             )
         return
-    values = np.asarray(list(weights), dtype=np.float64)
+    values = _read_numbers(weights, num_models)
     if len(values) != num_models:
         raise ConfigurationError(f"weights: {len(values)} were given for {num_models} models")
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
@@ -71,6 +71,27 @@ def check_weights(weights: str | Sequence[float], num_models: int) -> None:
             list(weights),
             values.sum(),
         )
+
+
+def _read_numbers(weights: Sequence[float], num_models: int) -> Float64s:
+    """Read the weights that a caller gives as numbers, in the order of the models."""
+    wanted = ConfigurationError(
+        f"weights={weights!r} must be one of {', '.join(WEIGHTS)}, or a list of {num_models} numbers in the "
+        "order of pred_probs_cols"
+    )
+    # neither knows the order of the models; and numpy would read texts that are numbers
+    if isinstance(weights, Mapping | Set) or not isinstance(weights, Iterable):
+        raise wanted
+    numbers = list(weights)
+    if any(isinstance(number, str) for number in numbers):
+        raise wanted
+    try:
+        values = np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise wanted from None
+    if values.ndim != 1:
+        raise wanted
+    return values
 
 
 @dataclass(frozen=True)
@@ -103,15 +124,22 @@ class Ensemble:
             These columns and `ENSEMBLE_COLUMNS`.
 
         Raises:
-            ConfigurationError: an option is unknown, or needs probabilities, and some are none.
+            ConfigurationError: an option is unknown, or needs probabilities, and some are none, or the
+                thresholds of each model, and the audit was given some.
+            EmptyTableError: weights are to be found, and there is no example.
             InputError: no model predicts a given label, so that accuracy weighs none.
         """
         check_method(method, adjust_pred_probs, "method")
         check_weights(weights, self.num_models)
-        if needs_arrays(method, adjust_pred_probs):
-            cause = "adjust_pred_probs" if adjust_pred_probs else f"method={method!r}"
-            self.statistics.check_probabilities(cause)
+        cause = "adjust_pred_probs" if adjust_pred_probs else f"method={method!r}"
         needs_thresholds = adjust_pred_probs or method == THRESHOLD_COSINE
+        if needs_thresholds and self.scan.given_thresholds is not None:
+            raise ConfigurationError(
+                f"{cause} takes the confident thresholds of each model, and the thresholds that LabelAudit "
+                "was given are those of their mean: leave thresholds out, or score otherwise"
+            )
+        if needs_arrays(method, adjust_pred_probs):
+            self.statistics.check_probabilities(cause)
         thresholds = self.statistics.thresholds if needs_thresholds else None
         kernel = ModelScores(
             self.num_models, self.scan.num_classes, method, self._weigh(weights), thresholds, columns
@@ -138,9 +166,14 @@ class Ensemble:
     def _weigh(self, weights: str | Sequence[float]) -> Float64s:
         """(M,) weights of the models: of sum 1, but numbers of the caller are used as they are."""
         if not isinstance(weights, str):
-            return np.asarray(weights, dtype=np.float64)
+            return _read_numbers(weights, self.num_models)
         if weights == "uniform":
             return np.full(self.num_models, 1 / self.num_models)
+        if not self.statistics.rows:
+            raise EmptyTableError(
+                f"weights={weights!r} is told from examples, and no row of the input can be used: give "
+                f"'uniform', or {self.num_models} numbers"
+            )
         if weights == "accuracy":
             return self.statistics.weigh_by_accuracy()
         self.statistics.check_probabilities(f"weights={weights!r}")
