@@ -1,12 +1,13 @@
 """Issues among memberships: those that a filter chooses of the 2K classes, and the examples that have any."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from pyspark.sql import DataFrame
 
-from cl_spark.errors import ConfigurationError
+from cl_spark.errors import ConfigurationError, one_line
 from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.packing import ddl
 from cl_spark.kernels.arrays import Bools, Float64s, Int64s
@@ -29,6 +30,11 @@ from cl_spark.methods.multilabel.scan import (
     make_example_block,
 )
 from cl_spark.tables import columns as c
+
+logger = logging.getLogger(__name__)
+
+NAMED_CLASSES = 10
+"""Small classes that a message names."""
 
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST)
 
@@ -144,6 +150,7 @@ class MembershipIssueFinder:
 
     def _prune(self, source: MembershipSource, options: FilterOptions) -> DataFrame:
         scan = self._scan
+        self._warn_of_small_classes(options.min_examples_per_class)
         removals = compute_removals(scan.calibrated, scan.totals.membership_counts, options)
         num_groups = 2 * scan.totals.num_classes
         chosen = {}
@@ -161,6 +168,24 @@ class MembershipIssueFinder:
             others = chosen["prune_by_noise_rate"].select(*keys)
             return chosen["prune_by_class"].join(others, keys, "left_semi")
         return chosen[options.filter_by]
+
+    def _warn_of_small_classes(self, min_examples_per_class: int) -> None:
+        totals, most = self._scan.totals, max(min_examples_per_class, 1)
+        for counts, what in (
+            (totals.given_counts, "are given to"),
+            (totals.num_examples - totals.given_counts, "are not given to"),
+        ):
+            small = np.flatnonzero((counts > 0) & (counts <= most)).tolist()
+            if small:
+                names = self._scan.predictions.names
+                shown = [one_line(names[k] if names else k) for k in small[:NAMED_CLASSES]]
+                logger.warning(
+                    "%d classes %s at most %d examples, which are not pruned: %s",
+                    len(small),
+                    what,
+                    most,
+                    ", ".join(shown) + (" ..." if len(small) > NAMED_CLASSES else ""),
+                )
 
     def _choose(
         self, source: MembershipSource, candidates: Callable[[Block], Candidates], quotas: Int64s

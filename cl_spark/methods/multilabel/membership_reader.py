@@ -1,6 +1,7 @@
 """From a batch of input rows to memberships: given labels and probabilities of rows that can be used."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,20 @@ from cl_spark.methods.classification.rejection import EXPLAINED_BY_LENGTH
 from cl_spark.tables import columns as c
 
 
+class LabelForm(IntEnum):
+    """What the class indices of a row look like, where that may tell that they mean something else."""
+
+    ORDINARY = 0
+    FLAGS = 1
+    """As many labels as classes, at least 3, and all of them 0 or 1: maybe a flag for each class."""
+    HAS_FIRST = 2
+    """The least label is 0."""
+    HAS_NEXT = 3
+    """The least label is above 0, and the greatest is K: maybe labels count from 1."""
+    BEYOND = 4
+    """The least label is above 0, and the greatest is above K."""
+
+
 class GivenLabels(NamedTuple):
     """Given labels of the n rows of a batch.
 
@@ -32,6 +47,7 @@ class GivenLabels(NamedTuple):
         is_unknown: (n,) True where a label names no class.
         greatest: (n,) greatest class index of the row, -1 where it has none.
         least: (n,) least class index; a great number where it has none.
+        times: (n,) labels of the row, a class named twice counted twice.
     """
 
     row: Int64s
@@ -40,6 +56,7 @@ class GivenLabels(NamedTuple):
     is_unknown: Bools
     greatest: Int64s
     least: Int64s
+    times: Int64s
 
 
 class BatchRows(NamedTuple):
@@ -48,12 +65,14 @@ class BatchRows(NamedTuple):
     Attributes:
         rejection: (n,) code of the `RejectionReason` of each row, 0 for none.
         num_probs: (n,) how many probabilities each row has; -1 for null.
+        form: (n,) the `LabelForm` of each row; of labels that are indices only.
         groups: rows that can be used, by their number of probabilities: their positions in the batch, and
             their memberships.
     """
 
     rejection: Int8s
     num_probs: Int64s
+    form: Int8s
     groups: list[tuple[Int64s, MembershipRows]]
 
 
@@ -89,7 +108,9 @@ class MembershipReader:
                 continue
             rows = np.flatnonzero(usable & (num_probs == length))
             groups.append((rows, self._make_rows(lists, given, rows, length, size)))
-        return BatchRows(rejection, num_probs, groups)
+        are_indices = pa.types.is_integer(batch.column(c.LABEL).type.value_type)
+        form = find_forms(given, num_probs) if are_indices else np.zeros(size, dtype=np.int8)
+        return BatchRows(rejection, num_probs, form, groups)
 
     @property
     def _num_listable(self) -> int:
@@ -124,7 +145,9 @@ class MembershipReader:
         row, class_index = row[order], class_index[order]
         is_first = np.ones(len(row), dtype=bool)
         is_first[1:] = (row[1:] != row[:-1]) | (class_index[1:] != class_index[:-1])
-        return GivenLabels(row[is_first], class_index[is_first], is_null, is_unknown, greatest, least)
+        return GivenLabels(
+            row[is_first], class_index[is_first], is_null, is_unknown, greatest, least, lengths
+        )
 
     def _find_reasons(
         self, batch: pa.RecordBatch, given: GivenLabels, lists: ProbLists, num_probs: Int64s
@@ -191,6 +214,24 @@ class MembershipReader:
         row, class_index = np.divmod(entries, length)
         # of a class both listed and given, the first entry is the listed one
         return SparseMemberships(len(rows), length, row, class_index, probs[first], is_given)
+
+
+def find_forms(given: GivenLabels, num_probs: Int64s) -> Int8s:
+    """Find what the labels of each row look like: (n,) codes of `LabelForm`.
+
+    Args:
+        given: labels that are class indices.
+        num_probs: (n,) how many probabilities each row has: K, where it can be used.
+    """
+    form = np.full(len(num_probs), LabelForm.ORDINARY, dtype=np.int8)
+    form[(given.least > 0) & (given.greatest == num_probs)] = LabelForm.HAS_NEXT
+    form[(given.least > 0) & (given.greatest > num_probs)] = LabelForm.BEYOND
+    form[given.least == 0] = LabelForm.HAS_FIRST
+    # so many labels of two classes name one of them twice, which few sets of class indices do
+    is_flags = (given.least >= 0) & (given.greatest <= 1) & (given.times == num_probs) & (num_probs >= 3)
+    form[is_flags] = LabelForm.FLAGS
+    form[given.is_null] = LabelForm.ORDINARY  # nulls were read as 0
+    return form
 
 
 def _mark(row: Int64s, flags: Bools, size: int) -> Bools:

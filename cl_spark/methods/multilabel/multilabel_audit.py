@@ -57,7 +57,8 @@ class MultilabelAudit(Releasable):
             order ties.
         labels_col: given labels: an array of class indices or of class names (a set: a class named twice is
             named once), or a list of K boolean columns in the order of the probabilities, whose names are
-            then the class names. An empty array has no class; null is a missing set.
+            then the class names. An empty array has no class; null is a missing set. Arrays of K flags, 0 or
+            1, are refused where they are most rows.
         pred_probs_col: out-of-sample predicted probabilities, each class by itself, so that a row does not
             sum to 1: array<float|double> of length K, an ML vector, a list of K columns, a struct with a
             field of each class's name; or sparse, for very many classes: a map<int, float> or
@@ -71,7 +72,8 @@ class MultilabelAudit(Releasable):
             Results have to be read before `release`, which removes what was written.
 
     Raises:
-        ConfigurationError: the arguments contradict each other.
+        ConfigurationError: the arguments contradict each other (at once), or most sets of class indices hold
+            a flag for each class (at the first question).
         InputError: a column is missing or unusable (at once), or the rows are (at the first question).
 
     Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 2021, for each class; Thyagarajan et al.,
@@ -134,7 +136,8 @@ class MultilabelAudit(Releasable):
             "classes": self.num_classes,
             "rejected rows": self._scan.totals.rejected.total(),
         }
-        return card("Multi-label audit", facts)
+        notes = [f"warning: {warning.message}" for warning in self._scan.warnings]
+        return card("Multi-label audit", facts, notes=notes)
 
     @property
     def num_classes(self) -> int:
@@ -393,8 +396,15 @@ class MultilabelAudit(Releasable):
         return keep_with(add_slice_quality(counts, slice_by), self)
 
     def warnings(self) -> list[RunWarning]:
-        """Doubts about the input: of sets of labels none is known."""
-        return []
+        """Doubts about the input: class indices that seem to count from 1 (specification, section 14).
+
+        They are found, and logged, by the first question's scan.
+
+        Returns:
+            Warnings, each with a code for programs, and a message that says what was seen and what to do.
+        """
+        _ = self._scan.totals
+        return list(self._scan.warnings)
 
     @property
     def num_rejected(self) -> int:

@@ -26,7 +26,8 @@ class MultilabelPredictions(Predictions):
     """An input table of ids, sets of given labels, and the probability of each class by itself.
 
     Attributes:
-        labels_col: array<int> of class indices, array<string> of class names, or K boolean columns.
+        labels_col: array<int> of class indices, array<string> of class names, or K boolean columns, in the
+            order of `class_names`.
 
     Raises:
         ConfigurationError: the arguments contradict each other.
@@ -43,12 +44,7 @@ class MultilabelPredictions(Predictions):
                 raise ConfigurationError("labels_col names no column")
             if self.class_names is None:
                 object.__setattr__(self, "class_names", list(self.labels_col))
-            names, columns = list(self.class_names), list(self.labels_col)  # type: ignore[arg-type]
-            if names != columns and sorted(names) == sorted(columns):
-                raise ConfigurationError(
-                    "labels_col and class_names hold the same names in another order, which the columns "
-                    "would not follow: give both in the order of the probabilities"
-                )
+            check_order(self.labels_col, self.class_names or ())
         super().__post_init__()
 
     def _check_label_type(self) -> None:
@@ -127,3 +123,25 @@ class MultilabelPredictions(Predictions):
             return indices.cast("array<int>")
         names = self.names
         return F.transform(indices, lambda index: find_name(index, names))
+
+
+def check_order(columns: Sequence[str], class_names: Sequence[str]) -> None:
+    """Check that no boolean column of a class is called like a class that stands at another place.
+
+    The order of the columns says which class each is of, and their names are not looked at. So a column is
+    looked for among the names as it is, and then in whatever case.
+
+    Raises:
+        ConfigurationError: one is.
+    """
+    for fold in (str, str.casefold):
+        wanted = [fold(str(column)) for column in columns]
+        known = [fold(str(name)) for name in class_names]
+        for place, column in enumerate(wanted):
+            if column in known and known[place : place + 1] != [column]:
+                raise ConfigurationError(
+                    f"labels_col: column {columns[place]!r} is number {place + 1}, but class "
+                    f"{class_names[known.index(column)]!r} is number {known.index(column) + 1} of "
+                    "class_names, whose order the columns would not follow: give both in the order of the "
+                    "probabilities, or the columns other names"
+                )

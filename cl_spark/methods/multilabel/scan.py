@@ -1,5 +1,6 @@
 """One scan of a table of sets of labels: sums of each class, and of each example its suspect memberships."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from cl_spark.evidence.blocks import Block, BlockParts, Kernel
 from cl_spark.evidence.ids import find_repeated_ids
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.partitions import partitions_for
-from cl_spark.evidence.validity import RejectionReason, explain_rejection
+from cl_spark.evidence.validity import explain_rejection
 from cl_spark.evidence.workers import add_column, map_in_arrow
 from cl_spark.kernels import EPS
 from cl_spark.kernels.arrays import Float64s, Int64s
@@ -28,12 +29,16 @@ from cl_spark.methods.classification.cells import CellTable
 from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.rejection import find_final_reason
 from cl_spark.methods.classification.thresholds import ConfidenceSum, find_usual_num_probs
-from cl_spark.methods.multilabel.membership_reader import BatchRows, MembershipReader
+from cl_spark.methods.multilabel.input_warnings import find_input_warnings, refuse_flags
+from cl_spark.methods.multilabel.membership_reader import BatchRows, LabelForm, MembershipReader
 from cl_spark.methods.multilabel.predictions import CLASS, GIVEN_CLASSES, MultilabelPredictions
 from cl_spark.tables import columns as c
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tables.spark_errors import rows_have_changed
 
-REJECTION = "_rejection"
+logger = logging.getLogger(__name__)
+
+REJECTION, FORM = "_rejection", "_form"
 SUSPECT_CLASSES, SUSPECT_PROBS = "_suspect_classes", "_suspect_probs"
 SUSPECT_TYPES = {SUSPECT_CLASSES: "array<int>", SUSPECT_PROBS: "array<double>"}
 NUM_ROWS = "_rows"
@@ -41,6 +46,7 @@ NUM_ROWS = "_rows"
 EVIDENCE_TYPES = {
     c.NUM_PROBS: "int",
     REJECTION: "int",
+    FORM: "int",
     GIVEN_CLASSES: "array<int>",
     c.LABEL_QUALITY: "double",
     **SUSPECT_TYPES,
@@ -117,6 +123,7 @@ class EvidenceOfRows:
         return {
             c.NUM_PROBS: rows.num_probs.astype(np.int32),
             REJECTION: rows.rejection.astype(np.int32),
+            FORM: rows.form.astype(np.int32),
             GIVEN_CLASSES: _make_lists(of_given, classes.astype(np.int32), size),
             c.LABEL_QUALITY: quality,
             SUSPECT_CLASSES: _make_lists(suspect.row, suspect.class_index.astype(np.int32), size),
@@ -280,12 +287,15 @@ class MultilabelScan:
         predictions: the table.
         persist: persists what several queries read.
         check_ids: reject rows that share an id.
+        answered: what is known so far, and can be shown without a scan.
+        warnings: doubts about the input, once "totals" are known; logged then.
     """
 
     predictions: MultilabelPredictions
     persist: Callable[[DataFrame], DataFrame]
     check_ids: bool
     answered: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    warnings: list[RunWarning] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def spark(self) -> SparkSession:
@@ -336,21 +346,29 @@ class MultilabelScan:
         Raises:
             EmptyTableError: no row can be used.
             SingleClassError: rows have no probabilities of several classes.
+            ConfigurationError: most sets of class indices are flags of classes.
         """
         rows = self.evidence.where(F.col(NUM_ROWS).isNull())
-        kinds = rows.groupBy(REJECTION, c.NUM_PROBS).agg(F.count(F.lit(1)).alias(c.COUNT)).collect()
-        counts = Counter({(row[REJECTION], row[c.NUM_PROBS]): row[c.COUNT] for row in kinds})
+        kinds = rows.groupBy(REJECTION, c.NUM_PROBS, FORM).agg(F.count(F.lit(1)).alias(c.COUNT)).collect()
+        counts = {(row[REJECTION], row[c.NUM_PROBS], row[FORM]): row[c.COUNT] for row in kinds}
         if not counts:
             raise EmptyTableError("the input has no rows")
         rows_by_length: Counter[int] = Counter()
-        for (_, length), times in counts.items():
+        for (_, length, _), times in counts.items():
             rows_by_length[length] += times
         num_classes = self.predictions.known_classes or find_usual_num_probs(rows_by_length)
         rejected: Counter[int] = Counter()
-        for (reason, length), times in counts.items():
+        accepted: Counter[int] = Counter()
+        forms: Counter[int] = Counter()
+        for (reason, length, form), times in counts.items():
             if final := find_final_reason(reason, length, num_classes):
                 rejected[final] += times
-        num_examples = counts[int(RejectionReason.NONE), num_classes]
+            else:
+                accepted[form] += times
+            # a label 0 tells of any row; K and beyond, only where the row has K probabilities
+            if length == num_classes or form == LabelForm.HAS_FIRST:
+                forms[form] += times
+        num_examples = accepted.total()
         if not num_examples:
             seen = ", ".join(f"{explain_rejection(code)}: {n:,}" for code, n in rejected.most_common())
             raise EmptyTableError(
@@ -360,10 +378,14 @@ class MultilabelScan:
             raise SingleClassError(
                 f"pred_probs hold {num_classes} class per row; a set of labels is of at least 2 classes"
             )
+        refuse_flags(self.predictions, num_classes, num_examples, accepted[LabelForm.FLAGS])
         sums = self._sum_classes(num_classes)
         if sums.rows != num_examples:
             raise rows_have_changed(num_examples, sums.rows)
         self.answered.add("totals")
+        self.warnings.extend(find_input_warnings(self.predictions, num_classes, forms))
+        for warning in self.warnings:
+            logger.warning("%s (%s)", warning.message, warning.code)
         return ClassTotals(num_classes, num_examples, sums.given, _sum_confidences(sums), rejected)
 
     def _sum_classes(self, num_classes: int) -> ClassSums:

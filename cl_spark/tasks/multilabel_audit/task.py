@@ -22,6 +22,7 @@ from cl_spark.tables import columns as c
 from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable
+from cl_spark.tables.schema import RunWarning
 from cl_spark.tasks.label_audit.stages import select_review_columns
 from cl_spark.tasks.label_audit.tables import NUMBERS, SLICE_HEALTH
 from cl_spark.tasks.label_audit.task import SourceTask
@@ -72,6 +73,10 @@ class MultilabelExecution(Execution):
             for code, rows in sorted(self._audit.rejected_counts.items())
         }
         return RowCounts(self._audit.num_examples, rejected)
+
+    def warnings(self, steps: Steps) -> list[RunWarning]:
+        """Return doubts about the meaning of the labels, which the scan has found."""
+        return self._audit.warnings()
 
     def rejected(self) -> DataFrame:
         """Return the rejected rows."""

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from cl_spark import (
     ConfigurationError,
+    DoubtfulInputError,
     MultilabelAudit,
     MultilabelAuditConfig,
     run_multilabel_audit,
@@ -121,6 +122,17 @@ def test_first_rows_can_be_looked_at(spark: SparkSession, table: str, tmp_path: 
 def test_options_of_other_tasks_are_refused(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         load_config(MultilabelAuditConfig, None, {"predictions": "./x", "output": "./o", **options})
+
+
+def test_doubts_about_the_input_are_those_of_the_audit(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(i, [i % 3 + 1], [0.5] * 3) for i in range(6)]
+    df = spark.createDataFrame(rows, "id int, labels array<int>, pred_probs array<double>")
+    df.write.parquet(f"{tmp_path}/in")
+    config = MultilabelAuditConfig(
+        predictions=f"{tmp_path}/in", output=f"{tmp_path}/out", on_warning="fail", max_rejected_fraction=0.5
+    )
+    with pytest.raises(DoubtfulInputError, match=r"labels look 1-based: .* \(labels_one_based\)"):
+        run_multilabel_audit(spark, config)
 
 
 def test_what_makes_no_sense_is_refused_before_anything_is_read(spark: SparkSession, table: str) -> None:
