@@ -11,10 +11,16 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, IntegralType, NumericType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
-from cl_spark.evidence.class_columns import select_index
+from cl_spark.evidence.class_columns import check_class_names, select_index
 from cl_spark.evidence.ids import MANY_ROWS, find_repeated_ids
 from cl_spark.evidence.partitions import partitions_for
-from cl_spark.evidence.prob_columns import is_prob_column, is_sparse, select_class_columns, select_probs
+from cl_spark.evidence.prob_columns import (
+    field_names,
+    is_prob_column,
+    is_sparse,
+    select_class_columns,
+    select_probs,
+)
 from cl_spark.evidence.validity import RejectionReason
 from cl_spark.methods.tokens.tags import TagScheme, merge_names
 from cl_spark.tables import columns as c
@@ -163,11 +169,7 @@ class Sentences:
 
     def _check_names(self) -> None:
         names, kind = self.class_names, self._types[self.labels_col]
-        if isinstance(names, str):
-            raise ConfigurationError(f"class_names must be a list of names, not the text {names!r}")
-        if names is not None and len(set(names)) < len(names):
-            repeated = next(name for name in names if list(names).count(name) > 1)
-            raise ConfigurationError(f"class_names holds {repeated!r} more than once")
+        check_class_names(names)
         label = kind.elementType if isinstance(kind, ArrayType) else kind
         if not isinstance(label, NumericType | BooleanType | StringType):
             raise ColumnTypeError(
@@ -215,6 +217,13 @@ class Sentences:
                 "merge_classes: probabilities of classes are added, which needs arrays of all classes; "
                 f"column {self.prob_columns[0]!r} is {kind.simpleString()}"
             )
+        # a field that is no class would be left out of the sums, and its probability lost
+        fields = field_names(kind)
+        if fields and (differing := sorted({*fields} ^ {*(self.class_names or ())})):
+            raise ConfigurationError(
+                f"class_names: {differing[0]!r} is not both a class name and a field of column "
+                f"{self.prob_columns[0]!r}, which has {', '.join(map(repr, fields))}"
+            )
 
     # Meaning of the columns ---------------------------------------------------------------------------------
 
@@ -225,9 +234,13 @@ class Sentences:
 
     @property
     def _slices(self) -> list[str]:
-        """Columns of slices that are no ids."""
+        """Columns of slices that are no ids, each once."""
+        fold = str if is_case_sensitive(self.df.sparkSession) else str.casefold
+        columns: dict[str, str] = {}
+        for col in self.slice_by:
+            columns.setdefault(fold(col), col)
         ids = {col.casefold() for col in self.sentence_id}
-        return [col for col in self.slice_by if col.casefold() not in ids]
+        return [col for col in columns.values() if col.casefold() not in ids]
 
     @property
     def token_id(self) -> list[str]:

@@ -1,20 +1,23 @@
 """`TokenAudit`: the label audit of the tokens of sentences."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError
+from cl_spark.errors import ConfigurationError, one_line
 from cl_spark.evidence.class_columns import find_name, select_index
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.evidence.storage import keep_with
 from cl_spark.evidence.workers import ArrowFunction, map_in_arrow
+from cl_spark.methods.classification.filters import LOWEST
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import add_rank
+from cl_spark.methods.classification.scores import needs_arrays
 from cl_spark.methods.tokens.entity_issues import (
     ENTITY_TYPES,
     INVALID_TYPES,
@@ -31,8 +34,13 @@ from cl_spark.tables.columns import quoted
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
 
+logger = logging.getLogger(__name__)
+
 NUM_ISSUES = "issues"
 """Column of `TokenAudit.common_issues`: how often an issue recurs."""
+
+TEMPERATURE = 0.05
+"""Temperature of softmin over the tokens of a sentence, unless another is named."""
 
 
 class TokenAudit(LabelAudit):
@@ -172,16 +180,14 @@ class TokenAudit(LabelAudit):
             min_examples_per_class=min_examples_per_class,
             num_issues=num_issues,
         )
+        wanted = None if classes is None else self._check_classes("classes", _listed("classes", classes))
         if tokens is not None:
-            issues = issues.where(F.col(TOKEN).isin(*_listed("tokens", tokens)))
-        if classes is not None:
-            known: Sequence[str | int] = self.predictions.names or range(self.num_classes)
-            unknown = [name for name in _listed("classes", classes) if name not in known]
-            if unknown:
-                raise ConfigurationError(f"classes: {unknown[0]!r} is no class; there are {_some(known)}")
-            issues = issues.where(
-                F.col(c.GIVEN_LABEL).isin(*classes) | F.col(c.SUGGESTED_LABEL).isin(*classes)
-            )
+            texts = _listed("tokens", tokens)
+            issues = issues.where(F.col(TOKEN).isin(*texts))
+            if self._lists_issues_quickly(filter_by, rank_by, adjust_pred_probs):
+                warn_of_unseen_texts(texts, issues)
+        if wanted is not None:
+            issues = issues.where(F.col(c.GIVEN_LABEL).isin(*wanted) | F.col(c.SUGGESTED_LABEL).isin(*wanted))
         return keep_with(issues, self)
 
     def common_issues(
@@ -195,9 +201,13 @@ class TokenAudit(LabelAudit):
 
         Returns:
             token, given_label, suggested_label, issues; the most frequent first.
+
+        Raises:
+            ConfigurationError: `exclude` holds something else than pairs of classes.
         """
+        pairs = [self._check_classes("exclude", _read_pair("exclude", pair)) for pair in exclude]
         issues = self.find_label_issues() if issues is None else issues
-        for given, suggested in exclude:
+        for given, suggested in pairs:
             issues = issues.where((F.col(c.GIVEN_LABEL) != given) | (F.col(c.SUGGESTED_LABEL) != suggested))
         kind = [TOKEN, c.GIVEN_LABEL, c.SUGGESTED_LABEL]
         counted = issues.groupBy(*kind).agg(F.count("*").alias(NUM_ISSUES))
@@ -207,7 +217,7 @@ class TokenAudit(LabelAudit):
         self,
         *,
         method: str = "min",
-        temperature: float = 0.05,
+        temperature: float | None = None,
         score: str = "self_confidence",
         adjust_pred_probs: bool = False,
     ) -> DataFrame:
@@ -216,7 +226,7 @@ class TokenAudit(LabelAudit):
         Args:
             method: "min", the lowest score of a token; or "softmin", the mean of the scores s weighted by
                 ``exp((1 - s) / temperature)``.
-            temperature: of softmin, above 0: the lower, the nearer to the minimum.
+            temperature: of softmin, above 0: the lower, the nearer to the minimum. Default None is 0.05.
             score: label quality score of tokens; see `LabelAudit.label_quality_scores`.
             adjust_pred_probs: score adjusted probabilities.
 
@@ -224,10 +234,16 @@ class TokenAudit(LabelAudit):
             The id columns of the sentence, label_quality. Tokens that were rejected do not count.
 
         Raises:
-            ConfigurationError: an option is unknown, or out of range.
+            ConfigurationError: an option is unknown, out of range, or does not go with the method.
         """
         if method not in ("min", "softmin"):
             raise ConfigurationError(f"method={method!r} is unknown; choose 'min' or 'softmin'")
+        if temperature is None:
+            temperature = TEMPERATURE
+        elif method == "min":
+            raise ConfigurationError(
+                f"temperature={temperature!r} goes with method='softmin': name that method, or leave it out"
+            )
         if not 0 < temperature < float("inf"):
             raise ConfigurationError(f"temperature={temperature!r} must be a number above 0")
         scored = self.label_quality_scores(method=score, adjust_pred_probs=adjust_pred_probs)
@@ -300,6 +316,19 @@ class TokenAudit(LabelAudit):
         found = self._map_sentences(rows, parts, InvalidTags(tags.arrays, names, self._ids), INVALID_TYPES)
         return keep_with(found.select(*self._restore_ids(), *INVALID_TYPES), self)
 
+    def _check_classes(self, option: str, classes: list[str | int]) -> list[str | int]:
+        """Return classes, if all of them are known: by name, or by index where results show indices."""
+        known: Sequence[str | int] = self.predictions.names or range(self.num_classes)
+        unknown = [name for name in classes if name not in known]
+        if unknown:
+            raise ConfigurationError(f"{option}: {unknown[0]!r} is no class; there are {_some(known)}")
+        return classes
+
+    def _lists_issues_quickly(self, filter_by: str, rank_by: str, adjust_pred_probs: bool) -> bool:
+        """Tell whether the issues are few, and found and ranked from what is kept of the suspects."""
+        of_suspects = filter_by not in (*LOWEST, "off_diagonal")
+        return of_suspects and not needs_arrays(rank_by, adjust_pred_probs) and self._scan.few_suspects
+
     def _read_tags(self, question: str) -> TagScheme:
         if self.sentences.scheme is None:
             raise ConfigurationError(f"{question} reads tags: pass scheme='BIO' or 'BIOES' to TokenAudit")
@@ -334,10 +363,36 @@ class TokenAudit(LabelAudit):
         return map_in_arrow(spread.groupBy(*self._ids).agg(tokens), function, ddl({**id_types, **types}))
 
 
+def warn_of_unseen_texts(texts: Sequence[str | int], issues: DataFrame) -> None:
+    """Log a warning that names the texts that no issue has: they may be misspelt.
+
+    Args:
+        texts: texts of tokens.
+        issues: those of these texts, few.
+    """
+    seen = {row[TOKEN] for row in issues.select(TOKEN).distinct().collect()}
+    unseen = [one_line(text) for text in texts if str(text) not in seen]
+    if unseen:
+        logger.warning(
+            "tokens: no issue has the text %s. Texts are compared as a whole, and by upper and lower case",
+            _some(unseen),
+        )
+
+
 def _listed(option: str, values: Sequence[str | int]) -> list[str | int]:
     if isinstance(values, str):
         raise ConfigurationError(f"{option} must be a list, not the text {values!r}")
     return list(values)
+
+
+def _read_pair(option: str, pair: Any) -> list[str | int]:
+    """Read a pair of given and suggested label: a set of two has no order, and a text of two is no pair."""
+    if isinstance(pair, str | Set) or not hasattr(pair, "__len__") or len(pair) != 2:
+        raise ConfigurationError(
+            f"{option}: {pair!r} is no pair: give a list of pairs of given and suggested label, such as "
+            "[('B-PER', 'I-PER')]"
+        )
+    return list(pair)
 
 
 def _some(classes: Sequence[str | int]) -> str:

@@ -106,13 +106,14 @@ class TokenAuditConfig(SourceConfig, TokenOptions):
     @property
     def roles(self) -> Roles:
         """Roles of the columns of the input."""
+        probs = tuple(self.pred_probs_col)
         others = (self.tokens_col, *self.slice_by, *(col for col in self.review_columns if col != CONTEXT))
         if self.position_col is None:
-            return Roles(tuple(self.id_col), others=(self.labels_col, *self.pred_probs_col, *others))
+            return Roles(tuple(self.id_col), others=(self.labels_col, *probs, *others))
         return Roles(
             ids=(*self.id_col, self.position_col),
             label=self.labels_col,
-            probs=tuple(self.pred_probs_col),
+            probs=probs,
             others=others,
-            class_names=tuple(self.class_names or ()),
+            class_names=tuple(self.class_names or (probs if len(probs) > 1 else ())),
         )

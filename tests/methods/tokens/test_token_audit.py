@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,6 +95,34 @@ def test_issues_can_be_kept_by_token_and_class(table: DataFrame) -> None:
     assert [row.issues for row in counted] == sorted((row.issues for row in counted), reverse=True)
 
 
+def test_texts_that_no_issue_has_are_told_of(table: DataFrame, caplog: pytest.LogCaptureFixture) -> None:
+    with TokenAudit(table, class_names=BIO) as audit:
+        assert audit.find_label_issues(tokens=["Rome", "York"]).count() > 0
+        assert "no issue has the text" not in caplog.text
+        assert (
+            audit.find_label_issues(tokens=["Rome", "rome", "nowhere"], classes=["O"]).columns
+            == ISSUE_COLUMNS
+        )
+    assert "tokens: no issue has the text 'rome', 'nowhere'. Texts are compared as a whole" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("exclude", "told"),
+    [
+        (("NN", "VB"), "exclude: 'NN' is no pair: give a list of pairs of given and suggested label"),
+        (("O", "B-PER"), "exclude: 'O' is no pair"),
+        ([("O", "B-PER", "O")], "is no pair"),
+        ([{"O", "B-PER"}], "is no pair"),
+        ([3], "exclude: 3 is no pair"),
+        ([("O", "B-PERS")], "exclude: 'B-PERS' is no class; there are 'O', 'B-PER', "),
+        ([(0, 1)], "exclude: 0 is no class; there are 'O'"),
+    ],
+)
+def test_what_is_no_pair_of_classes_cannot_be_left_out(table: DataFrame, exclude: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        TokenAudit(table, class_names=BIO).common_issues(exclude=exclude)
+
+
 ISSUE_COLUMNS = ["id", "position", "token", "given_label", "suggested_label", "label_quality",
                  "self_confidence", "normalized_margin", "rank"]  # fmt: skip
 
@@ -174,6 +203,17 @@ def test_ids_may_have_any_name_and_be_slices(spark: SparkSession, text: Text, ta
             assert ours.columns[:2] == ["source", "doc.id"]
             found = ours.drop("source", "rank").withColumnRenamed("doc.id", "id")
             assert sorted(map(str, found.collect())) == sorted(map(str, theirs.drop("rank").collect())), ask
+
+
+def test_a_slice_that_is_named_twice_is_read_once(spark: SparkSession) -> None:
+    rows = [(i, "web", ["a", "b"], [0, 1], [GOOD, BAD]) for i in range(2)]
+    schema = "id int, source string, tokens array<string>, labels array<int>, pred_probs array<array<double>>"
+    with TokenAudit(spark.createDataFrame(rows, schema), slice_by=["source", "Source"]) as audit:
+        slices = audit.slice_health().orderBy("slice_column").collect()
+    assert [(row.slice_column, row.slice_value, row.examples) for row in slices] == [
+        ("Source", "web", 4),
+        ("source", "web", 4),
+    ]
 
 
 def test_tokens_of_one_place_are_rejected(spark: SparkSession) -> None:
@@ -259,6 +299,25 @@ def test_what_cannot_be_merged_is_rejected(spark: SparkSession) -> None:
     assert given == {0: "O", 1: "PER"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("double(0.8) AS O, double(0.1) AS `B-PER`, double(0.1) AS `I-PER`, double(0) AS `B-MISC`", "B-MISC"),
+        ("double(0.8) AS O, double(0.2) AS `B-PER`", "I-PER"),
+    ],
+)
+def test_fields_that_are_no_class_cannot_be_merged(spark: SparkSession, fields: str, told: str) -> None:
+    df = spark.range(1).selectExpr(
+        "id", "0 AS place", "'a' AS word", "'O' AS label", f"struct({fields}) AS probs"
+    )
+    options = {"class_names": ["O", "B-PER", "I-PER"], "scheme": "BIO", **TOKEN_COLUMNS}
+    for merge in (True, None):  # the same error as without
+        with pytest.raises(
+            ConfigurationError, match=f"'{told}' is not both a class name and a field of column"
+        ):
+            TokenAudit(df, merge_classes=merge, **options)
+
+
 def refusals() -> list[tuple[dict[str, object], type[Exception], str]]:
     return [
         ({"labels_col": "id"}, ColumnTypeError, "labels_col: column 'id' is bigint; of a row per sentence"),
@@ -338,5 +397,7 @@ def test_questions_that_make_no_sense_are_refused(table: DataFrame) -> None:
         audit.sentence_scores(method="mean")
     with pytest.raises(ConfigurationError, match="temperature=0 must be a number above 0"):
         audit.sentence_scores(method="softmin", temperature=0)
+    with pytest.raises(ConfigurationError, match=r"temperature=0\.5 goes with method='softmin'"):
+        audit.sentence_scores(temperature=0.5)
     with pytest.raises(ConfigurationError, match="id_col: 'Token' is the name of a column of results"):
         TokenAudit(table.withColumnRenamed("id", "Token"), id_col="Token", class_names=BIO)
