@@ -4,6 +4,7 @@ A MERGE takes no metadata of its own but from a setting of the session, which is
 change carries a mark in its condition, and the history of the table, which records conditions, tells it.
 """
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -220,7 +221,7 @@ def create_table(rows: DataFrame, output: str, table_format: str, mark: str, key
         rows: its rows.
         output: path, or for Delta also a catalog name.
         table_format: "delta" or "parquet".
-        mark: text that tells who has written a Delta table; see `find_table_mark`.
+        mark: text that tells who has written the table; see `find_table_mark`.
         key: the argument that names the output, for messages.
 
     Raises:
@@ -229,7 +230,8 @@ def create_table(rows: DataFrame, output: str, table_format: str, mark: str, key
     spark = rows.sparkSession
     try:
         if table_format == "parquet":
-            rows.write.mode("overwrite").parquet(absolute(locate(spark, output)))
+            path = absolute(locate(spark, output))
+            _mark_rows(rows, _place_mark(mark, path)).write.mode("overwrite").parquet(path)
         elif is_path(output):
             path = absolute(locate(spark, output))
             # of a writer that was killed, an empty log may be there: create() would take it for a table
@@ -254,8 +256,33 @@ def _holds_files(spark: SparkSession, path: str) -> bool:
     return reader.load(escaped(path)).select("path").limit(1).count() > 0
 
 
-def find_table_mark(spark: SparkSession, name: str) -> str | None:
-    """Find the mark that a Delta table was written with; None where there is no table, empty without mark."""
+def _mark_rows(rows: DataFrame, mark: str) -> DataFrame:
+    """Put a mark into the metadata of the last column, which Spark keeps in the footer of each Parquet file:
+    so the mark is there with the first file, in any store, and in tables without rows.
+    """
+    field = rows.schema.fields[-1]
+    return rows.withMetadata(field.name, {**field.metadata, _PROPERTY: mark})
+
+
+def _place_mark(mark: str, path: str) -> str:
+    """Add the place to a mark, as a digest: metadata goes along where rows are written to another one."""
+    return f"{mark} at {hashlib.sha256(path.encode()).hexdigest()[:16]}"
+
+
+def find_table_mark(spark: SparkSession, name: str, table_format: str = "delta") -> str | None:
+    """Find the mark that a table was written with by `create_table`.
+
+    Args:
+        spark: the session.
+        name: path, or for Delta also a catalog name.
+        table_format: "delta" or "parquet".
+
+    Returns:
+        None where there is no table, or no more of it than the empty start of a writer that was killed; empty
+        where something without such a mark is there.
+    """
+    if table_format == "parquet":
+        return _find_parquet_mark(spark, absolute(locate(spark, name)))
     try:
         if is_path(name):
             history = spark.sql(f"DESCRIBE HISTORY {name_table(spark, name)}")
@@ -265,6 +292,32 @@ def find_table_mark(spark: SparkSession, name: str) -> str | None:
     except SPARK_ERRORS:
         return None
     return str({row[0]: row[1] for row in properties}.get(_PROPERTY, ""))
+
+
+def _find_parquet_mark(spark: SparkSession, path: str) -> str | None:
+    """Find the mark of a directory of Parquet files; see `find_table_mark`."""
+    try:
+        fields = spark.read.parquet(escaped(path)).schema.fields
+    except SPARK_ERRORS as error:
+        condition = error_condition(error)
+        # an empty directory has no schema, and neither has one of directories that hold tables of their own
+        is_empty = condition == "UNABLE_TO_INFER_SCHEMA" and not (
+            _holds_files(spark, path) or is_there(spark, f"{escaped(path.rstrip('/'))}/_delta_log")
+        )
+        return None if condition == "PATH_NOT_FOUND" or is_empty else ""
+    mark, place = str(fields[-1].metadata.get(_PROPERTY, "")), _place_mark("", path)
+    return mark.removesuffix(place) if mark.endswith(place) else ""
+
+
+def read_created(spark: SparkSession, name: str, table_format: str) -> DataFrame:
+    """Read the rows that `create_table` has written, whatever was done to a Delta table since.
+
+    Raises:
+        InputError: the first version of the Delta table is no longer there.
+    """
+    if table_format == "parquet":
+        return spark.read.parquet(escaped(absolute(locate(spark, name))))
+    return DeltaTable(spark, name, "output").read(0)
 
 
 def name_table(spark: SparkSession, name: str) -> str:

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, InputError, OutputError
-from cl_spark.tables.delta_table import Commit, DeltaTable, create_table, find_table_mark
+from cl_spark.tables.delta_table import Commit, DeltaTable, create_table, find_table_mark, read_created
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +96,26 @@ def test_a_new_table_carries_its_mark(spark: SparkSession, tmp_path: Path) -> No
     assert find_table_mark(spark, f"{path}_of_others") == ""
     create_table(rows, str(tmp_path / "plain"), "parquet", "")
     assert spark.read.parquet(str(tmp_path / "plain")).count() == 3
+
+
+def test_a_parquet_table_carries_its_mark_where_it_was_written(spark: SparkSession, tmp_path: Path) -> None:
+    place = str(tmp_path / "it's [new]")
+    assert find_table_mark(spark, place, "parquet") is None
+    create_table(spark.range(0).toDF("id"), place, "parquet", "mark [x]")
+    assert find_table_mark(spark, place, "parquet") == "mark [x]"
+    rows = read_created(spark, place, "parquet")
+    rows.write.parquet(str(tmp_path / "copy"))
+    assert find_table_mark(spark, str(tmp_path / "copy"), "parquet") == ""
+    create_table(rows, place + " too", "parquet", "mark [y]")
+    assert find_table_mark(spark, place + " too", "parquet") == "mark [y]"
+    # a directory of tables, plain files, and a Delta table without any
+    spark.range(0).write.format("delta").save(str(tmp_path / "delta"))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("a")
+    for other in (tmp_path, tmp_path / "texts", tmp_path / "delta"):
+        assert find_table_mark(spark, str(other), "parquet") == ""
+    (tmp_path / "empty").mkdir()
+    assert find_table_mark(spark, str(tmp_path / "empty"), "parquet") is None
 
 
 def test_a_writer_that_was_killed_before_its_commit_is_in_nobodys_way(

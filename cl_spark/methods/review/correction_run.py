@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError, OutputError
+from cl_spark.evidence.class_columns import check_class_names
 from cl_spark.methods.review.applied_runs import (
     AppliedRun,
     correction_mark,
@@ -44,10 +45,9 @@ from cl_spark.methods.review.label_forms import LabelForm, find_form
 from cl_spark.methods.review.verdicts import VERDICT
 from cl_spark.tables.card import card
 from cl_spark.tables.columns import quoted, resolve_columns
-from cl_spark.tables.delta_table import DeltaTable, create_table, find_table_mark
+from cl_spark.tables.delta_table import DeltaTable, create_table, find_table_mark, read_created
 from cl_spark.tables.example_ids import ExampleIds
-from cl_spark.tables.location import absolute, escaped, is_path, locate
-from cl_spark.tables.spark_errors import SPARK_ERRORS, error_condition
+from cl_spark.tables.location import is_path
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,9 @@ class CorrectionRun:
         moment: when.
         action: what happens to issues.
         class_names: names of the classes, if they are known.
+
+    Raises:
+        ConfigurationError: class_names is no list of different names.
     """
 
     spark: SparkSession
@@ -143,6 +146,10 @@ class CorrectionRun:
     moment: datetime
     action: str
     class_names: Sequence[str] | None
+
+    def __post_init__(self) -> None:
+        """Check the names of the classes: with a repeated one, an index would become another class."""
+        check_class_names(self.class_names)
 
     def merge(self, table: DeltaTable) -> Corrections:
         """Correct a Delta table in place, unless it holds this run already."""
@@ -207,7 +214,12 @@ class CorrectionRun:
         return self.find_form(labels).find_outcomes(changes, labels, self.run_id, after_run=after_run)
 
     def write_new(self, labels: DataFrame, output: str, output_format: str) -> Corrections:
-        """Write a new table, unless this run has written it."""
+        """Write a new table, unless this run has written it.
+
+        Raises:
+            ConfigurationError: a table name is no place for Parquet.
+            OutputError: the table cannot be written, or is there and of somebody else.
+        """
         if output_format == "parquet" and not is_path(output):
             raise ConfigurationError(
                 f"output: {output!r} is a table name; Parquet goes to a path, as in ./{output}"
@@ -224,11 +236,15 @@ class CorrectionRun:
             self.corrected_by,
             self.moment,
         )
-        was_applied = self._was_written(output, output_format, labels)
-        if not was_applied:
+        there = self._find_written(output, output_format, labels)
+        if there is None:
             create_table(corrected, output, output_format, correction_mark(self.run_id))
-        now = F.when(F.col(OUTCOME) == CORRECTED, F.col(TARGET)).otherwise(F.col(NOW))
-        written = outcomes.withColumn(NOW, now)
+            now = F.when(F.col(OUTCOME) == CORRECTED, F.col(TARGET)).otherwise(F.col(NOW))
+            written = outcomes.withColumn(NOW, now)
+        else:
+            # verdicts may be other ones than those that the table was written with
+            written = self._find_outcomes(changes, there, after_run=True)
+        was_applied = there is not None
         return self._summarize(written, labels, output, in_place=False, version=None, was_applied=was_applied)
 
     def find_form(self, labels: DataFrame) -> LabelForm:
@@ -279,40 +295,24 @@ class CorrectionRun:
         mark = correction_mark(self.run_id)
         table.merge(source, dict(zip(ids, keys, strict=True)), condition, values, mark)
 
-    def _was_written(self, output: str, output_format: str, labels: DataFrame) -> bool:
-        """Tell whether this run has written the output, whole.
+    def _find_written(self, output: str, output_format: str, labels: DataFrame) -> DataFrame | None:
+        """Find the rows that this run has written to the output; None where it has not, or not whole.
 
         Raises:
             OutputError: something else is there.
         """
-        if output_format == "delta":
-            mark = find_table_mark(self.spark, output)
-            if mark is not None and mark != correction_mark(self.run_id):
-                raise self._refuse(output)
-            return mark is not None
-        try:
-            there = self.spark.read.parquet(escaped(absolute(locate(self.spark, output))))
-            _ = there.schema  # on Spark Connect only this looks at the files
-        except SPARK_ERRORS as error:
-            if error_condition(error) in ("PATH_NOT_FOUND", "UNABLE_TO_INFER_SCHEMA"):  # nothing, or a start
-                return False
-            raise self._refuse(output) from error
-        if (
-            CORRECTION_RUN not in there.columns
-            or there.where(F.col(CORRECTION_RUN).isNotNull() & (F.col(CORRECTION_RUN) != self.run_id))
-            .limit(1)
-            .count()
-        ):
-            raise self._refuse(output)
-        # a writer that was killed may have left some of the files; then they are written again
-        of_run = there.where(F.col(CORRECTION_RUN) == self.run_id).limit(1).count() > 0
-        return of_run and there.count() == labels.count()
-
-    def _refuse(self, output: str) -> OutputError:
-        return OutputError(
-            f"output: {output!r} is there already, and run {self.run_id!r} has not written it: choose "
-            "another output"
-        )
+        mark = find_table_mark(self.spark, output, output_format)
+        if mark is None:
+            return None
+        if mark != correction_mark(self.run_id):
+            raise OutputError(
+                f"output: {output!r} is there already, and run {self.run_id!r} has not written it: choose "
+                "another output"
+            )
+        there = read_created(self.spark, output, output_format)
+        # a writer of Parquet that was killed may have left some of the files; then they are written again
+        is_whole = output_format == "delta" or there.count() == labels.count()
+        return there if is_whole else None
 
     def _summarize(
         self,

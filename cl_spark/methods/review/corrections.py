@@ -47,8 +47,8 @@ def apply_corrections(
     Without `output`, the labels are a Delta table, and one MERGE changes the rows to correct or to prune, and
     no others. It adds these five columns, which are null in all other rows. It is one commit, so that
     readers, and whoever comes after a crash, see all of it or nothing. (On Spark 3.5, a commit before it adds
-    the columns, with nulls.) Calling it again with the same run_id
-    changes nothing, and `undo_corrections` takes it back.
+    the columns, with nulls.) Calling it again with the same run_id changes nothing, whatever the verdicts are
+    then, and `undo_corrections` takes it back.
 
     A label that is not the given label of the verdict any more was changed since the audit. It is never
     touched, and is reported as a conflict. Ids that the labels do not have, and ids of several rows in either
@@ -57,7 +57,7 @@ def apply_corrections(
     Where `label_col` is an array of class names or indices, a set of labels, verdicts are about single
     labels, and `id_col` ends with the class, as in ``["id", "class"]``. A class is added to the set or taken
     out of it; all changes of an example are one. An example with a single label that is pruned is marked as
-    pruned.
+    pruned, and later runs leave the mark.
 
     Args:
         labels: the labels: a DataFrame, or a path or table name. In place only a Delta table will do.
@@ -97,8 +97,6 @@ def apply_corrections(
         raise ConfigurationError(f"action: {action!r} is no action; choose one of {', '.join(ACTIONS)}")
     if output_format not in ("delta", "parquet"):
         raise ConfigurationError(f"output_format: {output_format!r} is neither 'delta' nor 'parquet'")
-    if isinstance(class_names, str):
-        raise ConfigurationError(f"class_names must be a list of names, not the text {class_names!r}")
     now = datetime.now(timezone.utc)
     name = run_id or f"corrections-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     check_name("run_id", name)

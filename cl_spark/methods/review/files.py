@@ -35,6 +35,19 @@ def write_export(path: str, text: str, key: str = "path") -> str:
     return target
 
 
+def read_existing(path: str, key: str) -> str:
+    """Read the text of a file that an export would replace; empty where there is none that can be read. Bytes
+    that are no UTF-8, as some spreadsheets write them, are replaced.
+
+    Raises:
+        ConfigurationError: the path is none of this machine.
+    """
+    try:
+        return Path(_local(path, key)).read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
+
+
 def read_answers_file(path: str) -> str:
     """Read a file of answers: text in UTF-8, with or without a mark at its beginning.
 

@@ -71,8 +71,8 @@ def read_changes(
         class_names: names of the classes, where one table has names and the other indices.
 
     Returns:
-        A row per verdict or issue: keys, `_wanted`, `_given` and `_target` (in the type of the labels),
-        verdict (null for issues).
+        A row per verdict or issue: keys, `_wanted` ("kept" where the label to write is the given one),
+        `_given` and `_target` (in the type of the labels), verdict (null for issues).
 
     Raises:
         MissingColumnError: a column is missing.
@@ -99,9 +99,11 @@ def read_changes(
     else:
         verdict = F.lit(None).cast("string")
         wanted = F.lit(CORRECTED if action == "correct" else PRUNED)
+    # a suggestion that is the given label corrects nothing: `decide_verdicts` counts it as given, too
+    is_same = (wanted == CORRECTED) & (texts[given] == texts[target])
     changes = verdicts.select(
         *ids.select(verdicts),
-        wanted.alias(WANTED),
+        F.when(is_same, KEPT).otherwise(wanted).alias(WANTED),
         texts[given].alias(GIVEN),
         texts[target].alias(TARGET),
         verdict.alias(VERDICT),
@@ -129,12 +131,13 @@ def find_outcomes(
         ids: the id columns.
         label_col: column of the label.
         marked: what an earlier correction did to a row of the labels: "corrected", "pruned" or null.
-        applied: condition on a row of the labels that it has been changed; None: none has been.
+        applied: condition on a row of the labels that this run has changed it; None: it has not been made.
 
     Returns:
         The changes with `_outcome`, one of `OUTCOMES`, and `_now`, the label in `labels` (null where there is
         no such example, or several). With `applied` None, changes that can be made have the outcome they
-        would have.
+        would have. Else those that the labels do not hold are conflicts, such as of verdicts that the run was
+        not made with.
     """
     keys = ids.names
     asked = changes.where(~lacks_id(changes, keys)).select(*keys).distinct()
@@ -166,8 +169,7 @@ def find_outcomes(
         .when(F.col(_ROWS).isNull(), UNKNOWN_ID)
         .when(F.col(_ROWS) > 1, REPEATED_ID)
         .when(F.col(WANTED) == KEPT, F.when(stands, KEPT).otherwise(CONFLICT))
-        .when(F.col(_IS_APPLIED), F.col(WANTED))
-        .when(is_done, ALREADY_DONE)
+        .when(is_done, F.when(F.col(_IS_APPLIED), F.col(WANTED)).otherwise(ALREADY_DONE))
         .when(can_be, F.col(WANTED))
         .otherwise(CONFLICT)
     )

@@ -34,7 +34,7 @@ from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 from cl_spark.tables.example_ids import ExampleIds, find_types
 
 _NOW, _MARKED, _APPLIED = "_single", "_single_marked", "_single_applied"
-_ADDED, _REMOVED = "_added", "_removed"
+_ADDED, _REMOVED, _WAS_PRUNED = "_added", "_removed", "_was_pruned"
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ class OneLabel(LabelForm):
         )
 
     def restore_ids(self, labels: DataFrame, verdicts: DataFrame) -> list[Column]:
-        """Select the ids in the types of the labels."""
-        return self.ids.restore(labels)
+        """Select the ids in types that hold those of labels and verdicts, which may be beyond the labels'."""
+        return self.ids.restore(labels, verdicts)
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,14 @@ class LabelSet(LabelForm):
         asked = changes.select(*self.ids.names, WANTED, GIVEN).distinct()
         rows = labels.select("*", *self.example_ids.select(labels)).join(asked, keys)
         names = zip(self.ids.names, self.ids.columns, strict=True)
+        now = self._find_flag(F.col(quoted(self.label)))
+        if after_run:
+            # a null in a set leaves open what else it has, but not whether it has what the run took out
+            known = self._find_flag(F.array_compact(F.col(quoted(self.label))))
+            now = F.when(applied, known).otherwise(now)
         seen = rows.select(
             *[F.col(key).alias(name) for key, name in names],
-            self._find_flag(F.col(quoted(self.label))).alias(_NOW),
+            now.alias(_NOW),
             marked.alias(_MARKED),
             applied.alias(_APPLIED),
         )
@@ -210,8 +215,9 @@ class LabelSet(LabelForm):
         return find_outcomes(changes, seen, self.ids, _NOW, marked=F.col(_MARKED), applied=is_applied)
 
     def find_touched(self, outcomes: DataFrame, labels: DataFrame) -> DataFrame:
-        """Put the changes of each set together. An example with a label that is pruned is pruned, so that
-        readers leave it out; the labels that were corrected beside it are corrected all the same.
+        """Put the changes of each set together. An example with a label that is pruned, now or by an earlier
+        run, is pruned, so that readers leave it out; the labels that were corrected beside it are corrected
+        all the same.
         """
         keys, outcome, target = self.example_ids.names, F.col(OUTCOME), F.col(TARGET)
         is_corrected = outcome == CORRECTED
@@ -221,13 +227,20 @@ class LabelSet(LabelForm):
             F.collect_set(F.when(is_corrected & (target == q.PRESENT), self._member)).alias(_ADDED),
             F.collect_set(F.when(is_corrected & (target == q.ABSENT), self._member)).alias(_REMOVED),
         )
+        # which of its labels an earlier run has pruned is not on record, so that no other one lifts the mark
+        has_mark = has_own_columns(labels.schema, self.label_type)
+        was_pruned = F.col(CORRECTION).eqNullSafe(PRUNED) if has_mark else F.lit(False)
         of_example = (
-            F.when(F.col(f"_{PRUNED}"), PRUNED)
+            F.when(F.col(f"_{PRUNED}") | (F.col(f"_{CORRECTED}") & F.col(_WAS_PRUNED)), PRUNED)
             .when(F.col(f"_{CORRECTED}"), CORRECTED)
             .when(F.col(f"_{CONFLICT}"), CONFLICT)
             .otherwise(REPEATED_ID)
         )
-        sets = labels.select(*self.example_ids.select(labels), F.col(quoted(self.label)).alias(GIVEN))
+        sets = labels.select(
+            *self.example_ids.select(labels),
+            F.col(quoted(self.label)).alias(GIVEN),
+            was_pruned.alias(_WAS_PRUNED),
+        )
         changed = F.array_union(F.array_except(GIVEN, _REMOVED), F.array_sort(_ADDED))
         touched = sets.join(by_example, keys).select(
             *keys,
@@ -239,9 +252,11 @@ class LabelSet(LabelForm):
         return touched.dropDuplicates(keys)
 
     def restore_ids(self, labels: DataFrame, verdicts: DataFrame) -> list[Column]:
-        """Select the ids of examples in the types of the labels, and the class as verdicts have it."""
-        name = F.col(self.ids.names[-1])
-        return [*self.example_ids.restore(labels), name.cast(self.class_type).alias(self.ids.columns[-1])]
+        """Select the ids of examples in types that hold those of both tables, and the class as verdicts have
+        it.
+        """
+        ids, name = self.example_ids.restore(labels, verdicts), F.col(self.ids.names[-1])
+        return [*ids, name.cast(self.class_type).alias(self.ids.columns[-1])]
 
     def _find_flag(self, labels: Column) -> Column:
         """Find the single label of a set: "present" or "absent"; null where the set is not known whole."""

@@ -167,7 +167,7 @@ def read_label_studio(
 
     Raises:
         InputError: a file cannot be read, is no such export or has no task, no task is of the run, one is not
-            in the queue, or an annotation has a class and no answer.
+            in the queue or has other labels there, or an annotation has a class and no answer.
         MissingColumnError: the queue lacks an id column.
     """
     ids = find_id_columns(id_col, queue)
@@ -328,6 +328,9 @@ def _read_task(
                 "columns of the queue that was exported (id_col)"
             )
     texts = tuple(_id_text(data[col]) for col in ids)
+    given, suggested = (
+        None if data.get(name) is None else str(data[name]) for name in (c.GIVEN_LABEL, c.SUGGESTED_LABEL)
+    )
     for annotation in task["annotations"]:
         where = f"{place}, annotation {annotation.get('id')}"
         answer, label = (_find_choice(annotation, name, where) for name in names)
@@ -344,7 +347,7 @@ def _read_task(
                 f"{where} has the class {label!r} ({names[1]}), and no choice called {names[0]!r}: choose "
                 f"one there, such as {q.NEITHER}, or say which choices hold the answer (answer_name)"
             )
-        yield Answer(texts, _find_annotator(annotation), answer, label, where)
+        yield Answer(texts, _find_annotator(annotation), answer, label, where, (given, suggested))
 
 
 def _id_text(value: Any) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pyspark.sql import DataFrame
 
-from cl_spark.errors import InputError
+from cl_spark.errors import InputError, OutputError
 from cl_spark.methods.review import columns as q
 from cl_spark.methods.review.answers import Answer, join_answers
-from cl_spark.methods.review.files import read_answers_file, write_export
+from cl_spark.methods.review.files import read_answers_file, read_existing, write_export
 from cl_spark.methods.review.shown_rows import ShownQueue, ShownRow, find_id_columns, read_rows, show_text
 from cl_spark.tables import columns as c
 
@@ -48,7 +48,7 @@ def export_review_csv(queue: DataFrame, path: str, *, id_col: str | Sequence[str
     Raises:
         ConfigurationError: the path is none of this machine.
         MissingColumnError: the queue lacks a column.
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or is there with answers.
 
     Example:
         >>> from cl_spark import review_queue
@@ -57,6 +57,7 @@ def export_review_csv(queue: DataFrame, path: str, *, id_col: str | Sequence[str
         >>> open(path, encoding="utf-8-sig").readline().strip()
         'place,id,given_label,suggested_label,answer,label,annotator'
     """
+    check_unanswered(path, "path")
     rows = read_rows(queue, id_col, max_image_bytes=0)
     shown = [
         i for i in range(len(rows.review_columns)) if not any(_is_image(row.cells[i]) for row in rows.rows)
@@ -82,10 +83,12 @@ def read_review_csv(
     """Read answers from CSV files: those of `export_review_csv`, filled in, of the page, or of any tool.
 
     A file has a header with the id columns, `answer`, and `annotator` unless that is given; `label` and
-    others are optional. Cells are separated by commas, semicolons or tabs. A row without answer and annotator
-    was not looked at, and is no answer; one with an annotator only was skipped; one with a label needs an
-    answer, too. Case, and spaces around an answer, are ignored. Other answers are read as they are, and so is
-    a label: `decide_verdicts` rejects answers that it does not know, and does not read labels.
+    others are optional. Where a file has `given_label` and `suggested_label`, they must be those of the
+    queue, so that an answer to an earlier queue is none to this one. Cells are separated by commas,
+    semicolons or tabs. A row without answer and annotator was not looked at, and is no answer; one with an
+    annotator only was skipped; one with a label needs an answer, too. Case, and spaces around an answer, are
+    ignored. Other answers are read as they are, and so is a label: `decide_verdicts` rejects answers that it
+    does not know, and does not read labels.
 
     Args:
         path: the file, or several.
@@ -98,12 +101,39 @@ def read_review_csv(
 
     Raises:
         InputError: a file cannot be read, lacks a column or an annotator, a row has a label and no answer, or
-            is not in the queue.
+            is not in the queue or has other labels there.
         MissingColumnError: the queue lacks an id column.
     """
     ids = find_id_columns(id_col, queue)
     files = [path] if isinstance(path, str) else path
     return join_answers([one for file in files for one in _read_file(file, ids, annotator)], queue, id_col)
+
+
+def check_unanswered(path: str, key: str) -> None:
+    """Check that a queue which is written to a file takes the place of no answers.
+
+    Args:
+        path: the file, which need not be there.
+        key: the argument that names it, for messages.
+
+    Raises:
+        ConfigurationError: the path is none of this machine.
+        OutputError: the file is there, and people have written into `answer`, `label` or `annotator`.
+    """
+    text = read_existing(path, key)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_find_separator(text))
+    try:
+        header = [_without_mark(name.strip()) for name in next(lines, [])]
+        own = [i for i, name in enumerate(header) if name in _FOR_ANSWERS]
+        for cells in lines:
+            filled = [header[i] for i in own if i < len(cells) and cells[i].strip()]
+            if filled:
+                raise OutputError(
+                    f"{key}: {path!r} holds answers (line {lines.line_num} has {filled[0]!r}), which a new "
+                    "queue would replace: move the file to another place, or name another one here"
+                )
+    except csv.Error:
+        return  # what is no CSV holds no answers
 
 
 def keep_text(value: str) -> str:
@@ -160,9 +190,7 @@ def _read_file(path: str, ids: Sequence[str], annotator: str | None) -> Iterator
         InputError: it lacks a column, an annotator, an answer, or cells.
     """
     text = read_answers_file(path)
-    first = text.partition("\n")[0]
-    separator = max(_SEPARATORS, key=first.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_find_separator(text), strict=True)
     try:
         header = [_without_mark(name.strip()) for name in next(lines, [])]
         needed = [*ids, q.ANSWER, *([] if annotator is not None else [q.ANNOTATOR])]
@@ -184,6 +212,11 @@ def _read_file(path: str, ids: Sequence[str], annotator: str | None) -> Iterator
                 yield found
     except csv.Error as error:
         raise InputError(f"path: {path!r} is no CSV: line {lines.line_num}: {error}") from error
+
+
+def _find_separator(text: str) -> str:
+    """Find the separator of cells: the one that the first line has most of."""
+    return max(_SEPARATORS, key=text.partition("\n")[0].count)
 
 
 def _read_line(
@@ -210,7 +243,11 @@ def _read_line(
     known = (*q.ANSWERS, q.PRESENT, q.ABSENT)
     if answer is not None and answer.lower() in known:  # spreadsheets begin cells with a capital
         answer = answer.lower()
-    return Answer(tuple(_without_mark(row[col]) for col in ids), by, answer, label, place)
+    given, suggested = (
+        _without_mark(row.get(name, "").strip()) or None for name in (c.GIVEN_LABEL, c.SUGGESTED_LABEL)
+    )
+    key = tuple(_without_mark(row[col]) for col in ids)
+    return Answer(key, by, answer, label, place, (given, suggested))
 
 
 def _without_mark(value: str) -> str:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError, InputError
-from cl_spark.methods.review.applied_runs import find_applied, list_commits, undo_mark
+from cl_spark.methods.review.applied_runs import correction_mark, find_applied, list_commits, undo_mark
 from cl_spark.methods.review.corrected_labels import CORRECTION_RUN, OWN_COLUMNS
 from cl_spark.methods.review.label_forms import drop_class
 from cl_spark.tables.columns import quoted, resolve_columns
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 RESTORED, REVERSED, NOTHING = "restored", "reversed", "nothing"
 """How a correction was undone."""
 
-_WRITTEN, _LABEL, _NOW, _RUN = "_written", "_label", "_now", "_run"
+_WRITTEN, _LABEL, _NOW = "_written", "_label", "_now"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Undone:
         table: path or name of the table.
         how: "restored" (the version before the correction was brought back), "reversed" (the rows of the
             correction were set back, as later commits stand in the table), or "nothing" (it was undone
-            before).
+            before, and no row that was left then can be set back now).
         version: the version that this made; None for "nothing", or where no row was left to set back.
         num_restored: rows that are as they were before the correction.
         num_left: rows that the run had changed and someone has changed or removed since; nothing was done
@@ -53,14 +53,14 @@ class Undone:
     @property
     def sentence(self) -> str:
         """One sentence about what was done."""
-        if self.how == NOTHING:
-            return f"corrections {self.run_id} of {self.table} were undone before: nothing has changed"
-        what = "restored to the version before" if self.how == RESTORED else "set back"
         left = (
             f"; {self.num_left:,} were changed or removed since: nothing was done about them"
             if self.num_left
             else ""
         )
+        if self.how == NOTHING:
+            return f"corrections {self.run_id} of {self.table} were undone before: nothing has changed{left}"
+        what = "restored to the version before" if self.how == RESTORED else "set back"
         return f"corrections {self.run_id} of {self.table}: {self.num_restored:,} rows {what}{left}"
 
     def summary(self) -> dict[str, Any]:
@@ -82,7 +82,9 @@ def undo_corrections(
     If no commit stands after the correction, the table is restored to the version before it: rows, columns
     and files are the same as before. Otherwise one MERGE sets back the rows of the correction, label and
     columns, to what they were. It touches no row whose label is not what the correction has written, or that
-    another correction run has changed since; these are reported. Undoing twice changes nothing.
+    another correction run has changed since; these are reported. Undoing twice changes nothing, unless
+    rows that were left then are as the correction has written them again, because the other run has been
+    undone since: these are set back, too.
 
     Both ways need the version before the correction. Unless the table has other settings, VACUUM removes its
     files after 7 days, and its log goes after 30 days.
@@ -127,34 +129,120 @@ def undo_corrections(
                 f"run_id: {labels!r} holds no corrections of a run {run_id!r}; DESCRIBE HISTORY and the "
                 f"column {CORRECTION_RUN} tell which runs there are"
             )
-        nothing = now.limit(0)
-        ids.check({"labels": nothing})
-        left = nothing.select(*ids.select(nothing)).select(*ids.restore(nothing))
-        return Undone(run_id, labels, NOTHING, None, 0, 0, left)
+        ids.check({"labels": now})
+        made = [commit.version for commit in commits if commit.mark == correction_mark(run_id)]
+        return _undo_rest(table, run_id, ids, label, now, made)
     if applied.version is None:
         raise InputError(
             f"labels: the log of {labels!r} does not reach back to the corrections of run {run_id!r}, so "
             "that they cannot be undone; previous_label holds the labels before"
         )
-    version_before = table.find_before(applied.version, CORRECTION_RUN)
-    before, after = table.read(version_before), table.read(applied.version)
+    after = table.read(applied.version)
     ids.check({"labels": after})
     label = resolve_columns(after, "labels", {"label_col": label_col})["label_col"]
-    changed = after.where(F.col(CORRECTION_RUN) == run_id).select(
-        *ids.select(after), F.col(quoted(label)).alias(_WRITTEN)
-    )
+    change = _read_change(table, run_id, ids, label, applied.version)
     if table.find_latest() == applied.version:
-        version = table.restore(version_before)
+        version = table.restore(change.version_before)
         if version == applied.version + 1:
-            left = changed.limit(0).select(*ids.restore(after))
-            return Undone(run_id, labels, RESTORED, version, changed.count(), 0, left)
+            left = change.changed.limit(0).select(*ids.restore(after))
+            return Undone(run_id, labels, RESTORED, version, change.changed.count(), 0, left)
         # another writer's commit came between, and was taken back with ours: it is brought back
         table.restore(version - 1)
-    return _reverse(table, run_id, ids, label, before, changed)
+    return _reverse(table, run_id, ids, label, change.before, change.changed, change.changed)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One commit of a correction run.
+
+    Attributes:
+        version_before: the version before it.
+        before: the table then.
+        changed: keys of the rows that the commit changed, and the label that it wrote.
+    """
+
+    version_before: int
+    before: DataFrame
+    changed: DataFrame
+
+
+def _read_change(table: DeltaTable, run_id: str, ids: ExampleIds, label: str, version: int) -> _Change:
+    """Read the commit of a correction run that made a version.
+
+    Raises:
+        InputError: the version, or the one before, is gone.
+    """
+    version_before = table.find_before(version, CORRECTION_RUN)
+    before, after = table.read(version_before), table.read(version)
+    changed = _select_rows(after, run_id, ids).select(*ids.names, F.col(quoted(label)).alias(_WRITTEN))
+    if CORRECTION_RUN in before.columns:
+        # an earlier commit of the run may have changed rows that no undoing could set back
+        changed = changed.join(_select_rows(before, run_id, ids), ids.names, "left_anti")
+    return _Change(version_before, before, changed)
+
+
+def _select_rows(rows: DataFrame, run_id: str, ids: ExampleIds) -> DataFrame:
+    """Select the rows that a correction run has changed last, with their keys."""
+    return rows.where(F.col(CORRECTION_RUN) == run_id).select(*ids.select(rows), "*")
+
+
+def _undo_rest(
+    table: DeltaTable, run_id: str, ids: ExampleIds, label: str, now: DataFrame, versions: Sequence[int]
+) -> Undone:
+    """Set back the rows of a run that was undone before which that undoing had to leave: where a later run
+    had changed them, and has been undone since, they are again as this run wrote them.
+
+    Args:
+        table: the table.
+        run_id: the correction run.
+        ids: the id columns.
+        label: column of the label.
+        now: the latest version.
+        versions: the versions that the run made, as far as the log tells.
+
+    Raises:
+        InputError: there are such rows, and a version that is needed is gone.
+        OutputError: the table cannot be changed.
+    """
+    if CORRECTION_RUN not in now.columns:
+        nothing = now.limit(0).select(*ids.select(now))
+        return Undone(run_id, table.name, NOTHING, None, 0, 0, nothing.select(*ids.restore(now)))
+    rest = _select_rows(now, run_id, ids).select(*ids.names)
+    num_left = rest.count()
+    for version in reversed(versions) if num_left else ():
+        change = _read_change(table, run_id, ids, label, version)
+        changed = change.changed.join(rest, ids.names, "left_semi")
+        if _find_standing(now, run_id, ids, label, changed).limit(1).count():
+            return _reverse(table, run_id, ids, label, change.before, changed, rest)
+    _warn_left(run_id, num_left)
+    return Undone(run_id, table.name, NOTHING, None, 0, num_left, rest.select(*ids.restore(now)))
+
+
+def _find_standing(now: DataFrame, run_id: str, ids: ExampleIds, label: str, changed: DataFrame) -> DataFrame:
+    """Find the keys of the rows that are as a correction has written them."""
+    current = _select_rows(now, run_id, ids).select(*ids.names, F.col(quoted(label)).alias(_NOW))
+    # others may have added rows with an id of the run's: of these it says nothing
+    stands = current.join(changed, ids.names)
+    return stands.where(F.col(_NOW).eqNullSafe(F.col(_WRITTEN))).select(*ids.names)
+
+
+def _warn_left(run_id: str, num_left: int) -> None:
+    if num_left:
+        logger.warning(
+            "undo %s: %d rows were changed or removed since the correction: nothing was done about them",
+            run_id,
+            num_left,
+        )
 
 
 def _reverse(
-    table: DeltaTable, run_id: str, ids: ExampleIds, label: str, before: DataFrame, changed: DataFrame
+    table: DeltaTable,
+    run_id: str,
+    ids: ExampleIds,
+    label: str,
+    before: DataFrame,
+    changed: DataFrame,
+    rest: DataFrame,
 ) -> Undone:
     """Set back the rows of a correction that nobody has changed since, in one commit.
 
@@ -165,6 +253,7 @@ def _reverse(
         label: column of the label.
         before: the table before the correction.
         changed: keys of the rows that the correction changed, and the label that it wrote.
+        rest: keys of all rows that are to be set back; those that are not changed ones are left.
     """
     keys, there = ids.names, {name.casefold() for name in before.columns}
     kinds = {field.name: field.dataType for field in table.schema.fields}
@@ -179,31 +268,21 @@ def _reverse(
     source = changed.join(were, keys)
     columns = [resolve_columns(before, "labels", {"id_col": col})["id_col"] for col in ids.columns]
     now = table.read(table.find_latest())
-    current = now.select(
-        *ids.select(now), F.col(quoted(label)).alias(_NOW), F.col(CORRECTION_RUN).alias(_RUN)
-    )
-    # others may have added rows with an id of the run's: of these it says nothing
-    stands = current.where(F.col(_RUN) == run_id).join(changed, keys)
-    stands = stands.where(F.col(_NOW).eqNullSafe(F.col(_WRITTEN))).select(*keys)
-    left = changed.join(stands, keys, "left_anti").select(*ids.restore(now))
+    stands = _find_standing(now, run_id, ids, label, changed)
+    left = rest.join(stands, keys, "left_anti").select(*ids.restore(now))
     # the mark is part of the statement, and holds the run_id, which has no quotes
     condition = f"t.{quoted(label)} <=> s.{_WRITTEN} AND t.{CORRECTION_RUN} <=> '{run_id}'"
     values = {label: _LABEL, **{name: name for name in OWN_COLUMNS}}
     table.merge(source, dict(zip(columns, keys, strict=True)), condition, values, undo_mark(run_id))
     made = [commit.version for commit in list_commits(table, run_id) if commit.mark == undo_mark(run_id)]
-    num_changed, num_left = changed.count(), left.count()
-    if num_left:
-        logger.warning(
-            "undo %s: %d rows were changed or removed since the correction: nothing was done about them",
-            run_id,
-            num_left,
-        )
+    num_rows, num_left = rest.count(), left.count()
+    _warn_left(run_id, num_left)
     return Undone(
         run_id=run_id,
         table=table.name,
         how=REVERSED,
         version=made[-1] if made else None,
-        num_restored=num_changed - num_left,
+        num_restored=num_rows - num_left,
         num_left=num_left,
         left=left,
     )

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from cl_spark.methods.review.files import check_export
 from cl_spark.methods.review.label_studio import check_tasks_path, export_label_studio
 from cl_spark.methods.review.page import export_review_page
-from cl_spark.methods.review.review_csv import export_review_csv
+from cl_spark.methods.review.review_csv import check_unanswered, export_review_csv
 from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
@@ -19,15 +19,18 @@ MAX_CHOICES = 100
 
 
 def check_exports(exports: Mapping[str, str]) -> None:
-    """Look, without writing, whether the files can be written.
+    """Look, without writing, whether the files can be written, and take the place of no answers.
 
     Raises:
         ConfigurationError: one cannot.
+        OutputError: people have written answers into the CSV that is there.
     """
     for key, path in exports.items():
         check_export(path, key)
     if "label_studio" in exports:
         check_tasks_path(exports["label_studio"], "label_studio")
+    if "csv" in exports:
+        check_unanswered(exports["csv"], "csv")
 
 
 def write_exports(

@@ -49,6 +49,9 @@ from cl_spark.tasks.verdicts.tables import (
 
 logger = logging.getLogger(__name__)
 
+_SIZE_OF = {q.TOP: NUM_TOP, q.FLAGGED: NUM_FLAGGED, q.UNFLAGGED: NUM_UNFLAGGED}
+"""Numbers of rows of the strata in the whole table, by stratum."""
+
 
 class VerdictExecution(Execution):
     """Verdicts at work in one run.
@@ -131,12 +134,12 @@ class VerdictExecution(Execution):
     def stages(self, steps: Steps, written: Written) -> Iterator[Stage]:
         """Yield verdicts, what they tell of the whole table, and progress."""
         found, quality = self._verdicts, self._quality
-        estimates = self._spark.createDataFrame([], v.SCHEMA)
-        rows = dict.fromkeys(v.STRATA, 0)
-        if quality is not None:
-            estimates = quality.to_spark(self._spark)
-            rows = {name: stratum.rows for name, stratum in quality.strata.items()}
-        whole = self._spark.createDataFrame(list(rows.items()), f"{q.STRATUM} string, {ROWS} long")
+        empty = self._spark.createDataFrame([], v.SCHEMA)
+        estimates = empty if quality is None else quality.to_spark(self._spark)
+        # known before anybody has answered; null where the sizes do not tell
+        sizes = self._reviewed.sizes
+        rows = [(name, sizes.get(key)) for name, key in _SIZE_OF.items()]
+        whole = self._spark.createDataFrame(rows, f"{q.STRATUM} string, {ROWS} long")
         progress = found.progress.join(F.broadcast(whole), q.STRATUM, "left")
         columns = [column.name for column in REVIEW_PROGRESS.columns[2:]]
         # one type, whether or not votes are weighted: runs stand in one table

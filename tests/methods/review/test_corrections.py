@@ -120,6 +120,58 @@ def test_a_new_table_has_every_row_with_the_old_label_beside(
         apply_corrections(frame(spark), verdicts(spark), **{**options, "run_id": "july"})
 
 
+def test_a_directory_that_holds_tables_is_not_overwritten(spark: SparkSession, tmp_path: Path) -> None:
+    lake, begun = tmp_path / "lake", tmp_path / "begun"
+    frame(spark).write.parquet(str(lake / "digits"))
+    keys: dict[str, Any] = {"output_format": "parquet", "run_id": "june"}
+    with pytest.raises(OutputError, match="is there already"):
+        apply_corrections(frame(spark), verdicts(spark), output=str(lake), **keys)
+    assert spark.read.parquet(str(lake / "digits")).count() == len(LABELS)
+    # of a writer that was killed
+    (begun / "_temporary" / "0").mkdir(parents=True)
+    (begun / "_temporary" / "0" / "part-0.parquet").write_bytes(b"PAR1")
+    assert not apply_corrections(frame(spark), verdicts(spark), output=str(begun), **keys).was_applied
+
+
+@pytest.mark.slow
+def test_a_parquet_table_is_of_the_run_that_has_written_it(spark: SparkSession, tmp_path: Path) -> None:
+    first, out = str(tmp_path / "first"), str(tmp_path / "out")
+    keys: dict[str, Any] = {"output_format": "parquet"}
+    apply_corrections(frame(spark), verdicts(spark), output=first, run_id="may", **keys)
+    labels = spark.read.parquet(first)
+    for was_applied in (False, True):  # also where the labels have rows of an earlier run
+        kept = verdicts(spark, VERDICTS[2:3])
+        done = apply_corrections(labels, kept, output=out, run_id="july", **keys)
+        assert done.was_applied == was_applied
+    # also where it has changed nothing of its own
+    before = rows(spark.read.parquet(out))
+    for run_id in ("may", "august"):
+        with pytest.raises(OutputError, match=f"run '{run_id}' has not written it"):
+            apply_corrections(labels, verdicts(spark), output=out, run_id=run_id, **keys)
+    assert rows(spark.read.parquet(out)) == before
+    # a copy is of nobody
+    spark.read.parquet(out).limit(1).write.parquet(f"{out}_copy")
+    with pytest.raises(OutputError, match="is there already"):
+        apply_corrections(labels, verdicts(spark), output=f"{out}_copy", run_id="july", **keys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["delta", "parquet", "in place"])
+def test_the_same_run_with_other_verdicts_tells_what_its_table_holds(
+    spark: SparkSession, table: str, tmp_path: Path, kind: str
+) -> None:
+    new = {"output": str(tmp_path / "out"), "output_format": kind}
+    keys: dict[str, Any] = {"run_id": "june", **({} if kind == "in place" else new)}
+    first = pd.DataFrame([(1, "cat", "correct", "dog"), (2, "dog", "prune", None)], columns=VERDICTS.columns)
+    other = pd.DataFrame(
+        [(4, "dog", "correct", "cat"), (2, "dog", "correct", "cat")], columns=VERDICTS.columns
+    )
+    assert outcomes(apply_corrections(table, verdicts(spark, first), **keys)) == {1: "corrected", 2: "pruned"}
+    again = apply_corrections(table, verdicts(spark, other), **keys)
+    assert (again.was_applied, outcomes(again)) == (True, {2: "conflict", 4: "conflict"})
+    assert {row.label for row in again.corrections.collect()} == {"dog"}
+
+
 @pytest.mark.matrix
 def test_in_place_one_commit_changes_the_rows_and_no_others(spark: SparkSession, table: str) -> None:
     done = apply_corrections(table, verdicts(spark), run_id="june")
@@ -244,6 +296,32 @@ def test_a_row_that_a_later_run_changed_is_left_to_it(spark: SparkSession, table
 
 
 @pytest.mark.slow
+def test_rows_that_an_undoing_had_to_leave_are_set_back_once_they_can_be(
+    spark: SparkSession, table: str
+) -> None:
+    two = pd.DataFrame(
+        [(1, "cat", "correct", "dog"), (2, "dog", "correct", "cat"), (4, "dog", "correct", "cat")],
+        columns=VERDICTS.columns,
+    )
+    apply_corrections(table, verdicts(spark, two), run_id="june")
+    later = pd.DataFrame([(2, "cat", "correct", "eel")], columns=VERDICTS.columns)
+    apply_corrections(table, verdicts(spark, later), run_id="july")
+    spark.sql(f"UPDATE delta.`{table}` SET label = 'fox' WHERE id = 4")
+    assert undo_corrections(table, "june").num_left == 2
+    still = undo_corrections(table, "june")
+    assert (still.how, still.num_left, [row.id for row in still.left.collect()]) == ("nothing", 1, [4])
+    assert undo_corrections(table, "july").num_restored == 1
+    undone = undo_corrections(table, "june")
+    assert (undone.how, undone.num_restored, undone.num_left) == ("reversed", 1, 1)
+    assert undone.version == latest(spark, table)
+    found = {row.id: tuple(row)[1:6] for row in read(spark, table).collect()}
+    assert found[2] == ("dog", "text 2", None, None, None)
+    assert found[4][0] == "fox"
+    assert undo_corrections(table, "june").how == "nothing"
+    assert latest(spark, table) == undone.version
+
+
+@pytest.mark.slow
 def test_what_another_run_has_done_already_is_no_conflict(spark: SparkSession, table: str) -> None:
     apply_corrections(table, verdicts(spark), run_id="june")
     version, before = latest(spark, table), rows(read(spark, table))
@@ -321,6 +399,43 @@ def test_issues_are_corrected_or_pruned(
     assert outcomes(done) == {1: changed, None: "null_id"}
     first = read(spark, done.table).where("id = 1").collect()[0]
     assert (first.label, first.correction) == ("dog" if action == "correct" else "cat", changed)
+
+
+@pytest.mark.parametrize("judged", ["issues", "verdicts"])
+def test_a_suggestion_that_is_the_given_label_changes_nothing(
+    spark: SparkSession, tmp_path: Path, judged: str
+) -> None:
+    same = spark.createDataFrame(
+        [(1, "cat", "cat"), (5, "dog", "dog")], "id long, given_label string, suggested_label string"
+    )
+    if judged == "verdicts":
+        columns = {"verdict": F.lit("correct"), "corrected_label": F.col("suggested_label")}
+        same = same.withColumns(columns)
+    done = apply_corrections(frame(spark), same, output=str(tmp_path / "out"), output_format="parquet")
+    assert outcomes(done) == {1: "kept", 5: "conflict"}
+    assert spark.read.parquet(done.table).where("correction_run IS NOT NULL").count() == 0
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_an_unknown_id_may_be_beyond_the_type_of_the_labels(
+    spark: SparkSession, tmp_path: Path, *, sets: bool
+) -> None:
+    far = 3_000_000_000
+    labels = spark.createDataFrame([(1, ["cat"])], "id int, label array<string>")
+    schema = "id long, class string, given_label string, suggested_label string"
+    issues = spark.createDataFrame(
+        [(1, "dog", "absent", "present"), (far, "dog", "absent", "present")], schema
+    )
+    keys: dict[str, Any] = {"id_col": ["id", "class"], "output": str(tmp_path / "out")}
+    if not sets:
+        labels = labels.withColumn("label", F.element_at("label", 1))
+        issues = issues.withColumns({"given_label": F.lit("cat"), "suggested_label": F.lit("dog")})
+        keys["id_col"] = "id"
+    done = apply_corrections(
+        labels, issues.drop(*([] if sets else ["class"])), output_format="parquet", **keys
+    )
+    assert outcomes(done) == {1: "corrected", far: "unknown_id"}
+    assert dict(spark.read.parquet(done.table).dtypes)["id"] == "int"
 
 
 @pytest.mark.slow

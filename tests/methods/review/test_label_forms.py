@@ -116,6 +116,34 @@ def test_in_place_a_run_is_made_once_and_can_be_undone(
     assert sorted(map(str, spark.read.format("delta").load(path).collect())) == before
 
 
+@pytest.mark.slow
+def test_an_example_stays_pruned_whatever_later_runs_correct_in_it(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "sets")
+    spark.createDataFrame([(5, ["bird", "car", None])], "id int, tags array<string>").write.format(
+        "delta"
+    ).save(path)
+    keys: dict[str, Any] = {"id_col": IDS, "label_col": "tags"}
+    schema = "id long, class string, given_label string, suggested_label string"
+    bird, car = (spark.createDataFrame([(5, name, "present", "absent")], schema) for name in ("bird", "car"))
+    apply_corrections(path, bird, run_id="june", action="prune", **keys)
+    (pruned,) = spark.read.format("delta").load(path).collect()
+    done = apply_corrections(path, car, run_id="july", **keys)
+    assert done.counts["corrected"] == 1
+    (now,) = spark.read.format("delta").load(path).collect()
+    assert (now.tags, now.correction, now.correction_run) == (["bird", None], "pruned", "july")
+    assert [row.label for row in done.corrections.collect()] == ["absent"]
+    out = f"{path}_new"
+    apply_corrections(path, bird, run_id="august", output=out, output_format="parquet", **keys)
+    (new,) = spark.read.parquet(out).collect()
+    assert (new.tags, new.correction) == ([None], "pruned")
+    spark.sql(f"INSERT INTO delta.`{path}` (id, tags) VALUES (6, array('sea'))")
+    assert undo_corrections(path, "july", **keys).how == "reversed"
+    (restored,) = spark.read.format("delta").load(path).where("id = 5").collect()
+    assert restored == pruned
+
+
 def test_classes_are_converted_to_those_of_the_sets(spark: SparkSession, tmp_path: Path) -> None:
     sets = spark.createDataFrame([(1, [0, 2]), (2, [])], "id long, labels array<int>")
     issues = pd.DataFrame(

@@ -140,6 +140,25 @@ def test_tasks_of_other_runs_are_left_out_if_a_run_is_named(queue: DataFrame, tm
         read_label_studio(path, queue, id_col=IDS)
 
 
+def test_answers_to_another_queue_are_errors(queue: DataFrame, tmp_path: Path) -> None:
+    def change(tasks: list[Any]) -> None:
+        tasks[0]["data"] |= {"given_label": "ant"}
+
+    message = "task 1, annotation 1: the given_label of the row with the id b, -5 is 'ant' here, and 'eel' in"
+    with pytest.raises(InputError, match=message):
+        read_label_studio(export(tmp_path, change), queue, id_col=IDS)
+    # as indices, which JSON has as numbers
+    labels = {"cat": "0", "dog": "1", "eel": "2"}
+    indices = {name: F.col(name).cast("int") for name in ("given_label", "suggested_label")}
+    numbered = queue.replace(labels, subset=list(indices)).withColumns(indices)
+
+    def number(tasks: list[Any]) -> None:
+        for task in tasks:
+            task["data"] |= {name: int(labels[task["data"][name]]) for name in indices}
+
+    assert read_label_studio(export(tmp_path, number), numbered, id_col=IDS).count() == 8
+
+
 def test_several_files_are_read_as_one(queue: DataFrame, tmp_path: Path) -> None:
     half = export(tmp_path, lambda tasks: tasks[:2])
     assert read_label_studio([half, half], queue, id_col=IDS).count() == 8

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from cl_spark import ConfigurationError, InputError, export_review_csv, read_review_csv
+from cl_spark import ConfigurationError, InputError, OutputError, export_review_csv, read_review_csv
 from cl_spark.methods.review.review_csv import keep_id, keep_text
 from tests.methods.review.frames import IDS, small_queue
 
@@ -137,6 +137,49 @@ def test_files_that_cannot_be_used_are_errors(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read_review_csv(file(tmp_path, text), queue, id_col=IDS)
+
+
+def test_answers_to_another_queue_are_errors(queue: DataFrame, tmp_path: Path) -> None:
+    """The same ids, asked about again with other suggestions: "suggested" meant the earlier ones."""
+    earlier, path = queue.replace("cat", "ant", ["suggested_label"]), tmp_path / "review.csv"
+    export_review_csv(earlier, str(path), id_col=IDS)
+    path.write_bytes(path.read_bytes().replace(b",,,\r\n", b",suggested,,ann\r\n"))
+    assert read_review_csv(str(path), earlier, id_col=IDS).count() == 6
+    message = (
+        rf"line 3: the suggested_label of the row with the id a, {2**53 + 1} is 'ant' here, and 'cat' in the "
+        "queue: .*Take the queue that was exported, by its run"
+    )
+    with pytest.raises(InputError, match=message):
+        read_review_csv(str(path), queue, id_col=IDS)
+
+
+def test_labels_that_a_spreadsheet_has_rewritten_are_the_same(queue: DataFrame, tmp_path: Path) -> None:
+    labels = {"cat": "3", "dog": "=TRUE", "eel": "007"}
+    numbered = queue.replace(labels, subset=["given_label", "suggested_label"])
+    text = (
+        "source;id;given_label;suggested_label;answer;annotator\r\n"
+        "a;17;3,0;'=true;given;ann\r\n007;17; 3.0;7;given;ann\r\nb;-5;;;given;ann\r\n"
+    )
+    assert read_review_csv(file(tmp_path, text), numbered, id_col=IDS).count() == 3
+    others = file(tmp_path, text.replace("3.0", "4"))
+    with pytest.raises(InputError, match="the given_label of the row with the id 007, 17 is '4' here"):
+        read_review_csv(others, numbered, id_col=IDS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])
+def test_a_file_with_answers_is_not_overwritten(queue: DataFrame, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "review.csv"
+    for _ in range(2):  # without answers it may be
+        export_review_csv(queue, str(path), id_col=IDS)
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines[-1] += "Änne"  # who has skipped it
+    path.write_text("\n".join(lines).replace(",", ";"), encoding=encoding)
+    before = path.read_bytes()
+    with pytest.raises(
+        OutputError, match=r"holds answers \(line 8 has 'annotator'\), which a new queue would"
+    ):
+        export_review_csv(queue, str(path), id_col=IDS)
+    assert path.read_bytes() == before
 
 
 def test_text_that_is_not_utf_8_is_an_error(queue: DataFrame, tmp_path: Path) -> None:

@@ -230,6 +230,7 @@ def test_what_cannot_be_corrected_is_refused(
         ({"output": labels}, ConfigurationError, "same place"),
         ({"corrected_output": labels}, ConfigurationError, "same place"),
         ({"label_col": "target"}, InputError, "target"),
+        ({"class_names": ["a", "b", "a"]}, ConfigurationError, "'a' more than once"),
     ]:
         with pytest.raises(error, match=text):
             run_corrections(spark, config(judged, labels, **{"output": out, **values}))  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from cl_spark import (
     ConfigurationError,
     InputError,
+    OutputError,
     ReviewQueueConfig,
     Run,
     read_label_studio,
@@ -150,6 +151,16 @@ def test_what_cannot_be_reviewed_is_an_error(
 ) -> None:
     with pytest.raises(error, match=message):
         run_review_queue(spark, config(home, **values))
+
+
+def test_a_csv_with_answers_stops_the_run_before_it_begins(
+    spark: SparkSession, run: Run, home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "review.csv"
+    path.write_text("place,id,answer,label,annotator\n1,7,given,,ann\n", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"csv: '.*review\.csv' holds answers \(line 2 has 'answer'\)"):
+        run_review_queue(spark, config(home, run="night", run_id="answered", csv=str(path)))
+    assert "1,7,given,,ann" in path.read_text(encoding="utf-8")
 
 
 def test_results_without_label_issues_are_an_error(

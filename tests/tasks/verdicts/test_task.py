@@ -207,6 +207,9 @@ def test_rows_without_a_verdict_are_told(
     assert nobody.run.record.precision is None
     assert nobody.overall_health is None
     assert nobody.run.table("validated_quality").count() == 0
+    known = {row.stratum: row.rows for row in done.run.table("review_progress").collect()}
+    assert {row.stratum: row.rows for row in nobody.run.table("review_progress").collect()} == known
+    assert min(known.values()) > 0
     assert report.sections(nobody.run, 5)[0].shown_tables == []
     assert VERDICTS_TASK.headline(nobody.run)[1:] == []
 
