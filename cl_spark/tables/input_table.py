@@ -129,8 +129,7 @@ def read_source(
         path, partitions = _split_partitions(spark, whole)
         pinned = _pin(spark, name, delta_name(path), version, timestamp)
         if pinned is not None:
-            if has_pattern(whole[len(path) :]):
-                raise InputError(f"{key}: {name!r} is a pattern in the Delta table {path!r}: name the table")
+            _check_partitions(whole, path, name, key)
             df = spark.read.format("delta").option("versionAsOf", pinned).load(path)
             return InputTable(_select_partitions(df, partitions), name, pinned, format="delta")
         if _is_delta(spark, path):
@@ -158,34 +157,21 @@ def read_sample(spark: SparkSession, name: str) -> InputTable:
 def read_changes(spark: SparkSession, name: str, since: int, ids: Sequence[str]) -> DataFrame:
     """Read the rows of a Delta table inserted or updated from a version on, each as its last change left it.
 
+    The changes end with the version that is the latest now, however often they are read. Of partition
+    directories of a table, they are those of the rows there.
+
     Rows without an id cannot be followed through their changes: each of them that was written is there.
 
     Raises:
-        InputError: the table is no Delta table with a change data feed, or has no such version.
+        InputError: the table is no Delta table with a change data feed, or has no such version; or the path
+            is that of a file or a pattern in the table.
     """
-    reader = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since)
     try:
-        is_named = not is_path(name)
-        changes = reader.table(identifier(name)) if is_named else reader.load(absolute(locate(spark, name)))
-        changes = changes.where("_change_type <> 'update_preimage'")
-        is_there = F.col("_change_type") != "delete"
-        # a merge may delete and insert in one version: the insert is the later of the two
-        place = F.struct("_commit_version", is_there).alias("_place")
-        changes = changes.withColumn("_place", place)
-        last = changes.groupBy(*map(quoted, ids)).agg(F.max("_place").alias("_place"))
-        changes = changes.where(is_there)
-        has_no_id = lacks_id(changes, ids)
-        kept = changes.where(~has_no_id).join(last, [*ids, "_place"], "left_semi")
-        kept = kept.unionByName(changes.where(has_no_id)).drop(
-            "_change_type", "_commit_version", "_commit_timestamp", "_place"
-        )
+        kept = _keep_last_changes(_open_changes(spark, name, since), ids)
         _ = kept.schema  # on Spark Connect only this reads the table's log
         return kept
     except SPARK_ERRORS as error:
-        raise InputError(
-            f"changes_since: cannot read the changes of {name!r} since version {since}: "
-            f"{error_summary(error)}"
-        ) from error
+        raise _explain_changes(name, since, error_summary(error)) from error
 
 
 def read_stream(
@@ -212,6 +198,51 @@ def read_stream(
     return reader.schema(source.df.schema).parquet(str(source.files))
 
 
+def _open_changes(spark: SparkSession, name: str, since: int) -> DataFrame:
+    """Open the change data feed of a Delta table, or of partition directories of it, from a version on.
+
+    Raises:
+        InputError: the version is beyond the latest; or the path is that of a file or a pattern in the table.
+        pyspark.errors.PySparkException: the table has no change data feed.
+    """
+    whole = absolute(locate(spark, name)) if is_path(name) else None
+    path, partitions = (name, {}) if whole is None else _split_partitions(spark, whole)
+    table = identifier(name) if whole is None else delta_name(path)
+    reader = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since)
+    latest = _delta_version(spark, table, None, None)
+    if latest is not None:  # else it is no Delta table, which the reader says
+        if whole is not None:
+            _check_partitions(whole, path, name, "predictions")
+        if since > latest:
+            reason = f"its latest version is {latest}; name that or an earlier one"
+            raise _explain_changes(name, since, reason)
+        # without an end, each scan of the rows would go to the version that is then the latest
+        reader = reader.option("endingVersion", latest)
+    if whole is None:
+        return reader.table(table)
+    return _select_partitions(reader.load(path), partitions)
+
+
+def _keep_last_changes(changes: DataFrame, ids: Sequence[str]) -> DataFrame:
+    """Keep the rows that are there after the changes of a feed: of each id the last, all without an id."""
+    # where an update changes the id, only the row before it tells that the old id is gone
+    is_there = F.col("_change_type").isin("insert", "update_postimage")
+    # one version may take a row away and write its id again, as any update does: what is written wins
+    place = F.struct("_commit_version", is_there).alias("_place")
+    changes = changes.withColumn("_place", place)
+    last = changes.groupBy(*map(quoted, ids)).agg(F.max("_place").alias("_place"))
+    changes = changes.where(is_there)
+    has_no_id = lacks_id(changes, ids)
+    kept = changes.where(~has_no_id).join(last, [*ids, "_place"], "left_semi")
+    return kept.unionByName(changes.where(has_no_id)).drop(
+        "_change_type", "_commit_version", "_commit_timestamp", "_place"
+    )
+
+
+def _explain_changes(name: str, since: int, reason: str) -> InputError:
+    return InputError(f"changes_since: cannot read the changes of {name!r} since version {since}: {reason}")
+
+
 def _pin(
     spark: SparkSession, name: str, table: str, version: int | None, timestamp: str | None
 ) -> int | None:
@@ -232,6 +263,28 @@ def _split_partitions(spark: SparkSession, whole: str) -> tuple[str, Mapping[str
     path, partitions = split_partitions(whole)
     is_table = bool(partitions) and not has_pattern(whole) and _is_delta(spark, whole)
     return (whole, {}) if is_table else (path, partitions)
+
+
+def _check_partitions(whole: str, path: str, name: str, key: str) -> None:
+    """Check that a path names a Delta table or partition directories of it, as only its log tells which files
+    are read.
+
+    Args:
+        whole: the path in full.
+        path: the directory of the table, with which it begins.
+        name: the path as the user wrote it.
+        key: the configuration key, for messages.
+
+    Raises:
+        InputError: it is a pattern, or names a file in the table.
+    """
+    rest = whole[len(path) :].rstrip("/")
+    if has_pattern(rest):
+        raise InputError(f"{key}: {name!r} is a pattern in the Delta table {path!r}: name the table")
+    if rest and "=" not in rest.rpartition("/")[2]:  # `split_partitions` leaves out files, which have none
+        raise InputError(
+            f"{key}: {name!r} is a file in the Delta table {path!r}: name the table or the partition"
+        )
 
 
 def _select_partitions(df: DataFrame, partitions: Mapping[str, str]) -> DataFrame:

@@ -36,6 +36,14 @@ _WORDS = {
 }
 """Types of Parquet that Spark does not read, in words, with the way out."""
 
+_STORED_AS = {
+    "large_string": pa.string(),
+    "string_view": pa.string(),
+    "large_binary": pa.binary(),
+    "binary_view": pa.binary(),
+}
+"""Types of Arrow that Parquet stores as another one; by name, as older versions of pyarrow lack the views."""
+
 Columns = tuple[tuple[str, pa.DataType], ...]
 """Names and types of the columns of a file."""
 
@@ -142,13 +150,39 @@ def _explain_drift(several: Sequence[pa.DataType]) -> str:
 
 
 def _read_columns(path: str) -> Columns:
+    """Read the columns of a file from its footer, with types that differ only where Spark sees a difference.
+
+    Raises:
+        OSError: the file cannot be read.
+        pyarrow.ArrowException: it is no Parquet.
+    """
     schema = pq.read_metadata(path).schema
     int96 = {schema.column(i).path for i in range(len(schema)) if schema.column(i).physical_type == "INT96"}
     # Spark reads this old form of a timestamp, though Arrow takes it for one of nanoseconds
     return tuple(
-        (each.name, pa.timestamp("us", "UTC") if each.name in int96 else each.type)
+        (each.name, pa.timestamp("us", "UTC") if each.name in int96 else _find_stored_type(each.type))
         for each in schema.to_arrow_schema()
     )
+
+
+def _find_stored_type(kind: pa.DataType) -> pa.DataType:
+    """Find the type of Arrow that stands for a column as Parquet stores it.
+
+    Arrow adds its own types to the footer, such as the large_string of pandas 3, and reads them back. Spark
+    looks at the columns of Parquet only, so types with the same result here are one to it.
+    """
+    if pa.types.is_dictionary(kind):
+        return _find_stored_type(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(_find_stored_type(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(_find_stored_type(kind.key_type), _find_stored_type(kind.item_type))
+    if pa.types.is_struct(kind):
+        children = map(kind.field, range(kind.num_fields))
+        return pa.struct([(each.name, _find_stored_type(each.type)) for each in children])
+    if pa.types.is_timestamp(kind) and kind.tz is not None:  # stored as an instant, without the zone's name
+        return pa.timestamp(kind.unit, "UTC")
+    return _STORED_AS.get(str(kind), kind)
 
 
 def _collect_types(

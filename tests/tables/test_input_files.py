@@ -97,6 +97,10 @@ def test_a_partition_directory_of_a_delta_table_is_read_by_its_log(
         assert {row.id for row in source.df.collect()} == {i for i in range(10, 20) if i % 3 == rest}
     with pytest.raises(InputError, match=r"is a pattern in the Delta table .*: name the table"):
         read_source(spark, f"{path}/source=*", "predictions")
+    file = next(Path(path, "source=c").glob("*.parquet"))
+    told = r"predictions: .*\.parquet' is a file in the Delta table .*/t': name the table or the partition"
+    with pytest.raises(InputError, match=told):
+        read_source(spark, str(file), "predictions")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from cl_spark import (
     InputError,
 )
-from cl_spark.tables.input_table import read_source
+from cl_spark.tables.input_table import read_changes, read_source
 from cl_spark.tables.location import holds_delta
 from cl_spark.tables.schema import RUNS
 from tests.frames import audit, content
@@ -75,3 +75,54 @@ def test_a_delta_table_in_a_directory_named_like_a_partition_is_a_table(
     found = read_source(spark, path, "predictions")
     assert (found.version, found.df.count(), found.df.columns) == (1, 3, ["id"])
     assert holds_delta(path)
+
+
+@pytest.fixture
+def changing(spark: SparkSession, tmp_path: Path) -> str:
+    """The path of a Delta table with a change feed: ids 0 to 3, of days 0 and 1; all but id 0 are inserted in
+    version 1.
+    """
+    path = str(tmp_path / "changing")
+    df = spark.range(4).withColumn("day", F.col("id") % 2)
+    writer = df.where("id = 0").write.format("delta").option("delta.enableChangeDataFeed", "true")
+    writer.partitionBy("day").save(path)
+    df.where("id > 0").write.format("delta").mode("append").save(path)
+    return path
+
+
+def changed_ids(df: DataFrame) -> list[int]:
+    return sorted(row.id for row in df.collect())
+
+
+def test_changes_of_a_partition_directory_are_those_of_its_rows(spark: SparkSession, changing: str) -> None:
+    assert changed_ids(read_changes(spark, f"{changing}/day=1", 1, ["id"])) == [1, 3]
+    with pytest.raises(InputError, match=r"predictions: .* is a pattern in the Delta table .*: name the"):
+        read_changes(spark, f"{changing}/day=*", 1, ["id"])
+
+
+@pytest.mark.slow
+def test_a_row_that_moved_to_another_partition_is_a_change_there(spark: SparkSession, changing: str) -> None:
+    spark.sql(f"UPDATE delta.`{changing}` SET day = 0 WHERE id = 1")
+    assert changed_ids(read_changes(spark, f"{changing}/day=1", 1, ["id"])) == [3]
+    assert changed_ids(read_changes(spark, f"{changing}/day=0", 1, ["id"])) == [1, 2]
+
+
+def test_changes_end_with_the_version_that_was_the_latest(spark: SparkSession, changing: str) -> None:
+    changes = read_changes(spark, changing, 1, ["id"])
+    row = spark.createDataFrame([(9, 0)], "id long, day long")
+    row.write.format("delta").mode("append").save(changing)
+    assert changed_ids(changes) == [1, 2, 3]
+    with pytest.raises(InputError, match=r"changes_since: .* since version 3: its latest version is 2"):
+        read_changes(spark, changing, 3, ["id"])
+
+
+def test_changes_of_what_is_no_delta_table_are_an_error(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(1).write.parquet(str(tmp_path / "in"))
+    with pytest.raises(InputError, match=r"changes_since: cannot read the changes of .*DELTA"):
+        read_changes(spark, str(tmp_path / "in"), 0, ["id"])
+
+
+def test_a_row_whose_id_was_changed_has_only_the_new_one(spark: SparkSession, changing: str) -> None:
+    spark.sql(f"UPDATE delta.`{changing}` SET id = if(id = 1, 11, 4 - id) WHERE id > 0")
+    # ids 1, 2, 3 became 11, 2, 1: an id that a row gave up is there if another took it in the same version
+    assert changed_ids(read_changes(spark, changing, 1, ["id"])) == [1, 2, 11]

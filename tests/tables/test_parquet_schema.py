@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from cl_spark import ColumnTypeError, InputError
 from cl_spark.tables.input_table import read_source
+from cl_spark.tables.parquet_schema import find_files_schema
 from cl_spark.tables.text_files import Roles
 
 ROLES = Roles(("id",), "label", ("pred_probs",))
@@ -84,6 +85,37 @@ def test_names_that_differ_in_case_are_told_where_one_is_asked_for(
     assert read_source(spark, path, "predictions", roles=Roles(("id",))).df.collect()[0].id == 1
     with pytest.raises(ColumnTypeError, match=r"column 'x' of .* upper and lower case only; rename it"):
         read_source(spark, path, "predictions", roles=Roles(("id", "X")))
+
+
+SAME_IN_PARQUET = [
+    (pa.large_string(), pa.string(), ["a", "b"]),
+    (pa.dictionary(pa.int32(), pa.string()), pa.string(), ["a", "b"]),
+    (pa.large_binary(), pa.binary(), [b"a", b"b"]),
+    (pa.large_list(pa.float64()), pa.list_(pa.float64()), [[0.75, 0.25], [0.5, 0.5]]),
+    (pa.list_(pa.float64(), 2), pa.list_(pa.float64()), [[0.75, 0.25], [0.5, 0.5]]),
+    (pa.struct({"a": pa.large_string()}), pa.struct({"a": pa.string()}), [{"a": "a"}, {"a": "b"}]),
+    (pa.map_(pa.string(), pa.large_string()), pa.map_(pa.string(), pa.string()), [[("a", "b")], []]),
+    (pa.timestamp("us", "Europe/Berlin"), pa.timestamp("us", "UTC"), [0, 1]),
+]
+"""Pairs of types of Arrow, which Parquet stores alike; and values."""
+
+
+def test_types_that_only_arrow_tells_apart_are_one(spark: SparkSession, tmp_path: Path) -> None:
+    pairs = [pa.array(values, one).cast(other) for one, other, values in SAME_IN_PARQUET]
+    written = [pa.array(values, one) for one, _, values in SAME_IN_PARQUET]
+    for i, arrays in enumerate((written, pairs)):
+        names = [f"col{j}" for j in range(len(arrays))]
+        pq.write_table(pa.table(arrays, names), tmp_path / f"{i}.parquet")
+    inferred = spark.read.parquet(str(tmp_path)).schema
+    assert find_files_schema(spark, [f"{path}" for path in tmp_path.iterdir()], inferred) is None
+
+
+def test_labels_of_pandas_2_and_3_are_read_together(spark: SparkSession, tmp_path: Path) -> None:
+    for i, kind in enumerate((pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()))):
+        labels = pa.array(["cat", "dog"], kind)
+        pq.write_table(pa.table({"id": [2 * i, 2 * i + 1], "label": labels}), tmp_path / f"{i}.parquet")
+    df = read_source(spark, str(tmp_path), "predictions", roles=Roles(("id",), "label")).df
+    assert sorted(tuple(row) for row in df.collect()) == [(i, ("cat", "dog")[i % 2]) for i in range(6)]
 
 
 def test_columns_that_some_files_lack_are_null_there(spark: SparkSession, tmp_path: Path) -> None:
