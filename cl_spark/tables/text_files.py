@@ -84,9 +84,9 @@ def _are_documents(reader: DataFrameReader, path: str) -> bool:
     Raises:
         InputError: of some files it does, of others it does not.
     """
-    lines = reader.text(path).where(r"input_file_block_start() <= 0 AND value RLIKE '\\S'")
+    lines = reader.text(path).where(r"_metadata.file_block_start = 0 AND value RLIKE '\\S'")
     placed = lines.select(
-        "value", F.input_file_name().alias("file"), F.monotonically_increasing_id().alias("n")
+        "value", F.col("_metadata.file_path").alias("file"), F.monotonically_increasing_id().alias("n")
     )
     first = placed.groupBy("file").agg(F.min_by("value", "n").alias("line"))
     is_document = F.col("line").rlike(r"^\s*\[") | F.get_json_object("line", "$").isNull()
