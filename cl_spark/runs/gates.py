@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.errors import ConfigurationError, one_line
@@ -20,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 CHANGE_METRICS = ("health_drop", "issues_new", "issues_resolved")
 """Metrics that compare a run with the baseline; they pass where there is none."""
+
+_MOST_NAMED = 5
+"""Rows of a table that a message names."""
 
 _GATE = re.compile(r"^\s*([a-z_.]+)\s*(>=|<=|>|<)\s*([-+.0-9eE]+)\s*$")
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -62,8 +67,13 @@ class Gate:
             )
         return Gate(match[1], match[2], bound)
 
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether every row of a small table has to pass it."""
+        return "." in self.metric
+
     def holds(self, value: float) -> bool:
-        """Tell whether a value passes."""
+        """Tell whether a value passes; NaN never does."""
         return bool(_OPERATORS[self.comparison](value, self.bound))
 
     def __str__(self) -> str:
@@ -97,7 +107,7 @@ def find_failed_gates(gates: Sequence[Gate], task: Task[Any], run: Run, before: 
     change = compare(before, run, task) if before is not None and changed else None
     failed = []
     for gate in gates:
-        if gate.metric in _table_metrics(task):
+        if gate.is_of_rows:
             failed += _find_failed_rows(gate, task, run)
             continue
         is_of_change = gate.metric in CHANGE_METRICS
@@ -112,7 +122,16 @@ def find_failed_gates(gates: Sequence[Gate], task: Task[Any], run: Run, before: 
 
 
 def warn_of_untested_gates(gates: Sequence[Gate], run: Run, before: Run | None) -> list[RunWarning]:
-    """Warn of gates of change that pass because there is nothing to compare with."""
+    """Warn of gates of change that pass because there is nothing to compare with, and of rows that pass a
+    gate on a table because they lack the number.
+    """
+    messages = [*_explain_untested_changes(gates, run, before), *_explain_untested_rows(gates, run)]
+    for message in messages:
+        logger.warning("run %s: %s", run.run_id, message, extra={"run_id": run.run_id})
+    return [RunWarning("gates_untested", message) for message in messages]
+
+
+def _explain_untested_changes(gates: Sequence[Gate], run: Run, before: Run | None) -> list[str]:
     has_health = before is not None and None not in (
         run.record[c.OVERALL_HEALTH],
         before.record[c.OVERALL_HEALTH],
@@ -126,12 +145,30 @@ def warn_of_untested_gates(gates: Sequence[Gate], run: Run, before: Run | None) 
     if not untested:
         return []
     lacks = "an earlier run of this source that is a baseline" if before is None else "an overall health"
-    message = (
+    return [
         f"gates passed untested, for lack of {lacks}: {', '.join(untested)}. They compare with the run "
         "before: look at this run yourself"
-    )
-    logger.warning("run %s: %s", run.run_id, message, extra={"run_id": run.run_id})
-    return [RunWarning("gates_untested", message)]
+    ]
+
+
+def _explain_untested_rows(gates: Sequence[Gate], run: Run) -> list[str]:
+    untested = []
+    for gate in gates:
+        if not gate.is_of_rows:
+            continue
+        num_rows, num_lacking = _count_rows(gate, run)
+        if 0 < num_lacking < num_rows:  # where all rows lack the number, the gate has failed
+            rows, column = _read_rows(gate, run)
+            key = rows.columns[0]
+            lacking = rows.where(column.isNull()).orderBy(key).limit(_MOST_NAMED).select(key).collect()
+            named = ", ".join(one_line(row[0]) for row in lacking)
+            untested.append(f"{gate} for {named}{' ...' if num_lacking > _MOST_NAMED else ''}")
+    if not untested:
+        return []
+    return [
+        f"gates passed untested for rows of their tables that lack the number: {'; '.join(untested)}. Look "
+        "at these rows yourself"
+    ]
 
 
 def _numeric(columns: Sequence[Column]) -> list[str]:
@@ -157,14 +194,30 @@ def _change_metric(metric: str, change: Change | None) -> float | None:
 
 def _find_failed_rows(gate: Gate, task: Task[Any], run: Run) -> list[str]:
     """Check a gate that every row of a small table has to pass; its first column names the row."""
-    table, name = gate.metric.split(".")
+    table, _ = gate.metric.split(".")
     called = next(plural for gated, plural in task.gated_tables.items() if gated.name == table)
-    rows, column = run.table(table), F.col(name)
+    rows, column = _read_rows(gate, run)
     key = rows.columns[0]
-    failed = rows.where(~_OPERATORS[gate.comparison](column, gate.bound))
+    # Spark takes NaN for the greatest number, which would pass ">="
+    failed = rows.where(F.isnan(column) | ~_OPERATORS[gate.comparison](column, gate.bound))
     number = failed.count()
     if not number:
-        return []
-    worst = failed.orderBy(column.asc() if ">" in gate.comparison else column.desc(), key).limit(5)
+        num_rows, num_lacking = _count_rows(gate, run)
+        return [f"{gate}: no row has such a number"] if 0 < num_rows == num_lacking else []
+    order = column.asc() if ">" in gate.comparison else column.desc()
+    worst = failed.orderBy(F.isnan(column).desc(), order, key).limit(_MOST_NAMED)
     shown = ", ".join(f"{one_line(row[0])} ({row[1]:.6g})" for row in worst.select(key, column).collect())
-    return [f"{gate}: not so for {number} {called}: {shown}{' ...' if number > 5 else ''}"]
+    return [f"{gate}: not so for {number} {called}: {shown}{' ...' if number > _MOST_NAMED else ''}"]
+
+
+def _read_rows(gate: Gate, run: Run) -> tuple[DataFrame, SparkColumn]:
+    """Read the rows that a gate is about, and choose their number."""
+    table, name = gate.metric.split(".")
+    return run.table(table), F.col(name)
+
+
+def _count_rows(gate: Gate, run: Run) -> tuple[int, int]:
+    """Count the rows that a gate is about, and those that lack the number."""
+    rows, column = _read_rows(gate, run)
+    counted = rows.agg(F.count(F.lit(1)), F.count(column)).collect()[0]
+    return counted[0], counted[0] - counted[1]

@@ -128,6 +128,7 @@ class Plan:
         report_path: where the report goes; None if none was asked for.
         tables: where its tables go.
         was_begun: whether earlier attempts may have left rows.
+        id_columns: the columns that tell examples apart.
     """
 
     task: Task[Any]
@@ -139,6 +140,7 @@ class Plan:
     report_path: str | None
     tables: ResultTables
     was_begun: bool = False
+    id_columns: Sequence[str] = ()
 
     def settle(self, execution: Execution) -> "Plan":
         """Compare the input, once it is open, with what is at the output already.
@@ -179,7 +181,8 @@ def plan_run(spark: SparkSession, task: Task[ConfigT], config: ConfigT, moment: 
         moment: when it began.
 
     Raises:
-        ConfigurationError: a gate, the output or a place overlapping an input cannot be used.
+        ConfigurationError: a gate, the output or a place overlapping an input cannot be used; or the output
+            holds tables of the other format.
         InputError: the report has no place.
         MissingDependencyError: the extra `report` is not installed.
     """
@@ -195,8 +198,17 @@ def plan_run(spark: SparkSession, task: Task[ConfigT], config: ConfigT, moment: 
     tables = ResultTables(spark, str(config.output), config.format)
     report_path = _plan_report(config, tables, run_id)
     tables.check_writable()
+    tables.check_format((RUNS, task.issues))
     return Plan(
-        task, run_id, moment, new_attempt(moment), config.run_id is not None, gates, report_path, tables
+        task,
+        run_id,
+        moment,
+        new_attempt(moment),
+        config.run_id is not None,
+        gates,
+        report_path,
+        tables,
+        id_columns=config.example_ids,
     )
 
 
@@ -233,12 +245,14 @@ def _check_is_rerun(other: Row, plan: Plan) -> None:
 def _check_types(plan: Plan, types: Mapping[str, str]) -> None:
     """Check that ids, labels and what else follows the input are of the types that earlier runs wrote.
 
-    Delta would turn them into the type of its table, and in Parquet the tables could not be read as one.
-
     Raises:
         ConfigurationError: a type differs.
     """
-    tables, issues = plan.tables, plan.task.issues
+    tables, issues, what = plan.tables, plan.task.issues, "this run has"
+    if tables.format == "delta":
+        # all tasks share this table; of Parquet each run keeps its own types, whatever those of others are
+        ids = {name: kind for name, kind in types.items() if name in plan.id_columns}
+        tables.check_types(tables.find_types(REJECTED), ids, what, widens=True)
     try:
         if tables.format == "delta":
             there = tables.read(issues)
@@ -247,12 +261,7 @@ def _check_types(plan: Plan, types: Mapping[str, str]) -> None:
     except InputError:  # the first run
         return
     found = {field.name: field.dataType.simpleString() for field in there.schema.fields}
-    for name, kind in types.items():
-        if found.get(name, kind) != kind:
-            raise ConfigurationError(
-                f"output: the tables in {tables.location!r} hold {name!r} as {found[name]}, and this run has "
-                f"{kind}: choose another output, or cast the column"
-            )
+    tables.check_types(found, types, what)
 
 
 @contextmanager

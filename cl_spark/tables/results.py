@@ -35,6 +35,7 @@ from cl_spark.tables.location import (
     full_path,
     identifier,
     is_path,
+    is_there,
     is_uri,
     is_writable,
     local_path,
@@ -134,6 +135,64 @@ class ResultTables:
         elif not is_writable(path):
             there = find_existing(full_path(path))
             raise ConfigurationError(f"output: {there!r} is no directory this user may write to")
+
+    def check_format(self, tables: Sequence[Table]) -> None:
+        """Check that what is here already is of this format, without reading it: rows in two formats at one
+        place would be written, and found by no reader.
+
+        Args:
+            tables: the tables to look for. `runs` alone does not tell, as it is written last.
+
+        Raises:
+            ConfigurationError: some of the tables are of the other format.
+        """
+        if not is_path(self.location):
+            return
+        names = f"{escaped(self._path(''))}{{{','.join(table.name for table in tables)}}}"
+        # a Delta table that is just being created has files of rows, but neither of these beside them
+        of_parquet = f"{names}/{c.RUN_ID}=*/{{_SUCCESS,*/*.parquet}}"
+        if is_there(self.spark, f"{names}/_delta_log"):
+            found = "delta"
+        else:
+            found = "parquet" if self.format == "delta" and is_there(self.spark, of_parquet) else self.format
+        if found != self.format:
+            raise ConfigurationError(
+                f"format: {self.location!r} holds {found} tables, and format is {self.format!r}: say "
+                f"format: {found} (--format {found}), or choose another output"
+            )
+
+    def find_types(self, table: Table) -> dict[str, str]:
+        """Find the Spark types of the columns of a table, by name; none where there is no such table."""
+        try:
+            fields = self._read_anyhow(table).schema.fields
+        except InputError:
+            return {}
+        return {field.name: field.dataType.simpleString() for field in fields}
+
+    def check_types(
+        self, there: Mapping[str, str], types: Mapping[str, str], what: str, *, widens: bool = False
+    ) -> None:
+        """Check that columns that follow the input are of the types that a table holds.
+
+        Delta would turn them into the types of its table, and in Parquet the table could not be read as one.
+
+        Args:
+            there: the types of the table's columns, by name; columns that it lacks may have any.
+            types: the types of the columns to write.
+            what: has these columns, with its verb, for the message: "this run has".
+            widens: let pass whole numbers of another width into Delta, which changes no value or fails.
+
+        Raises:
+            ConfigurationError: a type differs.
+        """
+        widens = widens and self.format == "delta"
+        for name, kind in types.items():
+            found = there.get(name, kind)
+            if found != kind and not (widens and {found, kind} <= _WHOLE_NUMBERS):
+                raise ConfigurationError(
+                    f"output: the tables in {self.location!r} hold {name!r} as {found}, and {what} {kind}: "
+                    "choose another output, or cast the column"
+                )
 
     def was_begun(self, run_id: str) -> bool:
         """Tell whether an attempt at a run, finished or not, may have left rows.
@@ -403,6 +462,8 @@ class ResultTables:
             f"output: cannot write table {table.name!r} in {self.location!r}: {error_summary(error)}"
         )
 
+
+_WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
 
 _COLUMN_MAPPING = {
     "delta.columnMapping.mode": "name",

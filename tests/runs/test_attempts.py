@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, InputError, RunError, read_run
-from cl_spark.runs.run import Plan, _reconcile, _record, _write_tables, plan_run
+from cl_spark.runs.run import Plan, _reconcile, _record, _write_tables, plan_run, run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.runs.task import RowCounts
 from cl_spark.tables.finished_run import finished_runs
@@ -20,6 +20,7 @@ from cl_spark.tasks.label_audit.tables import CLASS_HEALTH, ISSUES, LABEL_SCORES
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, AuditExecution
 from tests import frames
 from tests.frames import audit
+from tests.runs.toy_task import REPEATED_TEXTS, RepeatedConfig
 
 pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
@@ -175,6 +176,23 @@ def test_ids_of_another_type_are_refused_and_earlier_runs_stay_readable(
         with pytest.raises(ConfigurationError, match="hold 'given_label' as int, and this run has string"):
             audit(spark, table, out, format=kind, class_names=names)
         assert content(one.tables, "one") == expected
+
+
+def test_ids_of_another_type_than_rejected_rows_of_another_task_are_refused(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
+    """Delta would make 7 of the text 007."""
+    texts, wide = str(tmp_path / "texts"), str(tmp_path / "wide")
+    rows = spark.range(4).selectExpr("id", "if(id < 3, 'a', null) as text")
+    rows.withColumn("id", F.format_string("%03d", "id")).write.parquet(texts)
+    rows.withColumn("id", F.col("id").cast("int")).write.parquet(wide)
+    out = str(tmp_path / "out")
+    audit(spark, table, out, format="delta", run_id="bigint")
+    config = RepeatedConfig(texts=texts, output=out, max_rejected_fraction=1)
+    with pytest.raises(ConfigurationError, match="hold 'id' as bigint, and this run has string: choose"):
+        run_task(spark, REPEATED_TEXTS, config)
+    other_width = run_task(spark, REPEATED_TEXTS, config.model_copy(update={"texts": wide}))
+    assert [row.id for row in other_width.run.table("rejected").collect()] == [3]
 
 
 def test_a_location_that_an_earlier_version_poisoned_is_readable_per_run(

@@ -74,6 +74,42 @@ def test_metrics_are_numbers_of_every_run_of_the_task_of_its_small_tables_and_of
             parse_gates([f"{metric} > 1"], REPEATED_TEXTS)
 
 
+def run_with_texts(spark: SparkSession, *examples: float | None) -> Run:
+    """A run of the toy task whose table of texts has a row per number."""
+    rows = spark.createDataFrame(
+        list(zip("abcdefgh", examples, strict=False)), "text string, examples double"
+    )
+    tables: Any = SimpleNamespace(read_run=lambda *_: rows)
+    return Run("later", Row(overall_health=1.0), tables)
+
+
+def test_rows_that_lack_the_number_of_a_gate_are_named_in_a_warning(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate.parse("text_counts.examples >= 2")
+    seen = run_with_texts(spark, 3.0, None, 2.0, *[None] * 5)
+    assert find_failed_gates([gate], REPEATED_TEXTS, seen, None) == []
+    (warning,) = warn_of_untested_gates([gate], seen, None)
+    assert warning.code == "gates_untested"
+    assert "that lack the number: text_counts.examples >= 2 for b, d, e, f, g .... Look" in warning.message
+    assert f"run later: {warning.message}" in caplog.messages
+    assert warn_of_untested_gates([gate], run_with_texts(spark, 3.0), None) == []
+
+
+def test_rows_with_nan_fail_a_gate_and_so_does_a_table_without_the_number(spark: SparkSession) -> None:
+    gate = Gate.parse("text_counts.examples >= 2")
+    with_nan = run_with_texts(spark, 3.0, float("nan"), 1.0, None)
+    assert find_failed_gates([gate], REPEATED_TEXTS, with_nan, None) == [
+        "text_counts.examples >= 2: not so for 2 texts: b (nan), c (1)"
+    ]
+    without = run_with_texts(spark, None, None)
+    assert find_failed_gates([gate], REPEATED_TEXTS, without, None) == [
+        "text_counts.examples >= 2: no row has such a number"
+    ]
+    assert warn_of_untested_gates([gate], without, None) == [], "it has failed"
+    assert find_failed_gates([gate], REPEATED_TEXTS, run_with_texts(spark), None) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

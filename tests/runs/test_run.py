@@ -23,6 +23,7 @@ from cl_spark import (
     SourceChangedError,
     read_run,
 )
+from cl_spark.runs.run import run_task
 from cl_spark.runs.steps import Steps
 from cl_spark.tables.location import identifier
 from cl_spark.tables.results import ResultTables
@@ -33,6 +34,7 @@ from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES
 from cl_spark.tasks.label_audit.task import AuditExecution, run_audit
 from cl_spark.terminal.command_line import exit_code
 from tests.frames import audit, content, predictions
+from tests.runs.toy_task import REPEATED_TEXTS, RepeatedConfig
 
 pytestmark = [pytest.mark.matrix, pytest.mark.tables]
 
@@ -58,6 +60,18 @@ def test_too_many_bad_rows_fail_the_run_before_anything_is_written(
         == 4
         == read_run(str(tmp_path / "out"), spark=spark).table("rejected").count()
     )
+
+
+def test_a_run_in_another_format_than_the_tables_there_is_refused_before_the_scan(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    texts, out = str(tmp_path / "texts"), str(tmp_path / "out")
+    spark.range(4).selectExpr("id", "'a' as text").write.parquet(texts)
+    run_task(spark, REPEATED_TEXTS, RepeatedConfig(texts=texts, output=out, run_id="a"))
+    other = RepeatedConfig(texts=texts, output=out, format="parquet", run_id="b")
+    with pytest.raises(ConfigurationError, match=r"format: .* holds delta tables, and format is 'parquet'"):
+        run_task(spark, REPEATED_TEXTS, other)
+    assert not list((tmp_path / "out").glob("*/run_id=b"))
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ class RepeatedExecution(Execution):
     def __init__(self, source: InputTable, config: RepeatedConfig) -> None:
         self.source, self.source_version, self.num_read = source.name, source.state(), source.df.count()
         self.rows, self.config = source.df.withColumnRenamed(config.text_col, "text"), config
+        self.types = dict(source.df.select(*config.id_col).dtypes)
         self.usable = self.rows.where("text IS NOT NULL")
 
     def count_rows(self) -> RowCounts:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from cl_spark import read_run
+from cl_spark import ConfigurationError, read_run
 from cl_spark.runs.history import compare, set_baseline
 from cl_spark.tables.finished_run import finished_runs
 from cl_spark.tables.results import ResultTables
-from cl_spark.tables.schema import REJECTED
+from cl_spark.tables.schema import REJECTED, RUNS
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.tables import ISSUES
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT, run_audit
@@ -37,6 +37,21 @@ def test_results_go_to_paths_of_any_characters(
     assert (tmp_path / name / REJECTED.name).is_dir()
     # what is here needs no slash
     assert ResultTables(spark, name, kind).read(REJECTED).count() == 6
+
+
+@pytest.mark.parametrize("kind", ["parquet", "delta"])
+def test_tables_of_the_other_format_are_found_whether_a_run_has_finished_or_not(
+    spark: SparkSession, tmp_path: Path, kind: str
+) -> None:
+    rows, other = spark.range(3), {"parquet": "delta", "delta": "parquet"}[kind]
+    for number, (table, attempt) in enumerate([(ISSUES, "20260131"), (RUNS, "20260131"), (RUNS, None)]):
+        tables = [ResultTables(spark, f"{tmp_path}/[{number}]", one) for one in (kind, other)]
+        for one in tables:
+            one.check_format((RUNS, ISSUES))
+        tables[0].write(table, rows, "a", attempt)
+        tables[0].check_format((RUNS, ISSUES))
+        with pytest.raises(ConfigurationError, match=f"holds {kind} tables, and format is '{other}': say"):
+            tables[1].check_format((RUNS, ISSUES))
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Scoring new rows, in a batch or as a stream, with the frozen thresholds and joint of a finished run."""
 
 import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -8,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from cl_spark.errors import ConfigurationError, OutputError, SourceChangedError
+from cl_spark.errors import ClSparkError, ConfigurationError, OutputError, SourceChangedError
 from cl_spark.runs.run import explain_failures, new_run_id
 from cl_spark.runs.steps import Steps
 from cl_spark.tables import columns as c
@@ -17,7 +19,8 @@ from cl_spark.tables.input_table import read_changes, read_source, read_stream
 from cl_spark.tables.location import escaped
 from cl_spark.tables.names import check_name
 from cl_spark.tables.results import ResultTables
-from cl_spark.tasks.label_audit.frozen import FrozenRun, check_all_judged
+from cl_spark.tables.schema import Table
+from cl_spark.tasks.label_audit.frozen import FrozenRun, JudgedRows, check_all_judged
 from cl_spark.tasks.label_audit.streams import add_stream, check_restart, find_stream
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 from cl_spark.tasks.label_audit.task import LABEL_AUDIT
@@ -52,7 +55,7 @@ def score_new(
 
     Raises:
         ClSparkError: the run, the rows or the output cannot be used.
-        SourceChangedError: the rows scored and rejected are not the rows read; nothing of the batch is kept.
+        SourceChangedError: the rows scored and rejected are not the rows read; nothing of them is kept.
     """
     batch = batch or new_run_id(datetime.now(timezone.utc))
     check_name("batch", batch)
@@ -73,17 +76,103 @@ def score_new(
     with explain_failures(batch, steps), steps("scoring"):
         df = df if where is None else df.where(where)
         with frozen.scoring(df) as judged:
-            tables.write_all({SCORED: judged.scored, SCORED_REJECTED: judged.rejected}, batch)
-        rows = tables.read_run(SCORED, batch)
-        scored, issues = rows.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
-        rejected = tables.read_run(SCORED_REJECTED, batch).count()
-        try:
-            check_all_judged(judged.num_read, scored, rejected)
-        except SourceChangedError:
-            for table in (SCORED, SCORED_REJECTED):
-                tables.write(table, tables.read_run(table, batch).limit(0), batch)
-            raise
-        return batch, scored, issues, rejected
+            frames = list_tables(judged)
+            check_types(tables, frames, (*frozen.config.id_col, c.GIVEN_LABEL))
+            replace_batch = _replace_delta if tables.format == "delta" else _replace_parquet
+            return batch, *replace_batch(tables, frames, batch, judged.num_read)
+
+
+def list_tables(judged: JudgedRows) -> dict[Table, DataFrame]:
+    """List the tables that new rows go to."""
+    return {SCORED: judged.scored, SCORED_REJECTED: judged.rejected}
+
+
+def check_types(tables: ResultTables, frames: Mapping[Table, DataFrame], following: Collection[str]) -> None:
+    """Check that columns of new rows that follow the input are of the types that the tables hold.
+
+    Args:
+        tables: where the tables are.
+        frames: the rows by the table they go to.
+        following: the columns: ids, and labels.
+
+    Raises:
+        ConfigurationError: a type differs.
+    """
+    for table, rows in frames.items():
+        fields = [field for field in rows.schema.fields if field.name in following]
+        types = {field.name: field.dataType.simpleString() for field in fields}
+        tables.check_types(tables.find_types(table), types, "the new rows have", widens=True)
+
+
+def _replace_delta(
+    tables: ResultTables, frames: Mapping[Table, DataFrame], batch: str, num_read: int
+) -> tuple[int, int, int]:
+    """Write a batch in the place of an earlier one of its name: each table in one transaction.
+
+    Returns:
+        How many rows were scored, are issues, and were rejected.
+
+    Raises:
+        SourceChangedError: these are not the rows read. The batch is empty then.
+    """
+    tables.write_all(frames, batch)
+    try:
+        return _count_batch(tables, batch, num_read)
+    except SourceChangedError:
+        _empty(tables, frames, batch)
+        raise
+
+
+def _replace_parquet(
+    tables: ResultTables, frames: Mapping[Table, DataFrame], batch: str, num_read: int
+) -> tuple[int, int, int]:
+    """Write a batch in the place of an earlier one of its name, once it is whole and its rows add up.
+
+    Overwriting Parquet deletes the earlier rows before the later ones are there. So all that may fail comes
+    first, beside the tables, and what remains is to copy files.
+
+    Returns:
+        How many rows were scored, are issues, and were rejected.
+
+    Raises:
+        SourceChangedError: these are not the rows read. The earlier batch stays.
+    """
+    with _beside(tables, frames, batch) as beside:
+        beside.write_all(frames, batch)
+        counts = _count_batch(beside, batch, num_read)
+        tables.write_all({table: beside.read_run(table, batch) for table in frames}, batch)
+    return counts
+
+
+@contextmanager
+def _beside(tables: ResultTables, frames: Mapping[Table, DataFrame], batch: str) -> Iterator[ResultTables]:
+    """Make a place for a batch beside its tables, in a directory that readers of Parquet skip, and leave
+    empty files there afterwards, as Spark deletes no directories.
+    """
+    beside = ResultTables(tables.spark, f"{tables.path.rstrip('/')}/_unfinished", tables.format)
+    try:
+        yield beside
+    finally:
+        with suppress(ClSparkError):  # the batch is whole, or another error is on its way
+            _empty(beside, frames, batch)
+
+
+def _empty(tables: ResultTables, frames: Mapping[Table, DataFrame], batch: str) -> None:
+    """Remove the rows of a batch."""
+    tables.write_all({table: rows.limit(0) for table, rows in frames.items()}, batch)
+
+
+def _count_batch(tables: ResultTables, batch: str, num_read: int) -> tuple[int, int, int]:
+    """Count the rows of a batch that were scored, are issues, and were rejected.
+
+    Raises:
+        SourceChangedError: these are not the rows read.
+    """
+    rows = tables.read_run(SCORED, batch)
+    scored, issues = rows.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
+    rejected = tables.read_run(SCORED_REJECTED, batch).count()
+    check_all_judged(num_read, scored, rejected)
+    return scored, issues, rejected
 
 
 def score_stream(
@@ -116,8 +205,8 @@ def score_stream(
         A function that starts it: with True it ends when all there is has been read, with False it goes on.
 
     Raises:
-        ConfigurationError: the stream was started with another run or checkpoint, or its name is that of a
-            batch.
+        ConfigurationError: the stream was started with another run or checkpoint, its run has been run
+            again since, its name is that of a batch, or its ids are of another type than the tables hold.
         ClSparkError: the run or the rows cannot be used.
     """
     check_name("name", name)
@@ -131,8 +220,10 @@ def score_stream(
     run = finished_run(tables, scores_with, task=LABEL_AUDIT.name)
     frozen = FrozenRun.of(run)
     source = read_stream(spark, predictions, files_per_batch, roles=frozen.config.roles)
-    stream = stream or add_stream(tables, name, checkpoint, run.run_id)
-    check_restart(tables, stream, name, checkpoint, run_id)
+    # before it is recorded: a stream that is refused leaves nothing
+    check_types(tables, dict.fromkeys((SCORED, SCORED_REJECTED), source), frozen.config.id_col)
+    stream = stream or add_stream(tables, name, checkpoint, run)
+    check_restart(tables, stream, name, checkpoint, run_id, run)
     return StreamStart(source, StreamBatch(frozen, location, predictions, checkpoint, name))
 
 
@@ -155,12 +246,18 @@ class StreamBatch:
     name: str
 
     def __call__(self, rows: DataFrame, number: int) -> None:
-        """Score the rows of the batch of a number."""
+        """Score the rows of the batch of a number.
+
+        Raises:
+            ConfigurationError: ids or labels are of another type than the tables hold.
+        """
         spark = rows.sparkSession
         stream = json.loads(spark.read.text(f"{escaped(self.checkpoint)}/metadata").collect()[0][0])["id"]
         tables = ResultTables(spark, self.location, "delta", self.predictions)
         with self.frozen.scoring(rows) as judged:
-            for table, found in ((SCORED, judged.scored), (SCORED_REJECTED, judged.rejected)):
+            frames = list_tables(judged)
+            check_types(tables, frames, (*self.frozen.config.id_col, c.GIVEN_LABEL))
+            for table, found in frames.items():
                 tables.append_once(table, found, self.name, f"cl_spark {stream}", number)
 
 

@@ -4,6 +4,7 @@ from pyspark.sql import Row
 
 from cl_spark.errors import ConfigurationError, OutputError
 from cl_spark.tables import columns as c
+from cl_spark.tables.finished_run import Run
 from cl_spark.tables.location import escaped, full_path, locate_path
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.spark_errors import NOT_FOUND, SPARK_ERRORS, error_condition, explain_unreadable
@@ -15,8 +16,11 @@ def find_stream(tables: ResultTables, name: str) -> Row | None:
     return tables.read_run(STREAMS, name).first() if tables.has(STREAMS) else None
 
 
-def check_restart(tables: ResultTables, stream: Row, name: str, checkpoint: str, run_id: str | None) -> None:
-    """Check that a stream goes on as it was started: with its checkpoint, and with its run.
+def check_restart(
+    tables: ResultTables, stream: Row, name: str, checkpoint: str, run_id: str | None, run: Run
+) -> None:
+    """Check that a stream goes on as it was started: with its checkpoint, and with its run, which nobody has
+    run again.
 
     Args:
         tables: where its rows go.
@@ -24,20 +28,28 @@ def check_restart(tables: ResultTables, stream: Row, name: str, checkpoint: str,
         name: its name.
         checkpoint: the directory of its progress that is asked for.
         run_id: the run to score with that is asked for; None for that of the stream.
+        run: the run of the stream, as it is now.
 
     Raises:
-        ConfigurationError: another checkpoint or run is asked for, or the checkpoint has lost the progress.
+        ConfigurationError: another checkpoint or run is asked for, the run has been run again, or the
+            checkpoint has lost the progress.
     """
     anew = "to start anew, give another --name and --checkpoint"
-    place, run, asked = stream[c.CHECKPOINT], stream[c.FROZEN_RUN], _normalize(tables, checkpoint)
+    place, frozen_run, asked = stream[c.CHECKPOINT], stream[c.FROZEN_RUN], _normalize(tables, checkpoint)
     if place != asked:
         raise ConfigurationError(
             f"checkpoint: stream {name!r} has its progress in {place!r}, not in {asked!r}; {anew}"
         )
-    if run_id not in (None, run):
+    if run_id not in (None, frozen_run):
         raise ConfigurationError(
-            f"run_id: stream {name!r} scores with run {run!r} since its first start, not with {run_id!r}; "
-            f"{anew}"
+            f"run_id: stream {name!r} scores with run {frozen_run!r} since its first start, not with "
+            f"{run_id!r}; {anew}"
+        )
+    attempt = stream.asDict().get(c.OF_ATTEMPT)  # streams of earlier versions have none
+    if attempt not in (None, run.record[c.ATTEMPT]):
+        raise ConfigurationError(
+            f"run_id: run {frozen_run!r}, which stream {name!r} scores with, has been run again since the "
+            f"stream's first start, and its thresholds may be others; {anew}"
         )
     if _has_rows(tables, name) and not _has_progress(tables, checkpoint):
         raise ConfigurationError(
@@ -46,8 +58,14 @@ def check_restart(tables: ResultTables, stream: Row, name: str, checkpoint: str,
         )
 
 
-def add_stream(tables: ResultTables, name: str, checkpoint: str, frozen_run: str) -> Row:
+def add_stream(tables: ResultTables, name: str, checkpoint: str, run: Run) -> Row:
     """Record a new stream before it is started, so that it finds its run again whenever it is killed.
+
+    Args:
+        tables: where its rows go.
+        name: its name.
+        checkpoint: the directory of its progress.
+        run: the run that scores its rows.
 
     Returns:
         The row in `streams`: where two streams of a name are started at the same time, that of the first.
@@ -65,8 +83,9 @@ def add_stream(tables: ResultTables, name: str, checkpoint: str, frozen_run: str
             f"checkpoint: {checkpoint!r} holds the progress of another stream than {name!r}; "
             "give each stream a checkpoint of its own"
         )
-    values = [(_normalize(tables, checkpoint), frozen_run)]
-    row = tables.spark.createDataFrame(values, f"{c.CHECKPOINT} string, {c.FROZEN_RUN} string")
+    values = [(_normalize(tables, checkpoint), run.run_id, run.record[c.ATTEMPT])]
+    schema = f"{c.CHECKPOINT} string, {c.FROZEN_RUN} string, {c.OF_ATTEMPT} string"
+    row = tables.spark.createDataFrame(values, schema)
     tables.append_once(STREAMS, row, name, f"cl_spark stream {name}", 0)
     stream = find_stream(tables, name)
     if stream is None:

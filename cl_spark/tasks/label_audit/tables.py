@@ -170,6 +170,11 @@ STREAMS = Table(
         Column(c.RUN_ID, "string", "The stream's name, which its rows in `scored` have"),
         Column(c.CHECKPOINT, "string", "Directory of its progress"),
         Column(c.FROZEN_RUN, "string", "The run that judges its rows, from its first start on"),
+        Column(
+            c.OF_ATTEMPT,
+            "string",
+            "The attempt at that run; null in streams of versions that did not record it",
+        ),
     ),
 )
 SCORED_REJECTED = Table(

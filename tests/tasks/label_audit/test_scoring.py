@@ -13,6 +13,7 @@ from cl_spark.tables.results import ResultTables
 from cl_spark.tasks.label_audit.config import AuditConfig
 from cl_spark.tasks.label_audit.frozen import FrozenRun, check_all_judged
 from cl_spark.tasks.label_audit.scoring import score_new, score_stream
+from cl_spark.tasks.label_audit.streams import find_stream
 from cl_spark.tasks.label_audit.tables import SCORED, SCORED_REJECTED
 from cl_spark.tasks.label_audit.task import run_audit
 from tests.frames import predictions
@@ -162,6 +163,61 @@ def test_rows_that_are_not_all_written_are_an_error_and_leave_no_batch(
         check_all_judged(5, 2, 2)
 
 
+def test_new_rows_with_ids_of_another_type_are_refused(
+    spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
+) -> None:
+    """Delta would make 7 of the text 007."""
+    new, text_ids = f"{tmp_path}/new", f"{tmp_path}/text"
+    df.where("id < 9").withColumn("id", F.col("id").cast("int")).write.parquet(new)
+    df.where("id < 9").withColumn("id", F.format_string("%03d", "id")).write.parquet(text_ids)
+    df.where("id = 9").write.parquet(f"{tmp_path}/first")
+    score_new(spark, location, f"{tmp_path}/first", batch="typed")
+    told = "hold 'id' as bigint, and the new rows have string: choose another output, or cast the column"
+    with pytest.raises(ConfigurationError, match=told):
+        score_new(spark, location, text_ids, batch="typed")
+    with pytest.raises(ConfigurationError, match=told):
+        score_stream(spark, location, text_ids, f"{tmp_path}/c", "typed-stream")
+    assert find_stream(ResultTables.at(spark, location), "typed-stream") is None
+    tables = ResultTables.at(spark, location)
+    assert [row.id for row in tables.read_run(SCORED, "typed").collect()] == [9]
+    assert score_new(spark, location, new, batch="narrow")[1] == 9, "whole numbers of any width are alike"
+
+
+@pytest.fixture(scope="module")
+def in_parquet(spark: SparkSession, df: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> str:
+    home = tmp_path_factory.mktemp("parquet")
+    df.write.parquet(f"{home}/in")
+    run_audit(
+        spark,
+        AuditConfig(predictions=f"{home}/in", output=f"{home}/out", class_names=NAMES, format="parquet"),
+    )
+    return f"{home}/out"
+
+
+@pytest.mark.parametrize("fails", ["while it writes", "while it counts"])
+def test_a_batch_that_cannot_be_replaced_stays_in_parquet(
+    spark: SparkSession, in_parquet: str, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    path, batch = f"{Path(in_parquet).parent}/in", fails.replace(" ", "-")
+    tables = ResultTables.at(spark, in_parquet)
+    score_new(spark, in_parquet, path, batch=batch, where="id < 9")
+    before = judged(tables.read_run(SCORED, batch))
+    add_rates = FrozenRun._add_rates
+    broken = F.raise_error(F.lit("torn")).cast("double")
+    change = {
+        "while it writes": lambda rows: rows.withColumn("label_quality", broken),
+        "while it counts": lambda rows: rows.limit(7),
+    }[fails]
+    with monkeypatch.context() as patched:
+        patched.setattr(FrozenRun, "_add_rates", lambda *arguments: change(add_rates(*arguments)))
+        with pytest.raises(OutputError if fails == "while it writes" else SourceChangedError):
+            score_new(spark, in_parquet, path, batch=batch)
+    assert judged(tables.read_run(SCORED, batch)) == before
+    assert tables.read(SCORED).where(F.col("run_id") == batch).count() == 9
+    assert score_new(spark, in_parquet, path, batch=batch, where="id < 5")[1] == 5
+    assert tables.read_run(SCORED, batch).count() == 5
+
+
 @pytest.mark.slow
 def test_a_stream_scores_what_arrives_and_a_new_start_goes_on(
     spark: SparkSession, df: DataFrame, location: str, tmp_path: Path
@@ -177,16 +233,11 @@ def test_a_stream_scores_what_arrives_and_a_new_start_goes_on(
     assert tables.read_run(SCORED, "arriving-again").count() == 100
 
 
-def test_streams_go_to_delta_only(spark: SparkSession, df: DataFrame, tmp_path: Path) -> None:
-    df.write.parquet(str(tmp_path / "in"))
-    run_audit(
-        spark,
-        AuditConfig(
-            predictions=f"{tmp_path}/in", output=f"{tmp_path}/out", class_names=NAMES, format="parquet"
-        ),
-    )
+def test_streams_go_to_delta_only(
+    spark: SparkSession, df: DataFrame, in_parquet: str, tmp_path: Path
+) -> None:
     with pytest.raises(OutputError, match="once to Delta only"):
-        score_stream(spark, f"{tmp_path}/out", f"{tmp_path}/in", f"{tmp_path}/c", "s")
+        score_stream(spark, in_parquet, f"{Path(in_parquet).parent}/in", f"{tmp_path}/c", "s")
     with (
         LabelAudit(df, class_names=NAMES, thresholds=[0.5]) as audit,
         pytest.raises(ConfigurationError, match="1 were given"),

@@ -94,6 +94,21 @@ def test_a_stream_killed_before_it_has_a_checkpoint_keeps_its_run(
     assert frozen_runs(tables, "early") == {"first"}
 
 
+def test_a_stream_does_not_go_on_with_another_attempt_at_its_run(
+    spark: SparkSession, df: DataFrame, location: str, tables: ResultTables, tmp_path: Path
+) -> None:
+    path, checkpoint = add_rows(df, tmp_path / "in", 0, 9), str(tmp_path / "checkpoint")
+    audit_later(spark, location, "nightly")
+    score_stream(spark, location, path, checkpoint, "steady", run_id="nightly")
+    score_stream(spark, location, path, checkpoint, "steady")
+    older = tables.read_run(STREAMS, "steady").drop("of_attempt")  # as earlier versions recorded a stream
+    tables.append_once(STREAMS, older, "older", "test", 0)
+    audit_later(spark, location, "nightly")
+    with pytest.raises(ConfigurationError, match=r"run 'nightly', .* 'steady' .* has been run again since"):
+        score_stream(spark, location, path, checkpoint, "steady")
+    score_stream(spark, location, path, checkpoint, "older")
+
+
 @pytest.mark.classic
 @pytest.mark.parametrize(("broken_at", "written"), [(SCORED, 0), (SCORED_REJECTED, 20)])
 def test_a_first_batch_that_broke_off_is_finished_with_its_run(
