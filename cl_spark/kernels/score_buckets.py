@@ -8,17 +8,19 @@ STEPS = 2048.0
 """Buckets from 0 to 1."""
 
 BUCKETS = 2**16
-"""Exceeds the number of buckets: scores are below 2^30 in magnitude, so bucket numbers are below 2^15."""
+"""Exceeds the number of buckets, whose numbers are below 2^15 in magnitude."""
+
+_LAST = BUCKETS // 2 - 1
 
 
 def bucket_scores(score: Float64s) -> Int64s:
     """Map scores to whole numbers that never fall as the score rises, with fine steps near 0.
 
     Any such function makes a cut exact; this one only decides how many scores share the bucket that has to be
-    sorted.
+    sorted. Scores beyond about 2^32, such as those of masked logits, share the first and the last one.
 
     Args:
-        score: (n,) scores of magnitude below 2^30.
+        score: (n,) scores.
 
     Returns:
         (n,) bucket numbers of magnitude below 2^15.
@@ -28,7 +30,7 @@ def bucket_scores(score: Float64s) -> Int64s:
         [-2048, 0, 364, 2048]
     """
     eighth_root = np.sqrt(np.sqrt(np.sqrt(np.abs(score))))
-    return np.asarray(np.sign(score) * np.floor(STEPS * eighth_root)).astype(np.int64)
+    return np.asarray(np.sign(score) * np.minimum(np.floor(STEPS * eighth_root), _LAST)).astype(np.int64)
 
 
 def bucket_upper_bounds(bucket: Int64s) -> Float64s:
@@ -44,4 +46,5 @@ def bucket_upper_bounds(bucket: Int64s) -> Float64s:
         (n,) scores.
     """
     ends = np.where(bucket < 0, bucket, bucket + 1) / STEPS
-    return np.asarray(np.sign(ends) * ends**8 * np.where(bucket < 0, 1 - 1e-9, 1 + 1e-9))
+    bounds = np.sign(ends) * ends**8 * np.where(bucket < 0, 1 - 1e-9, 1 + 1e-9)
+    return np.where(bucket == _LAST, np.inf, bounds)

@@ -18,3 +18,11 @@ def test_buckets_never_fall_and_end_where_they_are_said_to() -> None:
     assert (bucket_upper_bounds(found[:-1])[later] <= scores[1:][later]).all(), (
         "nor is it beyond the next bucket"
     )
+
+
+def test_scores_of_masked_logits_share_the_outermost_buckets() -> None:
+    scores = np.array([-3.4e38, -1e30, -(2.0**33), -1.0, 1.0, 2.0**33, 1e30])
+    found = bucket_scores(scores)
+    assert (np.diff(found) >= 0).all()
+    assert np.abs(found).max() < BUCKETS // 2
+    assert (scores <= bucket_upper_bounds(found)).all()

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from cl_spark.evidence.blocks import Block
+from cl_spark.evidence.class_columns import MAX_CLASSES
 from cl_spark.evidence.packing import ddl, map_blocks
 from cl_spark.evidence.validity import RejectionReason
 from cl_spark.kernels.arrays import Bools, Floats
@@ -57,8 +58,8 @@ class RejectedCount(NamedTuple):
         rejection: code of the `RejectionReason`.
         num_probs: how many probabilities each row has, -1 for null.
         examples: how many rows there are.
-        given: given class, -1 where the label names none; of labels out of range `num_probs` stands for
-            itself, and ``num_probs + 1`` for all beyond it.
+        given: given class, whether or not there is one of that index; -1 where the label names none, and
+            ``MAX_CLASSES + 1`` for all beyond it.
     """
 
     rejection: int
@@ -140,9 +141,8 @@ class ClassSums:
             usable = block.usable
             num_probs = np.broadcast_to(np.int32(block.num_probs), len(block))
             if block.rejection is not None:
-                # labels beyond the classes are counted together: there may be as many as rows
-                most_probs = np.where(num_probs > 0, num_probs, num_probs.max(initial=0))
-                given = np.minimum(block.given, most_probs + 1)
+                # labels that can be no class are counted together: there may be as many as rows
+                given = np.minimum(block.given, MAX_CLASSES + 1)
                 kinds = np.stack([block.rejection, num_probs, given])[:, ~usable]
                 found, counts = np.unique(kinds, axis=1, return_counts=True)
                 rejected.update(dict(zip(map(tuple, found.T.tolist()), counts.tolist(), strict=True)))

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from cl_spark import LabelAudit
 from cl_spark.bench.generated import Shape, generate
@@ -363,3 +364,14 @@ def test_rejected_rows_are_counted_by_given_class(spark: SparkSession) -> None:
     with LabelAudit(predictions(spark, labels, probs)) as audit:
         assert audit.statistics.rejected_labels == {2: lost, 3: 1, 4: 2}
         assert [warning.code for warning in audit.warnings()] == ["class_rejected"]
+
+
+def test_rejected_labels_are_counted_alike_in_any_blocks(spark: SparkSession) -> None:
+    data = dataset(5, 60, 3)
+    df = predictions(spark, data.labels, data.probs)
+    lost = df.withColumns({"id": F.col("id") + 1000, "pred_probs": F.lit(None).cast("array<double>")})
+    short = lost.withColumns({"id": F.col("id") + 1000, "pred_probs": F.array(F.lit(0.5), F.lit(0.5))})
+    expected = {k: 2 * int((data.labels == k).sum()) for k in range(3)}
+    for table in (df.union(lost).union(short), df.union(lost).union(short).coalesce(1)):
+        with LabelAudit(table) as audit:
+            assert audit.statistics.rejected_labels == expected
