@@ -263,7 +263,8 @@ class CutFinder:
         columns = list(self.row_types)
         kernel = LowestCandidates(selection.candidates, selection.quotas, columns, selection.suspects_only)
         found = selection.source(kernel, self._candidate_schema, ("ids", *selection.parts))
-        chosen = self._take_quotas(found, int(selection.quotas.sum()))
+        # a caller's quotas may exceed all rows
+        chosen = self._take_quotas(found, min(int(selection.quotas.sum()), FEW))
         return chosen.select(*columns, GROUP, c.SCORE, ELIGIBLE)
 
     def _cut_sorted(self, selection: Selection) -> Cuts:

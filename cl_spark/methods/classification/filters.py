@@ -72,7 +72,8 @@ class FilterOptions:
     def _check_no_pruning_options(self) -> None:
         defaults = {"frac_noise": 1.0, "num_to_remove_per_class": None, "min_examples_per_class": 1}
         for option, default in defaults.items():
-            if getattr(self, option) != default:
+            given = getattr(self, option)
+            if given is not default and (default is None or given != default):
                 raise ConfigurationError(
                     f"{option} has no effect with filter_by={self.filter_by!r}; "
                     f"it goes with {', '.join(PRUNING)}"
@@ -259,8 +260,9 @@ def prune_by_noise_rate(
     num_classes = len(bounds.other)
     # pairs whose choice is not final yet, and the highest score that can still be chosen
     is_open, limit = np.ones(len(quotas), dtype=bool), np.full(len(quotas), np.inf)
-    of_all = Tier(sources.examples, np.minimum(bounds.suspect, np.maximum(bounds.other, -EPS)), False)
-    of_suspects = Tier(sources.suspects, np.minimum(bounds.suspect, -EPS), True)
+    least = -2 * EPS  # the slack twice: differences are rounded
+    of_all = Tier(sources.examples, np.minimum(bounds.suspect, np.maximum(bounds.other, least)), False)
+    of_suspects = Tier(sources.suspects, np.minimum(bounds.suspect, least), True)
     flagged: list[DataFrame] = []
     for tier in [of_all] if cut_finder.few else [of_suspects, of_all]:
         if not is_open.any():

@@ -204,7 +204,7 @@ Number = TypeVar("Number", float, Column)
 
 def wilson_columns(share: Column, examples: Column) -> list[Column]:
     """Ends `lower` and `upper` of Wilson's 95 % interval of a share of some examples, in [0, 1]."""
-    lower, upper = find_wilson_ends(share, examples)
+    lower, upper = find_wilson_ends(share, examples.cast("double"))  # squares of counts overflow
     return [F.greatest(lower, F.lit(0.0)).alias(c.LOWER), F.least(upper, F.lit(1.0)).alias(c.UPPER)]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError
+from cl_spark.errors import ConfigurationError, EmptyTableError
 from cl_spark.evidence.labels import join_labels
 from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
@@ -245,7 +245,9 @@ class LabelAudit(Releasable):
 
         Raises:
             ConfigurationError: unknown method, or "eqn" where the system cannot be solved.
+            EmptyTableError: there is no example, which given thresholds allow.
         """
+        self._check_examples()
         calibrated = self._scan.joint.calibrated
         prior = noise.estimate_prior(calibrated, self.statistics.class_counts, method)
         priors = pd.DataFrame({c.CLASS: np.arange(self.num_classes), c.PRIOR: prior})
@@ -403,7 +405,11 @@ class LabelAudit(Releasable):
         Args:
             asymmetric: list overlapping classes as ordered pairs (class_a the given label, class_b the true
                 class) instead of unordered ones.
+
+        Raises:
+            EmptyTableError: there is no example, which given thresholds allow.
         """
+        self._check_examples()
         joint, counts = self._scan.joint.joint, self.statistics.class_counts
         classes = health.estimate_class_health(joint, counts, self._scan.thresholds)
         pairs = health.find_overlapping_classes(joint, self.num_examples, asymmetric=asymmetric)
@@ -469,6 +475,10 @@ class LabelAudit(Releasable):
             find = RejectedRows(rows.make_block_builder(), self.num_classes, columns, rows.id_columns)
         return read_rejected_rows(rows, find, self._scan.repeated_ids)
 
+    def _check_examples(self) -> None:
+        if not self.num_examples:
+            raise EmptyTableError("no row of the input can be used: there is no label to tell the health of")
+
     def _check_method(self, method: str, adjust_pred_probs: bool, option: str) -> None:
         scores.check_method(method, adjust_pred_probs, option)
         if scores.needs_arrays(method, adjust_pred_probs):
@@ -477,8 +487,7 @@ class LabelAudit(Releasable):
                 "adjust_pred_probs" if adjust_pred_probs else f"{option}={method!r}",
             )
             scores.check_probabilities(stats, cause)
-            if method == "threshold_cosine":
-                scores.check_thresholds(self._scan.thresholds, cause)
+            scores.check_thresholds(method, adjust_pred_probs, self._scan.thresholds, cause)
 
     def _show_example(self, predicted: str) -> list[Column]:
         """Id columns, given label, and predicted label under some name, as results show them."""

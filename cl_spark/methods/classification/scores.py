@@ -105,20 +105,28 @@ def check_probabilities(statistics: ClassStatistics, option: str) -> None:
         )
 
 
-def check_thresholds(thresholds: Float64s, option: str) -> None:
-    """Check that confident thresholds are above 0, for an option that compares probabilities with them.
+def check_thresholds(method: str, adjust_pred_probs: bool, thresholds: Float64s, option: str) -> None:
+    """Check that scores can be computed with confident thresholds, which the caller may have given.
 
     Args:
+        method: a label quality score.
+        adjust_pred_probs: score adjusted probabilities.
         thresholds: (K,) thresholds.
         option: the option that needs them, for the message.
 
     Raises:
-        ConfigurationError: one is not.
+        ConfigurationError: one is not above 0, which the cosine divides by, or infinite, of which adjusted
+            probabilities have no difference.
     """
-    if (thresholds <= 0).any():
-        lowest = int(thresholds.argmin())
+    wrong, wanted = np.zeros(len(thresholds), dtype=bool), ""
+    if method == "threshold_cosine":
+        wrong, wanted = thresholds <= 0, "above 0"
+    elif adjust_pred_probs:
+        wrong, wanted = np.isinf(thresholds), "that are finite"
+    if wrong.any():
+        k = int(wrong.argmax())
         raise ConfigurationError(
-            f"{option} needs thresholds above 0, but that of class {lowest} is {thresholds[lowest]:g}"
+            f"{option} needs thresholds {wanted}, but that of class {k} is {thresholds[k]:g}"
         )
 
 

@@ -36,6 +36,10 @@ def test_every_filter_goes_without_options(filter_by: str) -> None:
             "num_to_remove_per_class has no effect",
         ),
         (
+            {"filter_by": "confident_learning", "num_to_remove_per_class": np.array([1, 2])},
+            "num_to_remove_per_class has no effect",
+        ),
+        (
             {"filter_by": "low_normalized_margin", "min_examples_per_class": 2},
             "min_examples_per_class has no",
         ),

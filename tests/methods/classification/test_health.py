@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from scipy.stats import binomtest
 
 from cl_spark.methods.classification.cells import CellTable
-from cl_spark.methods.classification.health import estimate_class_health, wilson_interval
+from cl_spark.methods.classification.health import estimate_class_health, wilson_columns, wilson_interval
 from cl_spark.tables import columns as c
 
 
@@ -28,3 +30,9 @@ def test_classes_come_worst_first_and_absent_classes_are_healthy() -> None:
     assert health[c.LABEL_NOISE].tolist() == pytest.approx([0.4, 0.1, 0])
     assert health[c.INVERSE_LABEL_NOISE].tolist() == pytest.approx([1 / 7, 4 / 13, 0])
     assert health[c.CLASS_QUALITY].tolist() == pytest.approx([0.6, 0.9, 1])
+
+
+def test_the_interval_of_very_many_examples_is_that_of_a_number(spark: SparkSession) -> None:
+    row = spark.range(1).select(F.lit(0.25).alias("share"), F.lit(4_000_000_000).alias("examples"))
+    found = row.select(*wilson_columns(F.col("share"), F.col("examples"))).collect()[0]
+    assert tuple(found) == pytest.approx(wilson_interval(0.25, 4_000_000_000))

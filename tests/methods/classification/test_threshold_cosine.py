@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, LabelAudit, find_label_issues
+from cl_spark.errors import EmptyTableError
 from tests.oracle.datasets import dataset
 
 
@@ -58,3 +59,22 @@ def test_scores_and_adjustment_are_refused(spark: SparkSession, df: DataFrame) -
             pytest.raises(ConfigurationError, match=told),
         ):
             audit.label_quality_scores(method="threshold_cosine")
+
+
+def test_given_thresholds_that_scores_cannot_use_are_refused(spark: SparkSession, df: DataFrame) -> None:
+    with LabelAudit(df, thresholds=[0.5, np.inf, 0.5, 0.5]) as audit:
+        with pytest.raises(
+            ConfigurationError, match="needs thresholds that are finite, but that of class 1 is inf"
+        ):
+            audit.label_quality_scores(adjust_pred_probs=True)
+        assert audit.label_quality_scores(method="threshold_cosine").where("isnan(label_quality)").isEmpty()
+    with LabelAudit(df.limit(0), num_classes=4, thresholds=[0.5] * 4) as audit:
+        for question in (audit.health_summary, audit.noise_rates):
+            with pytest.raises(EmptyTableError, match="no row of the input can be used"):
+                question()
+
+
+def test_a_caller_may_ask_for_more_issues_than_there_are_rows(df: DataFrame) -> None:
+    with LabelAudit(df) as audit:
+        issues = audit.find_label_issues(filter_by="low_self_confidence", num_issues=10**16)
+        assert issues.count() == audit.num_examples
