@@ -166,20 +166,26 @@ class MeanProbs(DenseProbs):
     ) -> Iterator[LengthGroup]:
         """Extract the evidence of the means; what is wrong with the values of a model is wrong with a row.
 
-        The lowest probability is that of any model, the sum that which is farthest from 1, and a value that
-        is too large, or above 1 where sums are asked for, takes the place of the highest probability.
+        The lowest probability is that of any model, the sum that which is farthest from 1, and a highest
+        probability or a self-confidence that is too large, or above 1 where sums are asked for, takes the
+        place of the highest probability.
         """
         whole = DenseProbs(self.element).take_apart(column)
         for group in super().extract_evidence(column, given, policy, with_sums=with_sums):
             values = whole.probs[whole.find_positions(group.rows)]
             of_models = values.reshape(len(group.rows), self.num_models, group.num_probs)
-            evidence, largest = group.evidence, np.abs(of_models).max(axis=(1, 2))
+            evidence, highest = group.evidence, of_models.max(axis=2)
+            labels = given[group.rows]
+            is_class = (labels >= 0) & (labels < group.num_probs)
+            of_given = of_models[np.arange(len(labels)), :, np.where(is_class, labels, 0)]
+            of_given = np.where(is_class[:, None], of_given, 0)
+            largest = np.maximum(np.abs(highest), np.abs(of_given)).max(axis=1)
             sums = evidence.prob_sum
             if sums is not None:
                 every = of_models.sum(axis=2)
                 farthest = np.abs(every - 1).argmax(axis=1)
                 sums = every[np.arange(len(every)), farthest]
-            is_wrong = (largest >= LIMB) | (with_sums & (largest > 1 + EPS))
+            is_wrong = (largest >= LIMB) | (with_sums & (highest.max(axis=1) > 1 + EPS))
             evidence = replace(
                 evidence,
                 min_prob=of_models.min(axis=(1, 2)),

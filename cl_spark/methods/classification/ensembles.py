@@ -1,7 +1,7 @@
 """Ensembles: what several models, folds or epochs say of the same examples, one by one."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set, Sized
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,8 +79,8 @@ def _read_numbers(weights: Sequence[float], num_models: int) -> Float64s:
         f"weights={weights!r} must be one of {', '.join(WEIGHTS)}, or a list of {num_models} numbers in the "
         "order of pred_probs_cols"
     )
-    # neither knows the order of the models; and numpy would read texts that are numbers
-    if isinstance(weights, Mapping | Set) or not isinstance(weights, Iterable):
+    # neither knows the order of the models, an iterator is read once, and numpy reads texts that are numbers
+    if isinstance(weights, Mapping | Set) or not isinstance(weights, Sized):
         raise wanted
     numbers = list(weights)
     if any(isinstance(number, str) for number in numbers):

@@ -150,6 +150,10 @@ def test_a_model_that_breaks_a_promise_is_not_averaged_away(spark: SparkSession)
     }  # fmt: skip
     with LabelAudit(df, pred_probs_cols=["a", "b"]) as audit:
         assert {row.id for row in audit.rejected().collect()} == {4}
+    rows = [(1, 0, [5.0, -1e9], [4.0, -1e9]), (2, 1, [5.0, -1e9], [4.0, 1.0]), (3, 1, [1.0, 2.0], [1.0, 3.0])]
+    masked = spark.createDataFrame(rows, df.schema)
+    with LabelAudit(masked, pred_probs_cols=["a", "b"]) as audit:  # as in one column, a low one is none
+        assert {row.id: row.reason for row in audit.rejected().collect()} == {2: "score beyond 2^29"}
 
 
 def test_weights_are_used_as_given(table: DataFrame) -> None:
@@ -170,6 +174,7 @@ def test_weights_are_used_as_given(table: DataFrame) -> None:
         ({"first": 0.7, "second": 0.2, "third": 0.1}, "a list of 3 numbers in the order of pred_probs_cols"),
         ({0.7, 0.2, 0.1}, "a list of 3 numbers"),
         (["first", "second", "third"], "a list of 3 numbers"),
+        (map(float, [1, 2, 3]), "a list of 3 numbers"),  # could be read once only
         (["1", "2", "3"], "a list of 3 numbers"),
         ([[1.0, 2.0]] * 3, "a list of 3 numbers"),
         (0.5, "weights=0.5 must be one of uniform, accuracy, log_loss_search, or a list of 3 numbers"),
