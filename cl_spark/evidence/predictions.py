@@ -1,6 +1,5 @@
 """Predictions: an input table, and what its columns mean."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -199,10 +198,6 @@ class Predictions:
         )
 
     def _check_classes(self) -> None:
-        if self._known_names is not None:
-            repeated = [name for name, times in Counter(self._known_names).items() if times > 1]
-            if repeated:
-                raise ConfigurationError(f"class_names holds {repeated[0]!r} more than once")
         told = self.known_classes
         if self.num_classes is not None and (self.num_classes < 2 or told != self.num_classes):
             raise ConfigurationError(

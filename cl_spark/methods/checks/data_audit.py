@@ -14,9 +14,11 @@ from cl_spark.errors import (
     ConfigurationError,
     EmptyTableError,
     InputError,
+    SingleClassError,
     SourceChangedError,
 )
 from cl_spark.evidence.class_columns import check_class_names, list_names
+from cl_spark.evidence.prob_columns import is_sparse
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.evidence.validity import join_reasons
@@ -48,7 +50,7 @@ from cl_spark.methods.checks.row_order import (
 from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import bucket_column, rank_kinds
-from cl_spark.methods.classification.scores import add_issue_flag
+from cl_spark.methods.classification.scores import add_issue_flag, check_probabilities
 from cl_spark.methods.neighbors.duplicates import (
     GROUP as COPIES,
 )
@@ -331,6 +333,11 @@ class DataAudit(Releasable):
         if probs_col is None:
             if names is None and self.df.schema[self._label_col].dataType == StringType():
                 names = list_names(self.rows, self._label_col)
+                if len(names) < 2:
+                    raise SingleClassError(
+                        f"label_col: all labels in {self._label_col!r} are of one class: there is none to "
+                        "confuse it with"
+                    )
             df = neighbor_pred_probs(
                 self.rows.where(F.col(quoted(self._label_col)).isNotNull()),
                 id_col=self._id_col,
@@ -348,7 +355,8 @@ class DataAudit(Releasable):
             pred_probs_col=probs_col,
             class_names=names,
             check_ids=False,  # checked above
-            probabilities=True,  # a row of other numbers is one that a check cannot use
+            # a row of other numbers is one that a check cannot use; lists of likely classes sum to less
+            probabilities=self._probs_col is not None and not is_sparse(df.schema[probs_col].dataType),
             evidence_path=self._evidence_path,
         )
 
@@ -488,11 +496,12 @@ class DataAudit(Releasable):
             if self._probs_col is None:
                 check_label_type(self._label_col, self.df.schema[self._label_col].dataType)
                 return []
+            check_probabilities(self.label_audit.statistics, "a data audit")
             return self.label_audit.warnings()
         except EmptyTableError as error:
             is_labeled = F.col(quoted(self._label_col)).isNotNull()
-            if self.rows.where(is_labeled).isEmpty():  # later rows may have labels
-                return []
+            if not self.num_examples or self.rows.where(is_labeled).isEmpty():
+                return []  # later rows may have labels
             return [_not_answered(LABEL_CHECK, str(error))]
         except SourceChangedError:
             raise
@@ -500,6 +509,7 @@ class DataAudit(Releasable):
             return [_not_answered(LABEL_CHECK, str(error))]
 
     def _score_labels(self) -> DataFrame:
+        check_probabilities(self.label_audit.statistics, "a data audit")
         scores = self.label_audit.label_quality_scores()
         issues = self.label_audit.find_label_issues(min_examples_per_class=EXAMPLES_KEPT)
         told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL, F.lit(True).alias(c.IS_ISSUE))
@@ -581,6 +591,7 @@ class DataAudit(Releasable):
         return score_order(gaps, run_order_test(gaps, num_rows, self.k), num_rows, self._id_col)
 
     def _score_groups(self) -> DataFrame:
+        check_probabilities(self.label_audit.statistics, "a data audit")
         confidence = self.label_audit.label_quality_scores(method="self_confidence")
         known = confidence.select(
             F.col(quoted(self._id_col)).alias(ID), F.col(c.LABEL_QUALITY).alias(CONFIDENCE)

@@ -48,8 +48,8 @@ ISSUE_TYPES = {FAR: "far", MISFIT: "misfit", COPY: "copy"}
 _MOST_NAMES = 5
 """Prompts named in a warning."""
 
-_KEY, _PROMPT, _IS_REAL, _SUGGESTED, _FITS, _FIRST, _COVERED, _SCORE = (
-    "_key", "_prompt", "_is_real", "_suggested", "_fits", "_first", "_covered", "_score",
+_KEY, _PROMPT, _IS_REAL, _SUGGESTED, _FITS, _GROUP, _FIRST, _COVERED, _SCORE = (
+    "_key", "_prompt", "_is_real", "_suggested", "_fits", "_group", "_first", "_covered", "_score",
 )  # fmt: skip
 
 
@@ -294,7 +294,7 @@ class GeneratedData(Releasable):
             evidence_path=self._evidence_path,
         )
         self._owners.append(copies)
-        copies = copies.select(F.col(ids).alias("_copy_id"), GROUP)
+        copies = copies.select(F.col(ids).alias("_copy_id"), F.col(GROUP).alias(_GROUP))
         rows = self._inputs.marked("generated").select(ids, quoted(self._prompt_col), FAULT, self._key_of(0))
         rows = rows.join(realism, _KEY, "left").join(self._judge_fit(), _KEY, "left")
         rows = rows.join(near, F.col(ids) == F.col("_near_id"), "left")
@@ -307,11 +307,11 @@ class GeneratedData(Releasable):
         )
         fits = F.when(F.col(FIT).isNotNull(), F.col(_SUGGESTED).isNull()).alias(_FITS)
         prompt = quoted(self._prompt_col)
-        rows = rows.select(ids, prompt, REALISM, FIT, NEARNESS, GROUP, reason.alias(REASON), fits)
+        rows = rows.select(ids, prompt, REALISM, FIT, NEARNESS, _GROUP, reason.alias(REASON), fits)
         rows = self._storage.persist(rows, self._index.num_read)
         # of copies one is kept: the first that nothing else is wrong with
         first = F.coalesce(F.min(F.when(F.col(REASON).isNull(), F.col(ids))), F.min(ids)).alias(_FIRST)
-        rows = rows.join(rows.where(F.col(GROUP).isNotNull()).groupBy(GROUP).agg(first), GROUP, "left")
+        rows = rows.join(rows.where(F.col(_GROUP).isNotNull()).groupBy(_GROUP).agg(first), _GROUP, "left")
         copy_of = F.when(F.col(_FIRST) != F.col(ids), F.col(_FIRST))
         is_copy = F.concat(F.lit(f"{COPY}: "), F.col(COPY_OF).cast("string"))  # null of another row
         shown = rows.withColumn(COPY_OF, copy_of).withColumn(REASON, F.coalesce(REASON, is_copy))

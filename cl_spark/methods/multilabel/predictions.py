@@ -40,8 +40,10 @@ class MultilabelPredictions(Predictions):
     def __post_init__(self) -> None:
         if not isinstance(self.labels_col, str):
             object.__setattr__(self, "labels_col", list(self.labels_col))
-            if not self.labels_col:
-                raise ConfigurationError("labels_col names no column")
+            if len(self.labels_col) < 2:
+                raise ConfigurationError(
+                    f"labels_col must name a boolean column per class, at least 2, got {self.labels_col!r}"
+                )
             if self.class_names is None:
                 object.__setattr__(self, "class_names", list(self.labels_col))
             check_order(self.labels_col, self.class_names or ())

@@ -271,8 +271,9 @@ def test_first_rows_tell_doubts_about_labels_without_a_check(df: DataFrame) -> N
     with DataAudit(one_based) as audit:
         assert [warning.code for warning in audit.first_warnings()] == ["labels_one_based"]
         assert "outlier_audit" not in vars(audit)
-    with DataAudit(df.withColumn("label", F.lit(None).cast("int"))) as audit:
-        assert audit.first_warnings() == []  # later rows may have labels
+    for none in (df.withColumn("label", F.lit(None).cast("int")), df.withColumn("id", F.lit(1))):
+        with DataAudit(none) as audit:
+            assert audit.first_warnings() == []  # later rows may have labels, and ids of their own
     logits = df.withColumn("pred_probs", F.transform("pred_probs", lambda p: 9 * p))
     floats = df.drop("pred_probs").withColumn("label", F.col("label").cast("double"))
     for rows, told in (

@@ -119,8 +119,9 @@ def test_rows_without_an_id_of_their_own_are_dropped_for_that(spark: SparkSessio
 
 
 def test_one_prompt_has_no_fit(spark: SparkSession) -> None:
-    made, there = generated().head(40).assign(prompt="digit"), real().assign(prompt="digit")
-    with GeneratedData(spark.createDataFrame(made), spark.createDataFrame(there)) as judged:
+    made, there = generated().head(40).assign(group="digit"), real().assign(group="digit")
+    tables = [spark.createDataFrame(table.drop(columns="prompt")) for table in (made, there)]
+    with GeneratedData(*tables, prompt_col="group") as judged:
         found = judged.rows().toPandas()
         assert judged.totals()["fit"] is None
     assert found.fit.isna().all()
