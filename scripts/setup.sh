@@ -39,7 +39,8 @@ done
 echo "Setting up .venv ($kind) with $("$python" --version): two minutes or three, once."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$lock"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+# by path: else the directory of a clone, which is called like the package, hides it from scripts beside the clone
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --config-settings editable_mode=compat --editable .
 .venv/bin/python scripts/install_delta_jars.py
 .venv/bin/python scripts/archive_classes.py
 made_from "$lock" > "$stamp"

@@ -45,34 +45,58 @@ def show_result(task: Task[Any], result: RunResult, console: Console, rows: int 
         show_view(view, console, rows)
 
 
+_WIDE = 120
+"""Characters in a line of a terminal that has room for notes beside the numbers of a run."""
+
+
 def show_history(runs: Sequence[PastRun], console: Console) -> None:
-    """Print finished runs, each with its change of health since the one before of its task and source."""
+    """Print finished runs, each with its change of health since the one before of its task and source.
+
+    On a narrow terminal the notes on a run stand below the table, so that names and numbers stay whole.
+    """
+    if not runs:
+        console.print("no finished runs")
+        return
+    is_wide = console.width >= _WIDE
     sources = {past.run.record.source for past in runs}
     title = f"Runs of {escape(one_line(next(iter(sources))))}" if len(sources) == 1 else "Runs"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
-    for heading in ("run", "finished (UTC)", *(["source"] if len(sources) > 1 else [])):
+    finished = "finished (UTC)" if is_wide else "ended (UTC)"
+    for heading in ("run", finished, *(["source"] if len(sources) > 1 else [])):
         table.add_column(heading, overflow="fold", min_width=10)
     for heading in ("examples", "issues", "health", "change"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("worst", "notes"):
+    for heading in ("worst", "notes") if is_wide else ():
         table.add_column(heading, overflow="fold", min_width=8)
+    below = []
     for past in runs:
-        run, failed = past.run.record, len(past.run.failed_gates)
-        notes = [f"{run.num_rejected:,} rejected"] * (run.num_rejected > 0)
-        notes += [f"warning: {warning.code}" for warning in past.run.warnings]
-        notes += [f"{failed} gates failed"] * (failed > 0) + ["not a baseline"] * (run.baseline is False)
+        run = past.run.record
+        worst = "" if past.worst is None else escape(one_line("{} ({:.3f})".format(*past.worst)))
+        notes = ", ".join(_note(past))
         table.add_row(
             escape(run.run_id),
-            f"{in_utc(run.finished):%Y-%m-%d %H:%M}",
+            in_utc(run.finished).strftime("%Y-%m-%d %H:%M" if is_wide else "%m-%d %H:%M"),
             *([escape(one_line(run.source))] if len(sources) > 1 else []),
             f"{run.num_examples:,}",
             f"{run.num_issues:,}",
             "" if run.overall_health is None else f"{run.overall_health:.2%}",
             "" if past.change is None else f"{past.change:+.2%}",
-            "" if past.worst is None else escape(one_line("{} ({:.3f})".format(*past.worst))),
-            ", ".join(notes),
+            *([worst, notes] if is_wide else []),
         )
-    console.print(table if runs else "no finished runs")
+        told = ", ".join(filter(None, [notes, f"worst {worst}" if worst else ""]))
+        below += [f"{escape(run.run_id)}: {told}"] if told and not is_wide else []
+    console.print(table)
+    for line in below:
+        console.print(line)
+
+
+def _note(past: PastRun) -> list[str]:
+    """List what is to be noted of a run."""
+    run, failed = past.run.record, len(past.run.failed_gates)
+    notes = [f"{run.num_rejected:,} rejected"] * (run.num_rejected > 0)
+    notes += [f"warning: {warning.code}" for warning in past.run.warnings]
+    notes += [f"{failed} {'gate' if failed == 1 else 'gates'} failed"] * (failed > 0)
+    return notes + ["not a baseline"] * (run.baseline is False)
 
 
 def show_listing(run: Run, view: View, console: Console, rows: int) -> None:
@@ -93,8 +117,8 @@ def show_check(checked: Checked, console: Console) -> None:
     ]
     for reason, (times, example) in checked.rejected.items():
         lines.append(
-            f"[yellow]{times:,} would be rejected: {escape(reason)} "
-            f"(such as id {escape(one_line(example))})[/]"
+            f"[yellow]{times:,} would be rejected: {escape(reason)}"
+            + (f" (such as id {escape(one_line(example))})[/]" if one_line(example) else "[/]")
         )
     if checked.unknown_classes:
         named = ", ".join(repr(one_line(name)) for name in checked.unknown_classes)

@@ -117,6 +117,8 @@ def test_history_keeps_every_number_whole_on_a_narrow_terminal(width: int) -> No
         assert number in text
     assert max(map(len, text.splitlines())) <= width
     assert "source" not in text, "all are of one source"
+    assert width == 70 or "20260131T020000-abcdef " in text, "names can be copied"
+    assert r"a [b]\nc (0.500)" in text
 
 
 def test_history_names_runs_worst_classes_and_what_is_to_be_noted() -> None:
