@@ -54,7 +54,7 @@ def test_planted_faults_are_dropped_with_their_reason(rows: pd.DataFrame) -> Non
     assert len(rows) == 150
     assert rows.reason[EMPTY] == "features cannot be used"
     assert (rows.reason[list(NOISE)] == "far from all real rows").all()
-    misfits = rows.reason[list(MISFITS)].str.startswith("does not fit its prompt: looks like ").fillna(False)
+    misfits = rows.reason[list(MISFITS)].fillna("").str.startswith("does not fit its prompt: looks like ")
     assert misfits.sum() >= len(MISFITS) - 1  # as many are pruned as are estimated
     assert (rows.reason[list(COPIES)] == [f"copy of another row: {i - 50}" for i in COPIES]).all()
     dropped = set(rows.index[~rows.keep])
