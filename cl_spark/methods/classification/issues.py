@@ -1,6 +1,7 @@
 """Label issues: the rows that a filter chooses from the evidence of a scan, ranked by their label quality."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -9,7 +10,7 @@ from pyspark.sql import functions as F
 from cl_spark.errors import one_line
 from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.packing import ddl
-from cl_spark.kernels.arrays import Bools
+from cl_spark.kernels.arrays import Bools, Int64s
 from cl_spark.methods.classification.cells import CellTable
 from cl_spark.methods.classification.cuts import QUOTA, CutFinder, is_few
 from cl_spark.methods.classification.filters import (
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 PruningKey = tuple[float, tuple[int, ...] | None, int]
 """Options that pruning depends on."""
+
+_MOST_NAMED = 10
+"""Small classes that a message names."""
 
 
 def is_suspect(block: Block) -> Bools:
@@ -159,13 +163,23 @@ class IssueFinder:
 
     def _warn_of_small_classes(self, min_examples_per_class: int) -> None:
         counts, most = self._scan.statistics.class_counts, max(min_examples_per_class, 1)
-        small = np.flatnonzero((counts > 0) & (counts <= most))
-        if len(small):
-            names = self._scan.predictions.names
-            shown = [one_line(names[k] if names else k) for k in small[:10]]
-            logger.warning(
-                "%d classes have at most %d examples and are not pruned: %s",
-                len(small),
-                most,
-                ", ".join(shown) + (" ..." if len(small) > 10 else ""),
-            )
+        number, shown = name_small_classes(counts, most, self._scan.predictions.names)
+        if number:
+            logger.warning("%d classes have at most %d examples and are not pruned: %s", number, most, shown)
+
+
+def name_small_classes(counts: Int64s, most: int, names: Sequence[str] | None) -> tuple[int, str]:
+    """Name the classes that occur, and have at most some number of examples: how many, and the first ten.
+
+    Args:
+        counts: (K,) examples of each class.
+        most: the number.
+        names: of the classes; None where they are indices.
+
+    Example:
+        >>> name_small_classes(np.array([0, 1, 5, 2]), 2, ["ant", "bee", "cat", "dog"])
+        (2, 'bee, dog')
+    """
+    small = np.flatnonzero((counts > 0) & (counts <= most)).tolist()
+    shown = ", ".join(one_line(names[k] if names else k) for k in small[:_MOST_NAMED])
+    return len(small), shown + (" ..." if len(small) > _MOST_NAMED else "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pyspark.sql import DataFrame
 
-from cl_spark.errors import ConfigurationError, one_line
+from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.blocks import Block
 from cl_spark.evidence.packing import ddl
 from cl_spark.kernels.arrays import Bools, Float64s, Int64s
@@ -20,6 +20,7 @@ from cl_spark.methods.classification.filters import (
     compute_removals,
     select_lowest_scores,
 )
+from cl_spark.methods.classification.issues import name_small_classes
 from cl_spark.methods.classification.scores import self_confidences
 from cl_spark.methods.classification.sources import SelectedRows
 from cl_spark.methods.multilabel.predictions import CLASS
@@ -32,9 +33,6 @@ from cl_spark.methods.multilabel.scan import (
 from cl_spark.tables import columns as c
 
 logger = logging.getLogger(__name__)
-
-NAMED_CLASSES = 10
-"""Small classes that a message names."""
 
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST)
 
@@ -175,16 +173,10 @@ class MembershipIssueFinder:
             (totals.given_counts, "are given to"),
             (totals.num_examples - totals.given_counts, "are not given to"),
         ):
-            small = np.flatnonzero((counts > 0) & (counts <= most)).tolist()
-            if small:
-                names = self._scan.predictions.names
-                shown = [one_line(names[k] if names else k) for k in small[:NAMED_CLASSES]]
+            number, shown = name_small_classes(counts, most, self._scan.predictions.names)
+            if number:
                 logger.warning(
-                    "%d classes %s at most %d examples, which are not pruned: %s",
-                    len(small),
-                    what,
-                    most,
-                    ", ".join(shown) + (" ..." if len(small) > NAMED_CLASSES else ""),
+                    "%d classes %s at most %d examples, which are not pruned: %s", number, what, most, shown
                 )
 
     def _choose(

@@ -24,7 +24,7 @@ from cl_spark.tables import columns as c
 
 
 class LabelForm(IntEnum):
-    """What the class indices of a row look like, where that may tell that they mean something else."""
+    """Form of the class indices of a row: some tell that the labels may mean something else."""
 
     ORDINARY = 0
     FLAGS = 1
