@@ -156,13 +156,13 @@ def _explain_untested_rows(gates: Sequence[Gate], run: Run) -> list[str]:
     for gate in gates:
         if not gate.is_of_rows:
             continue
-        num_rows, num_lacking = _count_rows(gate, run)
-        if 0 < num_lacking < num_rows:  # where all rows lack the number, the gate has failed
-            rows, column = _read_rows(gate, run)
+        rows, column = _read_rows(gate, run)
+        num_rows, num_known = rows.agg(F.count(F.lit(1)), F.count(column)).collect()[0]
+        if 0 < num_known < num_rows:  # where all rows lack the number, the gate has failed
             key = rows.columns[0]
             lacking = rows.where(column.isNull()).orderBy(key).limit(_MOST_NAMED).select(key).collect()
             named = ", ".join(one_line(row[0]) for row in lacking)
-            untested.append(f"{gate} for {named}{' ...' if num_lacking > _MOST_NAMED else ''}")
+            untested.append(f"{gate} for {named}{' ...' if num_rows - num_known > _MOST_NAMED else ''}")
     if not untested:
         return []
     return [
@@ -199,13 +199,13 @@ def _find_failed_rows(gate: Gate, task: Task[Any], run: Run) -> list[str]:
     rows, column = _read_rows(gate, run)
     key = rows.columns[0]
     # Spark takes NaN for the greatest number, which would pass ">="
-    failed = rows.where(F.isnan(column) | ~_OPERATORS[gate.comparison](column, gate.bound))
-    number = failed.count()
+    is_failed = F.isnan(column) | ~_OPERATORS[gate.comparison](column, gate.bound)
+    counted = rows.agg(F.count(F.lit(1)), F.count(column), F.count_if(is_failed)).collect()[0]
+    num_rows, num_known, number = counted
     if not number:
-        num_rows, num_lacking = _count_rows(gate, run)
-        return [f"{gate}: no row has such a number"] if 0 < num_rows == num_lacking else []
+        return [f"{gate}: no row has such a number"] if num_rows and not num_known else []
     order = column.asc() if ">" in gate.comparison else column.desc()
-    worst = failed.orderBy(F.isnan(column).desc(), order, key).limit(_MOST_NAMED)
+    worst = rows.where(is_failed).orderBy(F.isnan(column).desc(), order, key).limit(_MOST_NAMED)
     shown = ", ".join(f"{one_line(row[0])} ({row[1]:.6g})" for row in worst.select(key, column).collect())
     return [f"{gate}: not so for {number} {called}: {shown}{' ...' if number > _MOST_NAMED else ''}"]
 
@@ -214,10 +214,3 @@ def _read_rows(gate: Gate, run: Run) -> tuple[DataFrame, SparkColumn]:
     """Read the rows that a gate is about, and choose their number."""
     table, name = gate.metric.split(".")
     return run.table(table), F.col(name)
-
-
-def _count_rows(gate: Gate, run: Run) -> tuple[int, int]:
-    """Count the rows that a gate is about, and those that lack the number."""
-    rows, column = _read_rows(gate, run)
-    counted = rows.agg(F.count(F.lit(1)), F.count(column)).collect()[0]
-    return counted[0], counted[0] - counted[1]
