@@ -166,5 +166,6 @@ def test_the_command_takes_the_task(table: str, tmp_path: Path, capsys: pytest.C
     assert exit_code(["show", where, "--class", "cow"]) == 2
     assert "has no class 'cow'" in capsys.readouterr().err
     assert exit_code(["show", where, "--given", "bird"]) == 2
-    assert exit_code(["review", "--run-location", where, "--budget", "5", "--output", where]) == 2
+    review = ["review", "--run-location", where, "--budget", "5", "--output", where, "--format", "parquet"]
+    assert exit_code(review) == 2
     assert "say id_col: [id, class]" in " ".join(capsys.readouterr().err.split())
