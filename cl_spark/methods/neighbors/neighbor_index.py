@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import IntegralType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.storage import Releasable, Storage, StorageOwner, keep_with
@@ -202,12 +203,36 @@ class NeighborIndex(Releasable):
             argument="new",
             spark=self.table.df.sparkSession,
         )
-        if table.long_id != self.table.long_id:
+        self._check_id_type("new", table.long_id, table.id_type)
+        return table
+
+    def _check_id_type(self, argument: str, is_long: bool, name: str) -> None:
+        if is_long != self.table.long_id:
             raise ColumnTypeError(
-                f"id_col: column {self.table.id_col!r} is {table.id_type} in new and {self.table.id_type} in "
+                f"id_col: column {self.table.id_col!r} is {name} in {argument} and {self.table.id_type} in "
                 "the index: cast one of them"
             )
-        return table
+
+    def check_rows(self, df: DataFrame) -> None:
+        """Check that a table which is joined with the index by id has no id of the index in several rows.
+
+        Either may have rows that the other lacks. What the index itself rejected is not in it.
+
+        Raises:
+            ColumnTypeError: ids are text in one and whole numbers in the other.
+            ConfigurationError: an id of the index stands in several rows of `df`.
+        """
+        if df is self.table.df:
+            return
+        kind = df.select(quoted(self.table.id_col)).schema.fields[0].dataType
+        self._check_id_type("df", isinstance(kind, IntegralType), kind.simpleString())
+        ids = df.groupBy(F.col(quoted(self.table.id_col)).cast(self.table.key_type).alias(ID))
+        repeated = ids.agg(F.count(F.lit(1)).alias("_rows")).where("_rows > 1")
+        for row in repeated.join(self.table.candidates, ID, "left_semi").orderBy(ID).take(1):
+            raise ConfigurationError(
+                f"index: it is of other rows: {self.table.id_col} {row[ID]!r} stands in {row['_rows']:,} "
+                "rows of df and in one of the index: leave index out, or make it of these rows"
+            )
 
     def neighbor_lists(self, k: int, queries: FeatureTable) -> DataFrame:
         """Find the k nearest rows of each query as arrays: `ID`, `NEIGHBORS`, `DISTANCES`.
@@ -330,11 +355,13 @@ def open_index(
     """Take the index that a caller has made of a table, or make one.
 
     Raises:
-        ConfigurationError: the caller's index has columns of other names, or other options.
+        ConfigurationError: the caller's index has columns of other names, other options or other rows.
+        ColumnTypeError: its ids are of another type.
     """
     if index is not None:
         index.check_columns(id_col, features_col)
         index.check_options(metric, method)
+        index.check_rows(table)
         return index
     return NeighborIndex(
         table,

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError, InputError
+from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.storage import keep_with
 from cl_spark.evidence.workers import map_in_arrow
 from cl_spark.kernels import dense_probs
@@ -144,10 +144,6 @@ class MixProbs:
         starts = _find_starts(batch)
         ids, places, given, labels = batch.columns
         is_own = places.to_numpy() == OWN_PLACE
-        if is_own.sum() > len(starts):
-            raise InputError(
-                "index: it is of other rows: df has rows with one id, of which the index has one"
-            )
         probs, faults = dense_probs.to_matrix(given, self.num_classes)
         row = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(probs)]))
         others = np.flatnonzero(~is_own & (faults == 0))

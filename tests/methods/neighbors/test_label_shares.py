@@ -1,12 +1,14 @@
 """Labels of near rows as probabilities: a table without a model can be audited."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from sklearn.datasets import load_digits
 
-from cl_spark import LabelAudit, neighbor_pred_probs
+from cl_spark import LabelAudit, NeighborIndex, find_duplicates, neighbor_pred_probs, smooth_pred_probs
 from cl_spark.errors import ColumnTypeError, ConfigurationError, EmptyTableError
 from cl_spark.kernels.nearest import find_nearest
 from tests.methods.neighbors.frames import to_features
@@ -58,3 +60,17 @@ def test_labels_have_to_be_classes(spark: SparkSession) -> None:
         neighbor_pred_probs(df.selectExpr("*", "1D as label"), k=2)
     with pytest.raises(EmptyTableError, match="no row has a label that is a class"):
         neighbor_pred_probs(df.selectExpr("*", "cast(null as string) as label"), k=2)
+
+
+def test_an_index_of_other_rows_is_refused(spark: SparkSession) -> None:
+    df = to_features(spark, np.random.default_rng(0).normal(size=(30, 3)), label=["a", "b"] * 15)
+    df = df.withColumn("pred_probs", F.array(F.lit(0.6), F.lit(0.4)))
+    other = df.withColumn("id", F.expr("if(id = 7, 5, id)"))
+    with NeighborIndex(df) as index:
+        for ask in (neighbor_pred_probs, smooth_pred_probs, partial(find_duplicates, label_col="label")):
+            with pytest.raises(ConfigurationError, match="index: it is of other rows: id 5 stands in 2 rows"):
+                ask(other, k=3, index=index)
+            with pytest.raises(ColumnTypeError, match="'id' is string in df and bigint in the index"):
+                ask(df.withColumn("id", F.col("id").cast("string")), k=3, index=index)
+    with NeighborIndex(other) as index:  # rejects them itself
+        assert neighbor_pred_probs(other.where("true"), k=3, index=index).count() == 28
