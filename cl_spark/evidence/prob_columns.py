@@ -85,9 +85,7 @@ def select_probs(col: str, kind: DataType, class_names: Sequence[str] = ()) -> C
         fields = [column.getField(name).cast("double") for name in class_names]
         return F.when(column.isNotNull(), F.array(*fields))
     if _is_vector(kind):
-        from pyspark.ml.functions import vector_to_array  # slow to import
-
-        return vector_to_array(column)
+        return select_vector(column)
     entries = F.map_entries(column) if isinstance(kind, MapType) else column
     if lists_names(kind):
         return F.transform(entries, _ClassEntry(_find_parts(kind), tuple(class_names)))
@@ -111,6 +109,15 @@ class _ClassEntry:
         name, prob = map(entry.getField, self.parts)
         index = F.when(name.isNotNull(), F.coalesce(find_index(name, self.class_names), F.lit(-1)))
         return F.struct(index.alias("class"), prob.cast("double").alias("prob"))
+
+
+def select_vector(column: Column) -> Column:
+    """Select a column of ML vectors as arrays of double; null where it is null, at which Spark's own function
+    fails.
+    """
+    from pyspark.ml.functions import vector_to_array  # slow to import
+
+    return F.when(column.isNotNull(), vector_to_array(column))
 
 
 def select_class_columns(cols: Sequence[str]) -> Column:

@@ -136,3 +136,21 @@ def test_sparse_lists_need_the_number_of_classes(spark: SparkSession) -> None:
         LabelAudit(df, num_classes=3, class_names=["a", "b"])
     with pytest.raises(ConfigurationError, match="absent_prob goes with sparse"):
         LabelAudit(table(spark, [0, 1], [[0.5, 0.5]] * 2), absent_prob=0.1)
+
+
+def test_a_null_vector_is_a_row_without_probabilities(spark: SparkSession) -> None:
+    from pyspark.ml.functions import array_to_vector
+
+    rows = [(i, i % 2, [0.9, 0.1] if i % 2 == 0 else [0.2, 0.8]) for i in range(20)]
+    df = spark.createDataFrame(rows, "id long, label int, pred_probs array<double>")
+    vectors = df.withColumn("pred_probs", F.when(F.col("id") != 3, array_to_vector("pred_probs")))
+    with LabelAudit(vectors) as audit:
+        assert audit.num_examples == 19
+        assert [(row.id, row.reason) for row in audit.rejected().collect()] == [
+            (3, "null or empty pred_probs")
+        ]
+    labels = df.select("id", "label").union(spark.createDataFrame([(99, 1)], "id long, label int"))
+    known = vectors.where("id != 3").drop("label")
+    with LabelAudit(known, labels=labels) as audit:
+        reasons = {row.id: row.reason for row in audit.rejected().collect()}
+    assert reasons == {3: "label without a prediction", 99: "label without a prediction"}

@@ -146,16 +146,18 @@ class CleanLearningModel(Model, MLReadable, MLWritable):  # type: ignore[misc, t
         if about.vector_col is None:
             return self._add_name(self.model.transform(dataset))
         features, is_usable = self._select_features(dataset)
-        if features.kind == "vector" and features.cols == (about.vector_col,):
-            return self._add_name(self.model.transform(dataset))
         from pyspark.ml.functions import array_to_vector  # slow to import
 
         # Rows that cannot be used go through the model with zeros, and lose its answers again. The model
         # reads vectors in a column whose name may be that of the arrays.
         num_features = len(features.cols) if features.kind == "columns" else about.num_features
         zeros = F.array_repeat(F.lit(0.0), num_features)
-        numbers = F.when(is_usable, features.select_numbers().cast("array<double>")).otherwise(zeros)
-        marked = dataset.withColumn(_VECTORS, array_to_vector(numbers)).withColumn(_USABLE, is_usable)
+        if features.kind == "vector":
+            vectors = F.col(quoted(features.cols[0]))
+        else:
+            vectors = array_to_vector(features.select_numbers().cast("array<double>"))
+        usable = F.when(is_usable, vectors).otherwise(array_to_vector(zeros))
+        marked = dataset.withColumn(_VECTORS, usable).withColumn(_USABLE, is_usable)
         renamed = marked.withColumnRenamed(about.vector_col, _KEPT)
         found = self.model.transform(renamed.withColumnRenamed(_VECTORS, about.vector_col))
         added = [col for col in found.columns if col not in renamed.columns and col != about.vector_col]

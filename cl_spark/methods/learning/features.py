@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, NumericType, StringType
 
 from cl_spark.errors import ColumnTypeError
+from cl_spark.evidence.prob_columns import select_vector
 from cl_spark.tables.columns import quoted
 
 Kind = Literal["array", "vector", "text", "columns"]
@@ -75,9 +76,7 @@ class Features:
         if self.kind == "text":
             return column
         if self.kind == "vector":
-            from pyspark.ml.functions import vector_to_array  # slow to import
-
-            return vector_to_array(column)
+            return select_vector(column)
         if self.kind == "array":
             return column if isinstance(self._element, FloatType) else column.cast("array<double>")
         return F.struct(

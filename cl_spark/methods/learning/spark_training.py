@@ -1,5 +1,6 @@
 """Estimators of Spark ML: trained by all workers together, on a table as they expect it."""
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,17 @@ from cl_spark.methods.learning.estimators import find_classifier, find_stages, f
 from cl_spark.methods.learning.model_tasks import IS_ERROR, MESSAGE, TASK
 from cl_spark.methods.learning.training_data import GROUP, WEIGHT, TrainingData
 from cl_spark.tables import columns as c
-from cl_spark.tables.columns import quoted
+from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
 from cl_spark.tables.spark_errors import error_summary
 
 BYTES_PER_PARTITION = 64 * 2**20
 """Size of a part of the training data: Spark ML passes over it many times."""
+
+_WEIGHT = "cl_spark_weight"
+"""Column of weights as the estimator sees it: a name that formulas can hold."""
+
+_ALL_COLUMNS = re.compile(r"[~+\-:*^(\s]\.(?![\w.])")
+"""The dot by which a formula takes all columns for features."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +120,13 @@ class SparkTraining:
         """Select the rows that can be used: ids, class index, weight, and what the estimator reads; by the
         hash of their ids in partitions, so that a model does not depend on where they were kept.
         """
-        data, label = self.data, self.label_col
+        data = self.data
         cols = list(data.features.cols) if self.is_plain else data.df.columns
-        kept = [F.col(quoted(col)) for col in dict.fromkeys(cols) if col != label]
+        sensitive = is_case_sensitive(data.df.sparkSession)
+        # the formula "label ~ ." takes all columns for features: the given label must not be among them
+        labels = (self.label_col, data.label_col)
+        hidden = {col for label in labels for col in find_columns(label, cols, case_sensitive=sensitive)}
+        kept = [F.col(quoted(col)) for col in dict.fromkeys(cols) if col not in hidden]
         index = self.label_with_classes(data.select_label())
         return self.prepare(data.select_examples(*kept, index))
 
@@ -143,10 +154,19 @@ class SparkTraining:
         Raises:
             EstimatorError: training failed.
         """
-        extra = {} if weight is None else {self.classifier.getParam("weightCol"): weight}
-        extra |= dict.fromkeys(find_unset_seeds(self.estimator), self.seed)
-        # a stage may take all columns for features, as the formula "label ~ ." does: then our label leaks
-        readable = rows.drop(*self.data.ids, c.LABEL, GROUP)
+        extra: dict[Any, Any] = dict.fromkeys(find_unset_seeds(self.estimator), self.seed)
+        # what is ours must not be among the features of a stage that takes all columns
+        read = (*self.data.df.columns, self.label_col, self.classifier.getOrDefault("featuresCol"), weight)
+        hidden = (*self.data.ids, c.LABEL, GROUP)
+        readable = rows.select(*[quoted(col) for col in rows.columns if col in read and col not in hidden])
+        if weight is not None:
+            readable = readable.withColumnRenamed(weight, _WEIGHT)
+            extra[self.classifier.getParam("weightCol")] = _WEIGHT
+            extra |= {
+                stage.getParam("formula"): f"{stage.getFormula()} - {_WEIGHT}"
+                for stage in find_stages(self.estimator)
+                if stage.hasParam("formula") and _ALL_COLUMNS.search(stage.getFormula())
+            }
         try:
             with _as_view(readable) as view:
                 return self.estimator.copy(extra).fit(view)

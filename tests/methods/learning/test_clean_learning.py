@@ -10,7 +10,8 @@ from pyspark import cloudpickle
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import LogisticRegression as SparkLogisticRegression
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
-from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.feature import RFormula, VectorAssembler
+from pyspark.ml.functions import array_to_vector
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -318,6 +319,33 @@ def test_spark_ml_answers_null_for_rows_that_cannot_be_used(noisy: DataFrame) ->
     predicted = {row.id: row.prediction for row in found.collect()}
     assert predicted[1] is not None
     assert [predicted[i] for i in (2, 3, 4)] == [None, None, None]
+
+
+def test_spark_ml_answers_null_for_vectors_that_cannot_be_used(truths: DataFrame) -> None:
+    def to_vectors(df: DataFrame) -> DataFrame:
+        vector = F.when(F.col("features").isNotNull(), array_to_vector("features"))
+        return df.withColumn("features", vector)
+
+    model = CleanLearning(SparkLogisticRegression(maxIter=3), folds=2).fit(to_vectors(truths))
+    rows = [(1, [0.0, 0.0, 0.0]), (2, [0.0, float("nan"), 0.0]), (3, [0.0]), (4, None)]
+    odd = truths.sparkSession.createDataFrame(rows, "id long, features array<double>")
+    found = model.transform(to_vectors(odd))
+    assert found.columns[:2] == ["id", "features"]
+    predicted = {row.id: row.prediction for row in found.collect()}
+    assert predicted[1] is not None
+    assert [predicted[i] for i in (2, 3, 4)] == [None, None, None]
+    again = {row.id: row.prediction for row in model.transform(to_vectors(truths)).collect()}
+    plain = model.model.transform(to_vectors(truths)).collect()
+    assert again == {row.id: row.prediction for row in plain}
+
+
+def test_weights_are_no_features_of_a_formula(noisy: DataFrame) -> None:
+    columns = noisy.select("id", "label", *[F.col("features")[i].alias(f"x{i}") for i in range(3)])
+    pipeline = Pipeline(stages=[RFormula(formula="label ~ . - x2"), SparkLogisticRegression(maxIter=3)])
+    model = CleanLearning(pipeline, folds=2, features_col=["x0", "x1", "x2"]).fit(columns)
+    assert model.label_issues.count() > 0
+    assert model.model.stages[-1].numFeatures == 3  # with the id
+    assert model.transform(columns).where("prediction IS NULL").count() == 0
 
 
 def test_nothing_is_overwritten_in_silence(noisy: DataFrame, tmp_path: Path) -> None:

@@ -395,3 +395,28 @@ def test_an_estimator_that_takes_no_gaps_in_the_labels_gets_none(spark: SparkSes
     assert set(model.predict(features)) == {0, 2, 4}
     with pytest.raises(ValueError, match="the moon is in the wrong house"):
         train(Broken(), features, labels * 2, None, 0)
+
+
+def test_a_label_that_the_estimator_knows_by_another_name_is_no_feature(spark: SparkSession) -> None:
+    from pyspark.ml import Pipeline
+    from pyspark.ml.classification import LogisticRegression as SparkLogisticRegression
+    from pyspark.ml.feature import RFormula
+
+    random = np.random.default_rng(1)
+    df = training_frame(spark, random.normal(0, 1, (120, 1)), random.integers(0, 2, 120))
+    df = df.select("id", F.col("label").alias("Category"), F.col("features")[0].alias("x"))
+    pipeline = Pipeline(stages=[RFormula(formula="label ~ ."), SparkLogisticRegression(maxIter=20)])
+    rows = cross_val_pred_probs(df, pipeline, label_col="category", features_col=["x"], folds=3).collect()
+    assert 0.3 < np.mean([np.argmax(row.pred_probs) == row.label for row in rows]) < 0.7
+    spelt = df.withColumnRenamed("Category", "Label")  # two columns of one name, to Spark
+    assert cross_val_pred_probs(spelt, pipeline, features_col=["x"], folds=3).count() == 120
+
+
+def test_a_null_vector_is_a_row_without_features(spark: SparkSession) -> None:
+    from pyspark.ml.functions import array_to_vector
+
+    df = training_frame(spark, *blobs(30))
+    vectors = df.withColumn("features", F.when(F.col("id") != 7, array_to_vector("features")))
+    with CrossValidation(vectors, GaussianNB(), folds=2) as validation:
+        assert validation.pred_probs().count() == 29
+        assert [row.id for row in validation.rejected().collect()] == [7]
