@@ -93,6 +93,8 @@ def _read_confusion(found: pd.DataFrame, num_classes: int) -> Confusion:
     of_classes = found[found[CODE] == _PRIOR]
     priors[of_classes[TRUE]] = _values(of_classes)
     cells = found[found[CODE] >= 0].sort_values([CODE, c.LABEL, TRUE])
+    # classes whose weights are less than the limbs hold: no share of nothing can be taken
+    cells = cells[_values(cells) > 0]
     totals = cells.groupby([CODE, TRUE])[list(LIMBS)].transform("sum")
     shares = _values(cells) / _values(totals)
     keys = cells[CODE].to_numpy(np.int64) * num_classes + cells[c.LABEL].to_numpy(np.int64)

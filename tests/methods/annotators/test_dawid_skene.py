@@ -48,12 +48,23 @@ def plain_dawid_skene(
     return weights, 50
 
 
-@pytest.mark.parametrize("gold", [{}, {0: 1, 3: 2}])
-def test_weights_are_those_of_a_plain_search(spark: SparkSession, gold: dict[int, int]) -> None:
+def once_each(annotations: pd.DataFrame) -> pd.DataFrame:
+    """Add annotators with a single label, mostly wrong: some of their weights become less than 2^-58."""
+    rows = [
+        (i, f"once-{i}", (label + i % 3) % 3) for i, label in annotations.groupby("id").label.first().items()
+    ]
+    return pd.concat([annotations, pd.DataFrame(rows, columns=["id", "annotator", "label"])])
+
+
+@pytest.mark.parametrize(("gold", "with_once"), [({}, False), ({0: 1, 3: 2}, False), ({}, True)])
+def test_weights_are_those_of_a_plain_search(
+    spark: SparkSession, gold: dict[int, int], with_once: bool
+) -> None:
     made = make(11, examples=40, classes=3, annotators=5, labels=(2, 4))
-    expected, passes = plain_dawid_skene(made.annotations, 3, gold)
+    annotations = once_each(made.annotations) if with_once else made.annotations
+    expected, passes = plain_dawid_skene(annotations, 3, gold)
     table = pd.DataFrame({"id": list(gold), "label": list(gold.values())}) if gold else None
-    with AnnotatorAudit(made.annotations, consensus_method="dawid_skene", gold=table, spark=spark) as audit:
+    with AnnotatorAudit(annotations, consensus_method="dawid_skene", gold=table, spark=spark) as audit:
         consensus = audit.consensus().toPandas().sort_values("id")
         quality = audit.annotation_quality().toPandas()
         annotators = audit.annotators().toPandas().set_index("annotator")
