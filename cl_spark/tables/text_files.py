@@ -6,7 +6,7 @@ from functools import partial
 
 from pyspark.sql import Column, DataFrame, DataFrameReader
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from cl_spark.errors import InputError, one_line
 from cl_spark.tables.columns import find_columns, is_case_sensitive, quoted
@@ -23,7 +23,7 @@ _INTEGER = r"^[+-]?[0-9]{1,18}$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _LOCAL_TIME = _DATE.replace("$", r"([T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?)?)?$")
 _TIME = _LOCAL_TIME.replace("$", r"( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?$")
-_TIME_TYPES = ("date", "timestamp_ntz", "timestamp")
+_TIME_TYPES = ("date", "timestamp_ntz", "timestamp_ltz")
 _PROB_TYPES = {
     "[{": "array<struct<label: string, score: double>>",
     "[": "array<double>",
@@ -105,10 +105,11 @@ def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -
 
     Ids become whole numbers where all are written as such, and labels class indices, booleans or numbers;
     probabilities become numbers, or what their JSON holds; what orders rows becomes numbers, dates or times.
-    All else stays text, and so do names of classes.
+    All else stays text, and so do names of classes. Where a line has more or fewer cells than the header, all
+    are null, and `_corrupt_record`, a column of files with such lines, holds the line.
 
     Raises:
-        InputError: a column that orders rows holds something else.
+        InputError: a column that orders rows holds something else, or arrays of probabilities are no JSON.
         pyspark.errors.PySparkException: the files cannot be read, or their headers differ.
     """
     reader = reader.options(header=True, sep=separator, multiLine=True, escape='"')
@@ -121,6 +122,10 @@ def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -
         for name in roles.columns
         if len(same := find_columns(name, text.columns, case_sensitive=sensitive)) == 1
     }
+    # only a schema that says so keeps lines of more or fewer cells, of which Spark drops cells in silence
+    lines = reader.schema(StructType([*text.schema.fields, StructField(_CORRUPT, StringType())])).csv(path)
+    is_whole = F.col(_CORRUPT).isNull()
+    lines = lines.withColumns({col: F.when(is_whole, F.col(quoted(col))) for col in text.columns})
     kinds = {
         **{name: _find_id_type(F.col(quoted(columns[name]))) for name in roles.ids if name in columns},
         **{name: _find_prob_type(F.col(quoted(columns[name]))) for name in roles.probs if name in columns},
@@ -128,9 +133,20 @@ def read_csv(reader: DataFrameReader, path: str, separator: str, roles: Roles) -
     }
     if roles.label in columns:
         kinds[roles.label] = _find_label_type(F.col(quoted(columns[roles.label])), roles.class_names)
-    if kinds:
-        found = text.agg(*[kind.alias(name) for name, kind in kinds.items()]).collect()[0]
-        text = text.withColumns({columns[name]: _convert(columns[name], found[name]) for name in kinds})
+    if not kinds:
+        return _convert_orders(text, roles)
+    probs = [columns[name] for name in roles.probs if name in columns]
+    no_arrays = [_find_no_array(F.col(quoted(col))) for col in probs]
+    num_broken, *found = lines.agg(F.count(_CORRUPT), *no_arrays, *kinds.values()).collect()[0]
+    for col, seen in zip(probs, found, strict=False):
+        if seen is not None:
+            raise InputError(
+                f"{one_line(path)}: column {col!r} holds {one_line(seen[:60])!r}, and nowhere a JSON "
+                "array of numbers, which has commas: of a numpy array write json.dumps(array.tolist())"
+            )
+    types = dict(zip(kinds, found[len(probs) :], strict=True))
+    text = lines if num_broken else text
+    text = text.withColumns({columns[name]: _convert(columns[name], kind) for name, kind in types.items()})
     return _convert_orders(text, roles)
 
 
@@ -165,7 +181,7 @@ def _find_order_type(df: DataFrame, col: str) -> str:
         .when(_all(column, is_number), "double")
         .when(_all(column, column.rlike(_DATE) & day.isNotNull()), "date")
         .when(_all(column, column.rlike(_LOCAL_TIME) & local.isNotNull()), "timestamp_ntz")
-        .when(_all(column, is_time), "timestamp")
+        .when(_all(column, is_time), "timestamp_ltz")  # whatever the session takes a timestamp for
     )
     no_order, no_number, no_time = (
         F.first(F.when(condition, column), ignorenulls=True)
@@ -208,7 +224,7 @@ def _find_value_type(column: Column) -> Column:
     """Find the type of features or weights: JSON arrays, booleans, numbers, or else texts."""
     return (
         F.when(_all(column, F.lower(column).isin("true", "false")), "boolean")
-        .when(_all(column, column.startswith("[")), "array<double>")
+        .when(_all(column, column.startswith("[")) & _has_array(column), "array<double>")
         .when(_all(column, column.rlike(_DECIMAL)), "double")
         .otherwise("string")
     )
@@ -220,6 +236,16 @@ def _find_prob_type(column: Column) -> Column:
     for begin, json_type in reversed(_PROB_TYPES.items()):
         kind = F.when(first.startswith(begin), json_type).otherwise(kind)
     return kind
+
+
+def _has_array(column: Column) -> Column:
+    return F.count(F.from_json(column, "array<double>")) > 0
+
+
+def _find_no_array(column: Column) -> Column:
+    """Find the first text where arrays of numbers are meant and none is JSON; else null."""
+    first = F.first(column, ignorenulls=True)
+    return F.when(first.rlike(r"^\[[^{]") & ~_has_array(column), first)
 
 
 def _convert(col: str, kind: str) -> Column:

@@ -76,6 +76,15 @@ def test_probabilities_are_json_or_a_number(
     assert [row.pred_probs for row in df.collect()] == [value, None]
 
 
+def test_printed_arrays_are_told_from_json(spark: SparkSession, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": [1, 2], "pred_probs": [None, "[0.25 0.75]"], "note": ["[gone]", "[a, b]"]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(InputError, match=r"a\.csv: column 'pred_probs' holds '\[0.25 0.75\]', and nowhere"):
+        read(spark, tmp_path / "a.csv")
+    notes = read(spark, tmp_path / "a.csv", Roles(("id",), values=("note",))).orderBy("id")
+    assert [row.note for row in notes.collect()] == ["[gone]", "[a, b]"]
+
+
 def test_csv_may_be_wide_compressed_and_hold_breaks(spark: SparkSession, tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"ID": [1, 2], "Label": ["a", "b"], "a": [0.5, 1], "b": [0.5, 0], "text": ['x\n"y", z', " w"]}
@@ -84,6 +93,15 @@ def test_csv_may_be_wide_compressed_and_hold_breaks(spark: SparkSession, tmp_pat
     frame[1:].to_csv(tmp_path / "2.csv.gz", index=False)
     df = read(spark, tmp_path, Roles(("id",), "label", ("a", "b"), class_names=("a", "b"))).orderBy("id")
     assert [row[:5] for row in df.collect()] == [(1, "a", 0.5, 0.5, 'x\n"y", z'), (2, "b", 1.0, 0.0, "w")]
+
+
+def test_a_line_of_more_or_fewer_cells_is_no_row(spark: SparkSession, tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "id,label,text", "1,0,Yes", "2,1,Yes, I do", '3,1,"Yes, I do"', "4,0")
+    df = read(spark, tmp_path / "a.csv", Roles(("id",), "label", others=("text",)))
+    rows = sorted(df.collect(), key=lambda row: (row.id or 9, row["_corrupt_record"]))
+    assert [row[:3] for row in rows] == [(1, 0, "Yes"), (3, 1, "Yes, I do"), *[(None, None, None)] * 2]
+    assert [row["_corrupt_record"] for row in rows] == [None, None, "2,1,Yes, I do", "4,0"]
+    assert df.select("text").where("text = 'Yes'").count() == 1
 
 
 def test_headers_in_another_order_are_an_error_and_no_mix_of_columns(
