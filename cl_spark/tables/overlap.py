@@ -1,6 +1,6 @@
 """Whether two locations overlap, so that what is written to one is read with the other."""
 
-from fnmatch import fnmatchcase
+import re
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.tables.location import identifier, is_path, real_path
@@ -36,10 +36,38 @@ def overlap(source: str, place: str) -> bool:
         return False
     if not is_path(source):
         return identifier(source).casefold() == identifier(place).casefold()
-    return all(
-        first == second or fnmatchcase(second, first)
-        for first, second in zip(_parts(source), _parts(place), strict=False)
+    return any(
+        all(first == second or _matches(second, first) for first, second in zip(parts, others, strict=False))
+        for parts, others in ((_parts(one), _parts(place)) for one in (source, *_expand(source)))
     )
+
+
+def _expand(path: str) -> list[str]:
+    """Expand the braces of a pattern: a{b,c} stands for ab and ac. There may be some within others."""
+    braces = re.search(r"(?<!\\)\{((?:[^{}\\]|\\.)*)\}", path)
+    if braces is None:
+        return [path]
+    before, after = path[: braces.start()], path[braces.end() :]
+    return [one for part in re.split(r"(?<!\\),", braces[1]) for one in _expand(before + part + after)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Tell whether a name is what a part of a path stands for, by the patterns of Spark: * and ?, classes of
+    characters such as [a-c] and [^a], and a backslash before what stands for itself.
+    """
+    written = ""
+    for token in re.findall(r"\\.|\[[^\]]+\]|.", pattern, re.DOTALL):
+        if token in ("*", "?"):
+            written += {"*": ".*", "?": "."}[token]
+        elif len(token) > 1 and token[0] == "[":
+            inside = token[1:-1].replace("[", "\\[")
+            written += f"[{'^' + inside[1:] if inside[0] in '^!' else inside}]"
+        else:
+            written += re.escape(token[-1])
+    try:
+        return re.fullmatch(written, name, re.DOTALL) is not None
+    except re.error:  # a class that holds nothing
+        return False
 
 
 def _parts(path: str) -> list[str]:
