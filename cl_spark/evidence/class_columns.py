@@ -35,6 +35,33 @@ def check_class_names(class_names: Sequence[str] | None) -> None:
         raise ConfigurationError(f"class_names must name at least 2 classes, got {list(class_names)!r}")
 
 
+def check_class_order(option: str, columns: Sequence[str], class_names: Sequence[str]) -> None:
+    """Check that no column of a class is called like a class that stands at another place.
+
+    The order of the columns says which class each is of, and their names are not looked at. So a column is
+    looked for among the names as it is, and then in whatever case.
+
+    Args:
+        option: the argument that names the columns, for messages.
+        columns: a column per class.
+        class_names: the classes.
+
+    Raises:
+        ConfigurationError: one is.
+    """
+    for fold in (str, str.casefold):
+        wanted = [fold(str(column)) for column in columns]
+        known = [fold(str(name)) for name in class_names]
+        for place, column in enumerate(wanted):
+            if column in known and known[place : place + 1] != [column]:
+                raise ConfigurationError(
+                    f"{option}: column {columns[place]!r} is number {place + 1}, but class "
+                    f"{class_names[known.index(column)]!r} is number {known.index(column) + 1} of "
+                    "class_names, whose order the columns would not follow: give both in the order of the "
+                    "probabilities, or the columns other names"
+                )
+
+
 def find_name(index: Column, class_names: Sequence[str]) -> Column:
     """Find the name of a class by its index."""
     # one literal, folded to a constant: an array of K literals would make a plan of K nodes

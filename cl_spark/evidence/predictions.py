@@ -17,7 +17,7 @@ from pyspark.sql.types import (
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.block_builder import BlockBuilder
-from cl_spark.evidence.class_columns import check_class_names, find_name, select_index
+from cl_spark.evidence.class_columns import check_class_names, check_class_order, find_name, select_index
 from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
 from cl_spark.evidence.prob_columns import (
@@ -208,6 +208,8 @@ class Predictions:
             raise ConfigurationError(
                 f"class_names has {len(self.class_names)} names for {told} pred_probs columns"
             )
+        if self.class_names is not None and not self._array_columns:
+            check_class_order(self.prob_option, [*map(self.input_name, self._prob_columns)], self.class_names)
         if self.labels_are_names and self._known_names is None:
             raise ConfigurationError(
                 f"{self.label_option}: column {self._label_columns[0]!r} holds class names, but nothing says "

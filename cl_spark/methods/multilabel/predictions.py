@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, IntegralType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
-from cl_spark.evidence.class_columns import find_name
+from cl_spark.evidence.class_columns import check_class_order, find_name
 from cl_spark.evidence.predictions import Predictions
 from cl_spark.evidence.prob_columns import is_binary
 from cl_spark.tables import columns as c
@@ -46,7 +46,7 @@ class MultilabelPredictions(Predictions):
                 )
             if self.class_names is None:
                 object.__setattr__(self, "class_names", list(self.labels_col))
-            check_order(self.labels_col, self.class_names or ())
+            check_class_order("labels_col", self.labels_col, self.class_names or ())
         super().__post_init__()
 
     def _check_label_type(self) -> None:
@@ -125,25 +125,3 @@ class MultilabelPredictions(Predictions):
             return indices.cast("array<int>")
         names = self.names
         return F.transform(indices, lambda index: find_name(index, names))
-
-
-def check_order(columns: Sequence[str], class_names: Sequence[str]) -> None:
-    """Check that no boolean column of a class is called like a class that stands at another place.
-
-    The order of the columns says which class each is of, and their names are not looked at. So a column is
-    looked for among the names as it is, and then in whatever case.
-
-    Raises:
-        ConfigurationError: one is.
-    """
-    for fold in (str, str.casefold):
-        wanted = [fold(str(column)) for column in columns]
-        known = [fold(str(name)) for name in class_names]
-        for place, column in enumerate(wanted):
-            if column in known and known[place : place + 1] != [column]:
-                raise ConfigurationError(
-                    f"labels_col: column {columns[place]!r} is number {place + 1}, but class "
-                    f"{class_names[known.index(column)]!r} is number {known.index(column) + 1} of "
-                    "class_names, whose order the columns would not follow: give both in the order of the "
-                    "probabilities, or the columns other names"
-                )
