@@ -36,12 +36,15 @@ class Commit:
     Attributes:
         version: the version it made.
         mark: the mark it carries, of those that were looked for; else None.
-        restored: of a RESTORE, the version whose rows it brought back; else None.
+        restored: of a RESTORE to a version, the version whose rows it brought back; else None.
+        replaces: whether it replaced rows by others, of which the history does not tell: an overwriting, or a
+            RESTORE to a time.
     """
 
     version: int
     mark: str | None
     restored: int | None
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class DeltaTable:
         return rows
 
     def list_commits(self, *marks: str) -> list[Commit]:
-        """List the commits that carry one of some marks, or restore a version, in their order.
+        """List the commits that carry one of some marks, restore a version, or replace rows, in their order.
 
         The history reaches back as far as the log is kept (`delta.logRetentionDuration`, 30 days).
         """
@@ -122,12 +125,19 @@ class DeltaTable:
         marked = F.when(F.lit(False), F.lit(""))
         for mark in marks:
             marked = marked.when((operation == "MERGE") & F.contains(parameters, F.lit(mark)), mark)
-        version = F.try_element_at("operationParameters", F.lit("version"))
-        restored = F.when(operation == "RESTORE", version).cast("long")
+        version, mode = (F.try_element_at("operationParameters", F.lit(name)) for name in ("version", "mode"))
+        restored = F.when((operation == "RESTORE") & version.rlike("^[0-9]+$"), version).cast("long")
+        replaces = (
+            ((operation == "RESTORE") & restored.isNull())
+            | ((operation == "WRITE") & (mode == "Overwrite"))
+            | operation.contains("REPLACE TABLE")
+        )
         history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name}")
-        found = history.select("version", marked.alias("mark"), restored.alias("restored"))
-        rows = found.where("mark IS NOT NULL OR restored IS NOT NULL").orderBy("version").collect()
-        return [Commit(row.version, row.mark, row.restored) for row in rows]
+        columns = {"mark": marked, "restored": restored, "replaces": F.coalesce(replaces, F.lit(False))}
+        found = history.select("version", *[column.alias(name) for name, column in columns.items()])
+        is_listed = F.col("mark").isNotNull() | F.col("restored").isNotNull() | F.col("replaces")
+        rows = found.where(is_listed).orderBy("version").collect()
+        return [Commit(row.version, row.mark, row.restored, row.replaces) for row in rows]
 
     def find_before(self, version: int, column: str) -> int:
         """Find the version before a MERGE; before the commit that added columns for it, if that came first.
@@ -307,6 +317,13 @@ def _find_parquet_mark(spark: SparkSession, path: str) -> str | None:
         return None if condition == "PATH_NOT_FOUND" or is_empty else ""
     mark, place = str(fields[-1].metadata.get(_PROPERTY, "")), _place_mark("", path)
     return mark.removesuffix(place) if mark.endswith(place) else ""
+
+
+def was_finished(spark: SparkSession, path: str) -> bool:
+    """Tell whether the writer of a directory of Parquet files has marked its end, as Spark's committers do
+    unless a setting forbids it.
+    """
+    return is_there(spark, f"{escaped(absolute(locate(spark, path)).rstrip('/'))}/_SUCCESS")
 
 
 def read_created(spark: SparkSession, name: str, table_format: str) -> DataFrame:

@@ -46,19 +46,26 @@ def find_applied(commits: list[Commit], rows: DataFrame, run_id: str) -> Applied
 
     Args:
         commits: what `list_commits` finds of the run.
-        rows: the rows of the table, which tell where the log does not reach back so far.
+        rows: the rows of the table, which tell where the log does not: where it does not reach back so far,
+            or where all rows were replaced since.
         run_id: the run.
     """
     if any(commit.mark == correction_mark(run_id) for commit in commits):
         version = replay(commits, correction_mark(run_id))
-        return None if version is None else AppliedRun(version)
-    if CORRECTION_RUN not in rows.columns:
-        return None
-    return AppliedRun(None) if rows.where(F.col(CORRECTION_RUN) == run_id).limit(1).count() else None
+        if version is None:
+            return None
+        was_replaced = any(commit.replaces for commit in commits if commit.version > version)
+        return None if was_replaced and not _has_rows_of(run_id, rows) else AppliedRun(version)
+    return AppliedRun(None) if _has_rows_of(run_id, rows) else None
+
+
+def _has_rows_of(run_id: str, rows: DataFrame) -> bool:
+    has_column = CORRECTION_RUN in rows.columns
+    return has_column and bool(rows.where(F.col(CORRECTION_RUN) == run_id).limit(1).count())
 
 
 def list_commits(table: DeltaTable, run_id: str) -> list[Commit]:
-    """List the commits of a correction run, those that undo it, and those that restore a version."""
+    """List the commits of a correction run, those that undo it, and those that may have taken it away."""
     return table.list_commits(correction_mark(run_id), undo_mark(run_id))
 
 
@@ -78,6 +85,8 @@ def replay(commits: list[Commit], mark: str) -> int | None:
     versions: list[int] = [-1]
     held: list[int | None] = [None]
     for commit in commits:
+        if commit.replaces:
+            continue
         if commit.restored is not None:
             now = held[bisect_right(versions, commit.restored) - 1]
         else:

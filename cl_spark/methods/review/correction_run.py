@@ -9,7 +9,7 @@ from typing import ClassVar
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cl_spark.errors import ConfigurationError, OutputError
+from cl_spark.errors import ConfigurationError, InputError, OutputError
 from cl_spark.evidence.class_columns import check_class_names
 from cl_spark.methods.review.applied_runs import (
     AppliedRun,
@@ -45,9 +45,16 @@ from cl_spark.methods.review.label_forms import LabelForm, find_form
 from cl_spark.methods.review.verdicts import VERDICT
 from cl_spark.tables.card import card
 from cl_spark.tables.columns import quoted, resolve_columns
-from cl_spark.tables.delta_table import DeltaTable, create_table, find_table_mark, read_created
+from cl_spark.tables.delta_table import (
+    DeltaTable,
+    create_table,
+    find_table_mark,
+    read_created,
+    was_finished,
+)
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.location import is_path
+from cl_spark.tables.spark_errors import SPARK_ERRORS, error_summary
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +166,7 @@ class CorrectionRun:
         commits = list_commits(table, self.run_id)
         applied = find_applied(commits, before, self.run_id)
         was_applied = applied is not None
-        was_undone = applied is None and bool(commits)
+        was_undone = applied is None and any(commit.mark for commit in commits)
         if applied is None:
             outcomes = self._find_outcomes(changes, before)
             ready = outcomes.where(F.col(OUTCOME).isin(CORRECTED, PRUNED))
@@ -256,8 +263,8 @@ class CorrectionRun:
             ColumnTypeError: ids or labels do not compare.
         """
         label = resolve_columns(labels, "labels", {"label_col": self.label_col})["label_col"]
-        form = find_form(self.ids, labels, label, self.verdicts, self.class_names)
         self.ids.check({"verdicts": self.verdicts})
+        form = find_form(self.ids, labels, label, self.verdicts, self.class_names)
         form.example_ids.check({"labels": labels, "verdicts": self.verdicts})
         return form
 
@@ -310,9 +317,10 @@ class CorrectionRun:
                 "another output"
             )
         there = read_created(self.spark, output, output_format)
-        # a writer of Parquet that was killed may have left some of the files; then they are written again
-        is_whole = output_format == "delta" or there.count() == labels.count()
-        return there if is_whole else None
+        # a writer of Parquet that was killed may have left some of the files; then they are written again.
+        # The labels may be others than then, so their number tells only where there is no mark of the end.
+        is_whole = output_format == "delta" or was_finished(self.spark, output)
+        return there if is_whole or there.count() == labels.count() else None
 
     def _summarize(
         self,
@@ -333,7 +341,16 @@ class CorrectionRun:
             F.col(OUTCOME).alias(CORRECTION),
             VERDICT,
         )
-        counts = {row[0]: row[1] for row in corrections.groupBy(CORRECTION).count().collect()}
+        try:
+            counts = {row[0]: row[1] for row in corrections.groupBy(CORRECTION).count().collect()}
+        except SPARK_ERRORS as error:
+            if not was_applied:
+                raise
+            raise InputError(
+                f"labels: {table!r} has the corrections of run {self.run_id!r} already, and the rows as that "
+                f"run left them, which tell what became of each verdict, cannot be read (VACUUM removes old "
+                f"ones): {error_summary(error)}"
+            ) from error
         done = Corrections(
             run_id=self.run_id,
             table=table,

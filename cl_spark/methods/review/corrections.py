@@ -97,6 +97,11 @@ def apply_corrections(
         raise ConfigurationError(f"action: {action!r} is no action; choose one of {', '.join(ACTIONS)}")
     if output_format not in ("delta", "parquet"):
         raise ConfigurationError(f"output_format: {output_format!r} is neither 'delta' nor 'parquet'")
+    if output is None and output_format != "delta":
+        raise ConfigurationError(
+            f"output_format: {output_format!r} is the format of a new table, and labels are corrected in "
+            "place: name the output, or leave output_format out"
+        )
     now = datetime.now(timezone.utc)
     name = run_id or f"corrections-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     check_name("run_id", name)

@@ -76,6 +76,11 @@ class CorrectionsConfig(RunConfig, CorrectionKeys):
                 "run_id: needed; a repetition after a crash knows by it what is done, and undo takes it"
             )
         output = self.corrected_output
+        if output is None and self.corrected_format != "delta":
+            raise ValueError(
+                f"corrected_format: {self.corrected_format} is the format of a new table, and labels are "
+                "corrected in place: name the corrected_output, or leave corrected_format out"
+            )
         if output is not None and self.corrected_format == "parquet" and not is_path(output):
             raise ValueError(
                 f"corrected_output: {output!r} is a table name; Parquet goes to a path (./{output})"

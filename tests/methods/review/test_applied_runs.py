@@ -1,5 +1,7 @@
 """Which correction a table still holds, after undoing and restoring."""
 
+from typing import Any
+
 import pytest
 
 from cl_spark.methods.review.applied_runs import correction_mark, replay, undo_mark
@@ -21,10 +23,12 @@ MADE, UNDONE = correction_mark("june"), undo_mark("june")
         ([(3, MADE, None), (9, None, 7)], 3),
         ([(3, MADE, None), (5, UNDONE, None), (9, None, 4)], 3),
         ([(9, None, 2)], None),
+        ([(3, MADE, None), (9, None, None, True)], 3),  # the rows tell, not the history
+        ([(3, MADE, None), (4, None, None, True), (5, None, 2)], None),
     ],
 )
 def test_the_commits_tell_the_version_of_the_correction(
-    commits: list[tuple[int, str | None, int | None]], version: int | None
+    commits: list[tuple[Any, ...]], version: int | None
 ) -> None:
     assert replay([Commit(*commit) for commit in commits], MADE) == version
 

@@ -14,6 +14,7 @@ from cl_spark import ColumnTypeError, ConfigurationError, InputError, MissingCol
 from cl_spark.methods.review.corrections import Corrections, apply_corrections
 from cl_spark.methods.review.undo import undo_corrections
 from cl_spark.methods.review.verdicts import decide_verdicts
+from cl_spark.tables.delta_table import name_table
 
 pytestmark = pytest.mark.tables
 
@@ -224,6 +225,70 @@ def test_the_same_run_again_changes_nothing(spark: SparkSession, table: str) -> 
     august = apply_corrections(table, back, run_id="august")
     apply_corrections(table, there, run_id="july")
     assert latest(spark, table) == august.version
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["overwrite", "insert", "replace", "time"])
+def test_a_run_whose_table_was_replaced_is_made_again(spark: SparkSession, table: str, how: str) -> None:
+    name = "replaced_labels" if how == "replace" else table
+    writer = frame(spark).write.format("delta").mode("overwrite").option("overwriteSchema", True)
+    if how == "replace":
+        writer.saveAsTable(name)
+    before = spark.sql(f"DESCRIBE HISTORY {name_table(spark, name)}").first()
+    keys: dict[str, Any] = {"run_id": "june", "corrected_by": "ann"}
+    assert not apply_corrections(name, verdicts(spark), **keys).was_applied
+    if how == "time":
+        spark.sql(f"RESTORE delta.`{table}` TO TIMESTAMP AS OF '{before.timestamp}'").collect()
+    elif how == "insert":
+        fresh = frame(spark).selectExpr("*", *[f"null AS {col}" for col in OWN])
+        fresh.write.format("delta").mode("overwrite").save(table)
+    elif how == "replace":
+        writer.saveAsTable(name)
+    else:
+        writer.save(table)
+    undone = undo_corrections(name, "june")
+    assert (undone.how, undone.num_restored, undone.num_left) == ("nothing", 0, 0)
+    again = apply_corrections(name, verdicts(spark), **keys)
+    assert (again.was_applied, again.was_undone, dict(again.counts)) == (False, True, COUNTS)
+    now = spark.sql(f"SELECT * FROM {name_table(spark, name)}")
+    assert {row.id: row.label for row in now.collect()}[1] == "dog"
+    assert apply_corrections(name, verdicts(spark), **keys).was_applied
+    if how == "replace":
+        spark.sql(f"DROP TABLE {name}")
+    elif how == "insert":  # a copy of the corrected rows still holds them
+        now.localCheckpoint().write.format("delta").mode("overwrite").save(table)
+        assert apply_corrections(table, verdicts(spark), **keys).was_applied
+
+
+@pytest.mark.slow
+def test_a_whole_parquet_table_stays_whatever_became_of_the_labels(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    keys: dict[str, Any] = {"output": str(tmp_path / "out"), "output_format": "parquet", "run_id": "june"}
+    apply_corrections(frame(spark), verdicts(spark), **keys)
+    before = rows(spark.read.parquet(keys["output"]))
+    for labels in (frame(spark, LABELS[:3]), frame(spark, [*LABELS, (20, "cat", "new")])):
+        assert apply_corrections(labels, verdicts(spark), **keys).was_applied
+        assert rows(spark.read.parquet(keys["output"])) == before
+    (tmp_path / "out" / "_SUCCESS").unlink()  # of a writer that was killed
+    next((tmp_path / "out").glob("part-*")).unlink()
+    assert not apply_corrections(frame(spark), verdicts(spark), **keys).was_applied
+    assert len(rows(spark.read.parquet(keys["output"]))) == len(before)
+
+
+@pytest.mark.slow
+def test_what_vacuum_has_removed_is_told(spark: SparkSession, table: str) -> None:
+    apply_corrections(table, verdicts(spark), run_id="june")
+    spark.sql(f"DELETE FROM delta.`{table}` WHERE id = 8").collect()
+    files = read(spark, table).select("_metadata.file_name").distinct().collect()
+    for path in set(Path(table).glob("*.parquet")) - {Path(table) / row.file_name for row in files}:
+        path.unlink()  # as VACUUM does, after some days
+    before = rows(read(spark, table))
+    with pytest.raises(InputError, match="the corrections of run 'june' already, and the rows as that run"):
+        apply_corrections(table, verdicts(spark), run_id="june")
+    with pytest.raises(OutputError, match="labels: cannot change"):
+        undo_corrections(table, "june")
+    assert rows(read(spark, table)) == before
 
 
 @pytest.mark.matrix
@@ -572,6 +637,13 @@ def test_what_cannot_be_corrected_is_refused_and_nothing_changes(
         (table, unknown, {}, InputError, "unknown verdict, such as 'perhaps'"),
         (table, no_label, {}, InputError, "none to put in its place"),
         (table, good, {"output": table}, ConfigurationError, "same place"),
+        (
+            table,
+            good,
+            {"output_format": "parquet"},
+            ConfigurationError,
+            "corrected in place: name the output",
+        ),
         (own, good, {"output": out}, ConfigurationError, "rename these columns"),
         (frame(spark), good, {"output": out, "output_format": "csv"}, ConfigurationError, "output_format"),
         (

@@ -223,6 +223,8 @@ def test_what_cannot_be_corrected_is_refused(
         config(judged, labels, tmp_path, run_id=None)
     with pytest.raises(ValidationError, match="Parquet goes to a path"):
         config(judged, labels, tmp_path, corrected_output="t", corrected_format="parquet")
+    with pytest.raises(ValidationError, match="corrected in place: name the corrected_output"):
+        config(judged, labels, tmp_path, corrected_format="parquet")
     out = tmp_path / "out"
     for values, error, text in [
         ({"id_col": ["nr"]}, ConfigurationError, "say id_col"),
