@@ -141,13 +141,17 @@ def list_answer_names(names: Mapping[str, str] | None) -> dict[str, str]:
             they may give one of those another meaning.
 
     Raises:
-        ConfigurationError: a name stands for no answer.
+        ConfigurationError: a name is no text, or stands for no answer.
 
     Example:
         >>> list_answer_names({"guessed": "suggested"})["guessed"]
         'suggested'
     """
     for name, meant in (names or {}).items():
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f"answer_names: {name!r} is no text; answers are texts: write {str(name)!r}"
+            )
         if meant not in _KNOWN:
             raise ConfigurationError(
                 f"answer_names: {name!r} stands for {meant!r}, which is no answer; the answers are "

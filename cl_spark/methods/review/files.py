@@ -1,5 +1,6 @@
 """Files of reviews: exports that a person opens, and answers that come back."""
 
+import codecs
 from pathlib import Path
 
 from cl_spark.errors import ConfigurationError, InputError, OutputError
@@ -36,16 +37,18 @@ def write_export(path: str, text: str, key: str = "path") -> str:
 
 
 def read_existing(path: str, key: str) -> str:
-    """Read the text of a file that an export would replace; empty where there is none that can be read. Bytes
-    that are no UTF-8, as some spreadsheets write them, are replaced.
+    """Read the text of a file that an export would replace; empty where there is none that can be read. It is
+    UTF-16 where it says so, as some spreadsheets write it, else UTF-8; other bytes are replaced.
 
     Raises:
         ConfigurationError: the path is none of this machine.
     """
     try:
-        return Path(_local(path, key)).read_bytes().decode("utf-8-sig", errors="replace")
+        content = Path(_local(path, key)).read_bytes()
     except OSError:
         return ""
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
 
 
 def read_answers_file(path: str) -> str:

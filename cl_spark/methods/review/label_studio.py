@@ -15,10 +15,10 @@ from xml.etree import ElementTree as xml
 
 from pyspark.sql import DataFrame
 
-from cl_spark.errors import ConfigurationError, InputError, one_line
+from cl_spark.errors import ConfigurationError, InputError, OutputError, one_line
 from cl_spark.methods.review import columns as q
 from cl_spark.methods.review.answers import Answer, join_answers
-from cl_spark.methods.review.files import read_answers_file, write_export
+from cl_spark.methods.review.files import read_answers_file, read_existing, write_export
 from cl_spark.methods.review.shown_rows import (
     IMAGE_BYTES,
     ShownQueue,
@@ -126,13 +126,24 @@ def export_label_studio(
 
 
 def check_tasks_path(path: str, key: str) -> None:
-    """Check the name of a file of tasks.
+    """Check that a file of tasks has a name for them, and takes the place of no answers.
 
     Raises:
         ConfigurationError: it does not end in .json, which Label Studio tells the format by.
+        OutputError: the file is there, and holds annotations, as an export from Label Studio does.
     """
     if not path.endswith(".json"):
         raise ConfigurationError(f"{key}: {path!r} must end in .json, by which Label Studio tells the format")
+    try:
+        tasks = json.loads(read_existing(path, key) or "[]")
+    except ValueError:
+        return  # what is no JSON holds no answers
+    for task in tasks if isinstance(tasks, list) else ():
+        if isinstance(task, dict) and task.get("annotations"):
+            raise OutputError(
+                f"{key}: {path!r} holds annotations (of task {task.get('id')}), which a new queue would "
+                "replace: move the file to another place, or name another one here"
+            )
 
 
 def read_label_studio(

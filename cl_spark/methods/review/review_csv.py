@@ -124,7 +124,7 @@ def check_unanswered(path: str, key: str) -> None:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_find_separator(text))
     try:
         header = [_without_mark(name.strip()) for name in next(lines, [])]
-        own = [i for i, name in enumerate(header) if name in _FOR_ANSWERS]
+        own = [i for i, name in enumerate(header) if name.casefold() in _FOR_ANSWERS]
         for cells in lines:
             filled = [header[i] for i in own if i < len(cells) and cells[i].strip()]
             if filled:

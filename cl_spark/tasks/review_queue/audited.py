@@ -1,6 +1,6 @@
 """The rows of a finished run that are no issues, from its tables or from its input as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -241,16 +241,20 @@ def _source_changed(run: Run, before: str | None, now: str) -> SourceChangedErro
     )
 
 
-def check_names(run: Run, taken: tuple[str, ...]) -> None:
-    """Check that no id or review column of a run is called like a column of the queue.
+def check_names(run: Run, of_queue: Collection[str], of_answers: Collection[str]) -> None:
+    """Check that no id or review column of a run is called like a column of the queue, and no id column like
+    one of answers, which come with their ids.
 
     Raises:
         ConfigurationError: one is.
     """
-    names = {name.casefold() for name in taken}
-    for col in (*run.id_columns, *read_config(run).review_columns):
-        if col.casefold() in names:
-            raise ConfigurationError(
-                f"run {run.run_id!r} has a column {col!r}, which is the name of a column of the review "
-                "queue: rename it in the input, and run it again"
-            )
+    for what, taken, cols in (
+        ("the review queue", of_queue, (*run.id_columns, *read_config(run).review_columns)),
+        ("answers", of_answers, run.id_columns),
+    ):
+        for col in cols:
+            if col.casefold() in {name.casefold() for name in taken}:
+                raise ConfigurationError(
+                    f"run {run.run_id!r} has a column {col!r}, which is the name of a column of {what}: "
+                    "rename it in the input, and run it again"
+                )

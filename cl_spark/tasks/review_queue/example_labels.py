@@ -6,6 +6,7 @@ from typing import ClassVar
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from cl_spark.methods.classification.filters import LOWEST
 from cl_spark.methods.learning.hash_cuts import hash_of
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
@@ -37,8 +38,15 @@ class ExampleLabels(JudgedLabels):
         return int(self.run.record[c.NUM_ISSUES])
 
     def read_issues(self, review_columns: Sequence[str] = ()) -> DataFrame:
-        """Read the issues with all review columns, which the table holds."""
-        return self.run.issues
+        """Read the issues with all review columns, which the table holds. Filters that do not ask for another
+        label find issues whose suggested label is the given one: they get another, as examples that are no
+        issues do.
+        """
+        issues = self.run.issues
+        if self.run.parameters.get("filter_by") not in (*LOWEST, "off_diagonal"):
+            return issues
+        predicted = issues.withColumnRenamed(c.SUGGESTED_LABEL, c.PREDICTED_LABEL)
+        return _suggest_labels(predicted, self.run).select(*map(c.quoted, issues.columns))
 
     def draw_others(self, issues: DataFrame, seed: int, number: int) -> tuple[DataFrame, int]:
         """Draw examples that are no issues at random, with their review columns."""

@@ -84,7 +84,7 @@ class JudgedLabels(ABC):
             ConfigurationError: one is.
         """
         own = set(self.ids) - set(self.run.id_columns)
-        check_names(self.run, (*q.QUEUE_COLUMNS, c.RANK, *own))
+        check_names(self.run, (*q.QUEUE_COLUMNS, c.RANK, *own), (q.ANSWER, q.LABEL, q.ANNOTATOR))
 
     def check_id_columns(self, id_col: Sequence[str]) -> None:
         """Check that a configuration names the columns that tell the labels apart.

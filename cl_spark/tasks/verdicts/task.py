@@ -23,6 +23,7 @@ from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import read_source
 from cl_spark.tables.results import ResultTables
 from cl_spark.tables.schema import RunWarning
+from cl_spark.tables.text_files import Roles
 from cl_spark.tasks.review_queue.tables import NUM_FLAGGED, NUM_TOP, NUM_UNFLAGGED
 from cl_spark.tasks.verdicts import report
 from cl_spark.tasks.verdicts.config import VerdictsConfig
@@ -48,6 +49,8 @@ from cl_spark.tasks.verdicts.tables import (
 )
 
 logger = logging.getLogger(__name__)
+
+_QUALITY_ROLES = Roles(values=("quality",), others=("annotator",))
 
 _SIZE_OF = {q.TOP: NUM_TOP, q.FLAGGED: NUM_FLAGGED, q.UNFLAGGED: NUM_UNFLAGGED}
 """Numbers of rows of the strata in the whole table, by stratum."""
@@ -99,7 +102,7 @@ class VerdictExecution(Execution):
             answer_names=config.answer_names,
             annotator_quality=None
             if quality is None
-            else read_source(self._spark, quality, "annotator_quality").df,
+            else read_source(self._spark, quality, "annotator_quality", roles=_QUALITY_ROLES).df,
         )
         self.num_read = self._verdicts.num_read
         if self._verdicts.num_decided:

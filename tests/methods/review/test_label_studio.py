@@ -19,6 +19,7 @@ from cl_spark import (
     ConfigurationError,
     InputError,
     MissingColumnError,
+    OutputError,
     decide_verdicts,
     export_label_studio,
     read_label_studio,
@@ -313,3 +314,15 @@ def test_tasks_can_do_without_predictions_run_and_images(
     assert "5 of the images are left out: an export takes 100 bytes of them" in caplog.text
     data = json.loads(path.read_text(encoding="utf-8"))[0]["data"]
     assert data["picture"] == "image of 105 bytes, left out"
+
+
+def test_a_file_with_annotations_is_not_overwritten(queue: DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "tasks.json"
+    for _ in range(2):  # without annotations it may be
+        export_label_studio(queue, str(path), id_col=IDS)
+    tasks = json.loads(path.read_text(encoding="utf-8"))
+    tasks[-1]["annotations"] = [{"result": []}]
+    path.write_text(json.dumps(tasks), encoding="utf-8")
+    with pytest.raises(OutputError, match=r"tasks.json' holds annotations \(of task .*\), which a new queue"):
+        export_label_studio(queue, str(path), id_col=IDS)
+    assert json.loads(path.read_text(encoding="utf-8")) == tasks

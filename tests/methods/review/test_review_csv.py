@@ -166,17 +166,18 @@ def test_labels_that_a_spreadsheet_has_rewritten_are_the_same(queue: DataFrame, 
         read_review_csv(others, numbered, id_col=IDS)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
 def test_a_file_with_answers_is_not_overwritten(queue: DataFrame, tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "review.csv"
     for _ in range(2):  # without answers it may be
         export_review_csv(queue, str(path), id_col=IDS)
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     lines[-1] += "Änne"  # who has skipped it
+    lines[0] = lines[0].replace("annotator", "Annotator")
     path.write_text("\n".join(lines).replace(",", ";"), encoding=encoding)
     before = path.read_bytes()
     with pytest.raises(
-        OutputError, match=r"holds answers \(line 8 has 'annotator'\), which a new queue would"
+        OutputError, match=r"holds answers \(line 8 has 'Annotator'\), which a new queue would"
     ):
         export_review_csv(queue, str(path), id_col=IDS)
     assert path.read_bytes() == before

@@ -280,6 +280,7 @@ def test_other_columns_and_names_may_be_given(spark: SparkSession) -> None:
         ({"quorum": True}, ConfigurationError, "quorum"),
         ({"num_reviewers": 2}, ConfigurationError, "never give the 3"),
         ({"answer_names": {"x": "y"}}, ConfigurationError, "'x' stands for 'y'"),
+        ({"answer_names": {1: "given"}}, ConfigurationError, "answer_names: 1 is no text"),
         ({"id_col": []}, ConfigurationError, "id_col"),
         ({"id_col": "nr"}, MissingColumnError, "nr"),
         ({"answer_col": "said"}, MissingColumnError, "answer_col"),

@@ -285,3 +285,24 @@ def test_a_column_called_like_one_of_the_queue_is_an_error(
     run = audited(spark, df.withColumn("Place", F.lit(1)), tmp_path, review_columns=["Place"])
     with pytest.raises(ConfigurationError, match="'Place', which is the name of a column of the review"):
         review_queue(run, 10)
+
+
+def test_an_id_called_like_a_column_of_answers_is_an_error(
+    spark: SparkSession, df: DataFrame, tmp_path: Path
+) -> None:
+    keys = {"id_col": ["id", "annotator"], "review_columns": []}
+    run = audited(spark, df.withColumn("annotator", F.lit("ann")), tmp_path, **keys)
+    with pytest.raises(ConfigurationError, match="'annotator', which is the name of a column of answers"):
+        review_queue(run, 10)
+
+
+def test_no_row_has_the_same_label_twice_whatever_the_filter(
+    spark: SparkSession, df: DataFrame, tmp_path: Path
+) -> None:
+    run = audited(spark, with_notes(df), tmp_path, filter_by="low_self_confidence", num_issues=120)
+    same = run.issues.where("given_label = suggested_label").count()
+    assert same > 0  # "cat or cat?" would tell that it is an issue
+    queue = review_queue(run, 150)
+    assert queue.columns == COLUMNS
+    assert queue.where("stratum = 'top'").count() >= 110
+    assert queue.where("given_label = suggested_label").count() == 0

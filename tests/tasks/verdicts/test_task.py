@@ -249,9 +249,10 @@ def test_votes_may_be_weighted_and_issues_of_an_audit_be_the_queue(
     issues = read_run(audits, "audit", spark=spark).issues
     path, quality = str(tmp_path / "answers"), str(tmp_path / "quality")
     answer(issues.withColumnRenamed("rank", "issue_rank")).write.parquet(path)
-    spark.createDataFrame(
-        [("r1", 0.9), ("r2", 0.8), ("r3", 0.1)], "annotator string, quality double"
-    ).write.parquet(quality)
+    (tmp_path / "quality").mkdir()
+    (tmp_path / "quality" / "q.csv").write_text(
+        "annotator,quality\nr1,0.9\nr2,0.8\nr3,0.1\n", encoding="utf-8"
+    )
     options = {"run": "audit", "annotator_quality": quality, "answer_names": {"yes": "given"}}
     done = run_verdicts(spark, config(audits, path, tmp_path / "out", **options))
     record = done.run.record
