@@ -18,7 +18,7 @@ def find_faults_of_answers(answers: Column) -> list[tuple[Column, str]]:
     """List conditions under which answers cannot be used, each with its reason."""
     return [
         (answers.isNull() | (F.size(answers) == 0), NO_ANSWERS),
-        (~F.coalesce(F.get(answers, F.lit(0)).rlike(r"\S"), F.lit(False)), NO_FIRST_ANSWER),
+        (~F.coalesce(F.get(answers, F.lit(0)).rlike(r"[^\s\p{Z}]"), F.lit(False)), NO_FIRST_ANSWER),
         (F.exists(answers, F.isnull), NULL_ANSWER),
     ]
 

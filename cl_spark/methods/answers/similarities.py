@@ -6,8 +6,8 @@ from pyspark.sql import functions as F
 EXACT, TOKEN_OVERLAP = "exact", "token_overlap"
 SIMILARITIES = (EXACT, TOKEN_OVERLAP)
 
-_ANY_SPACE = r"\s+"
-_AROUND = r"^[\s\"'“”‘’«»(\[]+|[\s\"'“”‘’«»)\].,;:!?…]+$"
+_ANY_SPACE = r"[\s\p{Z}]+"
+_AROUND = r"^[ \"'“”‘’«»「」『』（(\[]+|[ \"'“”‘’«»「」『』）)\].,;:!?…。，、；：！？｡､।؟؛،]+$"
 _NO_WORD = r"[^\p{L}\p{M}\p{N}]+"
 
 

@@ -64,9 +64,14 @@ def find_positions(df: DataFrame, id_col: str, order_col: str) -> DataFrame:
     Returns:
         `ID` and `POSITION`.
     """
-    value = F.col(quoted(order_col))
-    is_time = isinstance(df.schema[order_col].dataType, DateType | TimestampNTZType)
-    number = (value.cast("timestamp") if is_time else value).cast("double")
+    value, kind = F.col(quoted(order_col)), df.schema[order_col].dataType
+    if isinstance(kind, DateType):
+        number = F.unix_date(value).cast("double")
+    elif isinstance(kind, TimestampNTZType):  # no clock is put forward here, as in the session's time zone
+        second = F.hour(value) * 3600 + F.minute(value) * 60 + F.date_part(F.lit("SECOND"), value)
+        number = (F.unix_date(value.cast("date")) * 86400).cast("double") + second.cast("double")
+    else:
+        number = value.cast("double")
     tie = F.xxhash64(quoted(id_col)).alias("_tie")
     rows = df.select(F.col(quoted(id_col)).alias(ID), value.alias("_order"), number.alias("_number"), tie)
     placed = rows.where(F.col("_number").isNotNull() & ~F.isnan("_number"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
+from pyspark.sql.types import DoubleType, FloatType, StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.storage import Storage, StorageOwner, keep_with
@@ -101,6 +101,13 @@ def find_duplicates(
         if argument != "text_col":
             check_result_names([col], _RESULTS, argument)
     if text_col is not None:
+        for argument, value, default in (
+            ("index", index, None),
+            ("metric", metric, AUTO),
+            ("method", method, AUTO),
+        ):
+            if value != default:
+                raise ConfigurationError(f"{argument} has no effect on texts (text_col): leave it out")
         texts = _pick_texts(table, key, found["text_col"], storage)
         pairs = find_similar_texts(
             texts, id_col=key, text_col=found["text_col"], threshold=threshold, storage=storage
@@ -111,6 +118,10 @@ def find_duplicates(
             index, table, id_col, features_col, metric=metric, method=method, evidence_path=evidence_path
         )
         pairs = find_near_pairs(index, k, threshold)
+        if index.table.df is not table:  # an index may have more rows
+            own = table.select(F.col(quoted(key)).cast(index.table.key_type).alias(ID))
+            for col in (_A, _B):
+                pairs = pairs.join(own.withColumnRenamed(ID, col), col, "left_semi")
         contents = index.table.candidates.select(ID, *_hash_twice(F.col(FEATURES)))
     pairs = storage.persist(pairs)
     members = connected_components(pairs.select(_A, _B), storage).withColumnRenamed("id", ID)
@@ -130,7 +141,7 @@ def find_duplicates(
     if contents is not None:
         members = _mark_copies(members, contents)
     members = storage.cut(members)  # few: what is derived need not find them anew
-    counted = [(F.count_distinct(quoted(col)) > 1).alias(name) for name, col in across.items()]
+    counted = [(F.count_distinct(_not_nan(table, col)) > 1).alias(name) for name, col in across.items()]
     groups = members.groupBy(GROUP).agg(F.count(F.lit(1)).alias(GROUP_SIZE), *counted)
     kind = table.schema[key].dataType
     shown = members.join(groups, GROUP).select(
@@ -143,6 +154,13 @@ def find_duplicates(
         *across,
     )
     return keep_with(shown, StorageOwner(storage, index))
+
+
+def _not_nan(table: DataFrame, col: str) -> Column:
+    """Select a column of labels or parts, of which NaN is no value."""
+    column = F.col(quoted(col))
+    is_float = isinstance(table.select(column).schema.fields[0].dataType, FloatType | DoubleType)
+    return F.nanvl(column.cast("double"), F.lit(None)) if is_float else column
 
 
 def _hash_twice(content: Column) -> list[Column]:

@@ -111,7 +111,9 @@ def neighbor_pred_probs(
     schema = f"{ID} {key_type.simpleString()}, {PRED_PROBS} array<double>"
     shares = map_in_arrow(votes, CountShares(num_classes), schema)
     given = table.select(F.col(quoted(key)).cast(key_type).alias(ID), quoted(label))
-    joined = shares.join(given, ID)
+    # rows of `df` all of whose neighbors have no label, or are rows that only the index has, have no vote
+    asked = lists.select(ID).join(given, ID)
+    joined = asked.join(shares, ID, "left")
     shown = joined.select(
         F.col(ID).cast(table.schema[key].dataType).alias(key), quoted(label), F.col(PRED_PROBS)
     )

@@ -31,6 +31,7 @@ from cl_spark.tables.columns import (
     quoted,
     resolve_columns,
 )
+from cl_spark.tables.example_ids import check_columns
 from cl_spark.tables.pandas_frames import to_spark
 from cl_spark.tables.quantiles import find_quantiles
 
@@ -111,6 +112,9 @@ class OutlierAudit(Releasable):
         self._evidence_path = evidence_path
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
+        if features_col != "features":  # the default need not be there
+            cols = [features_col] if isinstance(features_col, str) else list(features_col)
+            check_columns("df", self.df, {"features_col": cols})
 
     def release(self) -> None:
         """Free what is kept."""

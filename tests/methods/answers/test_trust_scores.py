@@ -216,3 +216,13 @@ def test_blanks_are_no_answer_and_signs_are_not_left_out_of_answers_of_signs(spa
     with TrustAudit(spark.createDataFrame(rows, SCHEMA), "answers") as audit:
         assert by_id(audit.scores())["consistency"].to_dict() == {2: 0.0, 3: 1.0, 4: 1.0}
         assert audit.rejected_counts == {"null or blank first answer": 1}
+
+
+def test_spaces_and_punctuation_of_any_script_are_no_difference(spark: SparkSession) -> None:
+    rows = [(1, ["10 000", "10\u00a0000"]), (2, ["Paris", "\u2009Paris\u00a0"]), (3, ["巴黎", "「巴黎」。"])]
+    df = spark.createDataFrame([*rows, (4, ["\u00a0", "a"])], "id long, answers array<string>")
+    with TrustAudit(df, "answers") as audit:
+        assert by_id(audit.scores())["consistency"].to_dict() == {1: 1.0, 2: 1.0, 3: 1.0}
+        assert [(row.id, row.reason) for row in audit.rejected().collect()] == [
+            (4, "null or blank first answer")
+        ]

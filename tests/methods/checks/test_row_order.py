@@ -1,11 +1,13 @@
-"""The test of the order of rows, without Spark."""
+"""The test of the order of rows."""
 
 import itertools
 
 import numpy as np
 import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from cl_spark.methods.checks.row_order import OrderTest, estimate_p_value, find_statistic
+from cl_spark.methods.checks.row_order import OrderTest, estimate_p_value, find_positions, find_statistic
 
 
 def test_the_gaps_of_all_pairs_of_places_differ_from_chance_by_nothing() -> None:
@@ -30,3 +32,24 @@ def test_values_by_chance_are_probable_and_others_are_not() -> None:
     assert estimate_p_value(0.2, np.full(25, 0.1)) == 0
     assert OrderTest(0.3, 0.01).is_issue
     assert not OrderTest(0.1, 0.4).is_issue
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp_ntz", "timestamp_ltz"])
+def test_times_have_one_order_whatever_the_settings_of_the_session(spark: SparkSession, kind: str) -> None:
+    # in Berlin, a clock that is put forward shows 03:30 for 02:30, which would be later than 03:10
+    texts = ["2026-03-29 01:59:59.5", "2026-03-29 02:30:00", "2026-03-29 03:10:00", "2026-04-01 00:00:00"]
+    df = spark.createDataFrame(list(enumerate(texts)), "id int, text string")
+    settings = {"spark.sql.session.timeZone": "Europe/Berlin", "spark.sql.timestampType": "TIMESTAMP_NTZ"}
+    before = {name: str(spark.conf.get(name)) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    try:
+        rows = df.select("id", F.expr(f"CAST(text AS {kind})").alias("at"))
+        placed = find_positions(rows, "id", "at").collect()
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
+    positions = {row[0]: row[1] for row in placed}
+    assert positions[3] == 4
+    if kind == "timestamp_ntz":
+        assert positions == {0: 1, 1: 2, 2: 3, 3: 4}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from cl_spark import NeighborIndex, find_duplicates
 from cl_spark.errors import ConfigurationError, MissingColumnError
@@ -113,3 +114,17 @@ def test_an_index_has_its_own_metric_and_method(spark: SparkSession) -> None:
                               ({"method": "exact"}, "method: the index was made with 'auto'")):  # fmt: skip
             with pytest.raises(ConfigurationError, match=told):
                 find_duplicates(index.table.df, index=index, **options)
+
+
+def test_a_label_that_is_nan_is_none(spark: SparkSession) -> None:
+    df = to_features(spark, [[1.0, 2.0]] * 2 + [[5.0, 1.0]] * 2 + [[9.0, 3.0]]).withColumn(
+        "label", F.expr("CASE id WHEN 0 THEN 1D WHEN 1 THEN double('NaN') ELSE id END")
+    )
+    found = read(find_duplicates(df, k=2, label_col="label")).set_index("id")
+    assert found["across_labels"].to_dict() == {0: False, 1: False, 2: True, 3: True}
+
+
+def test_what_has_no_effect_on_texts_is_refused(spark: SparkSession) -> None:
+    df = to_features(spark, ROWS[:20]).withColumn("text", F.lit("a b c d"))
+    with pytest.raises(ConfigurationError, match="metric has no effect on texts"):
+        find_duplicates(df, text_col="text", metric="cosine")

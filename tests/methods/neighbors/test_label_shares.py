@@ -72,5 +72,14 @@ def test_an_index_of_other_rows_is_refused(spark: SparkSession) -> None:
                 ask(other, k=3, index=index)
             with pytest.raises(ColumnTypeError, match="'id' is string in df and bigint in the index"):
                 ask(df.withColumn("id", F.col("id").cast("string")), k=3, index=index)
+    few = df.where("id < 4")
+    with NeighborIndex(df) as index:  # has more rows than are asked about
+        shares = neighbor_pred_probs(few, k=3, index=index, class_names=["a", "b"]).toPandas()
+        near = {row.id: row.neighbor_id for row in index.nearest_neighbors(1).collect()}
+        limit = {row.id for row in find_duplicates(few, threshold=1, k=1, index=index).collect()}
+    assert sorted(shares["id"]) == [0, 1, 2, 3]
+    assert shares["pred_probs"].isna().any()
+    assert limit <= {0, 1, 2, 3}
+    assert all(near[i] in limit for i in limit)
     with NeighborIndex(other) as index:  # rejects them itself
         assert neighbor_pred_probs(other.where("true"), k=3, index=index).count() == 28

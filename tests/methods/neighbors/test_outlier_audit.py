@@ -151,3 +151,10 @@ def test_rows_that_are_no_probabilities_change_no_score(spark: SparkSession) -> 
             found.append(audit.outlier_scores().toPandas().set_index("id").score.sort_index())
     assert found[0].between(0, 1).all()
     pd.testing.assert_series_equal(*found)
+
+
+def test_features_that_are_named_have_to_be_there(spark: SparkSession) -> None:
+    df = spark.createDataFrame([(1, 0, [0.9, 0.1])], "id int, label int, pred_probs array<double>")
+    with pytest.raises(MissingColumnError, match="features_col: no column 'embeding' in df"):
+        OutlierAudit(df, features_col="embeding")
+    assert OutlierAudit(df).default_method == "entropy"
