@@ -18,7 +18,7 @@ from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import rank_kinds
 from cl_spark.methods.generated.input_rows import TABLES, InputRows
 from cl_spark.methods.neighbors.duplicates import GROUP, find_duplicates
-from cl_spark.methods.neighbors.features import ID, FeatureTable
+from cl_spark.methods.neighbors.features import ID, FeatureTable, select_features
 from cl_spark.methods.neighbors.label_shares import PRED_PROBS, neighbor_pred_probs
 from cl_spark.methods.neighbors.neighbor_index import AUTO, NeighborIndex, check_search_options
 from cl_spark.methods.neighbors.outlier_audit import IS_FAR, OutlierAudit
@@ -210,13 +210,16 @@ class GeneratedData(Releasable):
 
     def _pool(self, argument: str, is_real: int) -> DataFrame:
         df = self._inputs.accepted(argument)
-        wanted = [self._features_col] if isinstance(self._features_col, str) else self._features_col
-        found = [resolve_columns(df, argument, {"features_col": col})["features_col"] for col in wanted]
+        if isinstance(self._features_col, str):  # vectors in one table, arrays in the other
+            features = [select_features(df, self._features_col, argument).alias(self._features_col)]
+        else:
+            names = {col: resolve_columns(df, argument, {"features_col": col}) for col in self._features_col}
+            features = [F.col(quoted(own["features_col"])).alias(col) for col, own in names.items()]
         return df.select(
             self._key_of(is_real),
             F.col(quoted(self._prompt_col)).cast("string").alias(_PROMPT),
             F.lit(is_real).alias(_IS_REAL),
-            *[F.col(quoted(own)).alias(col) for col, own in zip(wanted, found, strict=True)],
+            *features,
         )
 
     def _key_of(self, is_real: int) -> Column:

@@ -48,7 +48,11 @@ def key_numbers(run: Run) -> list[KeyNumber]:
         KeyNumber("rows to keep", f"{100 * record[c.OVERALL_HEALTH]:.2f} %", "of generated rows", "health"),
         KeyNumber("rows to drop", f"{record.num_issues:,}"),
         KeyNumber("generated rows", f"{record.num_generated:,}", "that can be used"),
-        KeyNumber("prompt fit", f"{100 * record.prompt_fit:.2f} %", "fit their prompt"),
+        *(
+            []  # of one prompt there is none
+            if record.prompt_fit is None
+            else [KeyNumber("prompt fit", f"{100 * record.prompt_fit:.2f} %", "fit their prompt")]
+        ),
         KeyNumber("diversity", f"{100 * record.diversity:.2f} %", "are no copies"),
         KeyNumber("coverage", f"{100 * record.coverage:.2f} %", "of real rows have one nearby"),
         KeyNumber("rejected rows", f"{record.num_rejected:,}", "of both tables"),

@@ -23,7 +23,12 @@ _SCORES = (
     Column(REALISM, "double", "Share of real rows among the k nearest rows of both tables"),
     Column(FIT, "double", "How probable the prompt is by the labels of the neighbors; null with one prompt"),
     Column(NEARNESS, "double", "Outlier score beside the real rows: 0.37 is usual, low is far"),
-    Column(COPY_OF, "as the input's", "Lowest id among the near copies of the row; null if there is none"),
+    Column(
+        COPY_OF,
+        "as the input's",
+        "The one row of its group of near copies that is none: of those that fit and are not far, else of "
+        "all, that with the lowest id; null for that row, and for rows without copies",
+    ),
 )
 
 DROPPED_ROWS = Table(
@@ -82,7 +87,11 @@ NUMBERS = (
     Column("num_rows_kept", "long", "Generated rows to keep"),
     Column("mean_realism", "double", "Mean realism of generated rows"),
     Column("prompt_fit", "double", "Share of generated rows that fit their prompt"),
-    Column("diversity", "double", "Share of generated rows that are no copies of a row with a lower id"),
+    Column(
+        "diversity",
+        "double",
+        "Share of generated rows that are no copies: of each group of near copies one row is none",
+    ),
     Column("coverage", "double", "Share of real rows with a generated row nearby"),
 )
 """Columns that such a run adds to `runs`."""

@@ -53,7 +53,8 @@ class GeneratedExecution(Execution):
         c.check_result_names(config.id_col, [t.PROMPT])
         features_col = choose_features_col(made, config.features_col, "generated")
         self.judged = GeneratedData(made, real, features_col=features_col, **config.arguments)
-        check_review_columns(made, config.review_columns, config.id_col, t.DROPPED_ROWS)
+        of_rows = [*config.id_col, config.prompt_col]  # which all tables have
+        check_review_columns(made, config.review_columns, of_rows, t.DROPPED_ROWS)
         self._review = made.select(*map(c.quoted, [id_col, *config.review_columns]))
         prompt = F.col(c.quoted(config.prompt_col)).alias(t.PROMPT)
         fields = [*self._review.schema.fields, *made.select(prompt).schema.fields]
@@ -139,8 +140,10 @@ class GeneratedDataTask(Task[GeneratedDataConfig]):
         return [
             f"{record.num_rows_kept:,} of {record.num_generated:,} generated rows are to be kept "
             f"({record.overall_health:.2%})",
-            f"{record.prompt_fit:.2%} fit their prompt, {record.diversity:.2%} are no copies, "
-            f"{record.coverage:.2%} of real rows have a generated row nearby",
+            # of one prompt there is no fit
+            f"{'' if record.prompt_fit is None else f'{record.prompt_fit:.2%} fit their prompt, '}"
+            f"{record.diversity:.2%} are no copies, {record.coverage:.2%} of real rows have a generated row "
+            "nearby",
         ]
 
     def views(self, run: Run) -> list[View]:

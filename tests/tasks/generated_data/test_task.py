@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from cl_spark import ConfigurationError, GeneratedData, GeneratedDataConfig, run_generated_data
 from cl_spark.runs.result import RunResult
@@ -160,3 +161,42 @@ def test_what_cannot_be_used_is_refused(spark: SparkSession, inputs: dict[str, s
     with pytest.raises(ValueError, match="neighbors need one column"):
         GeneratedDataConfig(**values, id_col=["id", "text"])
     assert not (tmp_path / "out").exists()
+
+
+def test_one_prompt_has_no_fit_and_a_report_all_the_same(
+    spark: SparkSession, inputs: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, path in inputs.items():
+        spark.read.parquet(path).where("kind = 'cat'").write.parquet(str(tmp_path / name))
+    flags = [f"--{name}={tmp_path / name}" for name in inputs]
+    where = str(tmp_path / "out")
+    keys = ["--prompt-col", "kind", "--k", "5", "--max-rejected-fraction", "0.1", "--format", "parquet"]
+    assert exit_code(["generated", *flags, *keys, "--output", where, "--report"]) == 0
+    shown = capsys.readouterr().out
+    assert "are no copies" in shown
+    assert "fit their prompt" not in shown
+    assert len(list(Path(where).glob("reports/*.html"))) == 1
+
+
+def test_the_prompt_is_shown_without_being_asked_for(
+    spark: SparkSession, inputs: dict[str, str], tmp_path: Path
+) -> None:
+    config = GeneratedDataConfig(
+        **inputs, output=str(tmp_path), prompt_col="kind", k=5, review_columns=["kind"]
+    )
+    with pytest.raises(ConfigurationError, match="review_columns: 'kind' is a column of the table of issues"):
+        run_generated_data(spark, config)
+
+
+def test_features_may_be_vectors_in_one_table_and_arrays_in_the_other(
+    spark: SparkSession, inputs: dict[str, str]
+) -> None:
+    from pyspark.ml.functions import array_to_vector
+
+    made, there = (spark.read.parquet(inputs[name]) for name in ("generated", "real"))
+    vector = F.when(F.col("features").isNotNull(), array_to_vector("features"))
+    totals = []
+    for rows in (made, made.withColumn("features", vector)):
+        with GeneratedData(rows, there, prompt_col="kind", k=5) as judged:
+            totals.append(judged.totals())
+    assert totals[0] == totals[1]
