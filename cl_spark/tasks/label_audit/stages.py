@@ -82,7 +82,7 @@ class AuditStages(Execution):
             "writing the scores", {SCORE_DISTRIBUTION: self.audit.score_distribution(found), **scores}
         )
         if scores:
-            self._check_scores(written(LABEL_SCORES), found.count())
+            check_scores(written(LABEL_SCORES), self.audit.num_examples, found.count())
 
     def find_issues(self, steps: Steps) -> DataFrame:
         """Find the label issues: those that a filter chooses.
@@ -120,18 +120,33 @@ class AuditStages(Execution):
         )
         return add_issue_flag(scores, issues, config.example_ids)
 
-    def _check_scores(self, scores: DataFrame, num_issues: int) -> None:
-        """Check that every example and every issue has a score.
 
-        Raises:
-            SourceChangedError: some have not: they were no longer there when the scores read the input again.
-        """
-        examples, flagged = scores.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
-        if examples != self.audit.num_examples or flagged < num_issues:
-            raise SourceChangedError(
-                f"{SOURCE_CHANGED}: {self.audit.num_examples:,} examples and {num_issues:,} issues at first, "
-                f"later {examples:,} scores, {flagged:,} of issues; the run was not recorded"
-            )
+def check_scores(scores: DataFrame, num_examples: int, num_issues: int) -> None:
+    """Check that every example and every issue has a score.
+
+    Raises:
+        SourceChangedError: some have not: they were no longer there when the scores read the input again.
+    """
+    examples, flagged = scores.agg(F.count(F.lit(1)), F.count_if(c.IS_ISSUE)).collect()[0]
+    if examples != num_examples or flagged < num_issues:
+        raise SourceChangedError(
+            f"{SOURCE_CHANGED}: {num_examples:,} examples and {num_issues:,} issues at first, later "
+            f"{examples:,} scores, {flagged:,} of issues; the run was not recorded"
+        )
+
+
+def check_slices(slices: DataFrame, num_examples: int) -> None:
+    """Check that every example is in a slice of each column.
+
+    Raises:
+        SourceChangedError: some are not: they were no longer there when the slices read the input again.
+    """
+    sums = slices.groupBy(c.SLICE_COLUMN).agg(F.sum(c.EXAMPLES).alias("found"))
+    for column, found in sums.where(F.col("found") != num_examples).orderBy(c.SLICE_COLUMN).take(1):
+        raise SourceChangedError(
+            f"{SOURCE_CHANGED}: {num_examples:,} examples at first, later {found:,} in slices of {column!r}; "
+            "the run was not recorded"
+        )
 
 
 def check_options(config: IssueConfig) -> None:

@@ -23,7 +23,7 @@ from cl_spark.tables.card import worst_classes
 from cl_spark.tables.finished_run import Run
 from cl_spark.tables.input_table import InputTable
 from cl_spark.tables.schema import RunWarning
-from cl_spark.tasks.label_audit.stages import select_review_columns
+from cl_spark.tasks.label_audit.stages import check_scores, check_slices, select_review_columns
 from cl_spark.tasks.label_audit.tables import NUMBERS, SLICE_HEALTH
 from cl_spark.tasks.label_audit.task import SourceTask
 from cl_spark.tasks.multilabel_audit import report
@@ -103,10 +103,14 @@ class MultilabelExecution(Execution):
                 **slices,
             },
         )
+        if config.slice_by:
+            check_slices(written(SLICE_HEALTH), audit.num_examples)
         if config.label_scores:
             scores = audit.label_quality_scores(method=config.rank_by)
-            flagged = add_issue_flag(scores, written(MULTILABEL_ISSUES), config.id_col)
+            found = written(MULTILABEL_ISSUES)
+            flagged = add_issue_flag(scores, found, config.id_col)
             yield Stage("writing the scores", {MULTILABEL_SCORES: flagged})
+            check_scores(written(MULTILABEL_SCORES), audit.num_examples, found.count())
 
     def numbers(self) -> Mapping[str, Any]:
         """Return K, the examples off the diagonal of any class, and the overall health that follows."""
