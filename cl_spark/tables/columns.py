@@ -83,7 +83,7 @@ def quoted(name: str) -> str:
 
 def is_case_sensitive(spark: SparkSession) -> bool:
     """Tell whether Spark tells columns apart that differ in upper and lower case only."""
-    return spark.conf.get("spark.sql.caseSensitive", "false") == "true"
+    return str(spark.conf.get("spark.sql.caseSensitive", "false")).lower() == "true"
 
 
 def find_columns(name: str, columns: Iterable[str], *, case_sensitive: bool) -> list[str]:

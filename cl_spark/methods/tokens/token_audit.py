@@ -182,7 +182,7 @@ class TokenAudit(LabelAudit):
         )
         wanted = None if classes is None else self._check_classes("classes", _listed("classes", classes))
         if tokens is not None:
-            texts = _listed("tokens", tokens)
+            texts = [str(text) for text in _listed("tokens", tokens)]
             issues = issues.where(F.col(TOKEN).isin(*texts))
             if self._lists_issues_quickly(filter_by, rank_by, adjust_pred_probs):
                 warn_of_unseen_texts(texts, issues)

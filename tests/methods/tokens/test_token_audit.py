@@ -401,3 +401,13 @@ def test_questions_that_make_no_sense_are_refused(table: DataFrame) -> None:
         audit.sentence_scores(temperature=0.5)
     with pytest.raises(ConfigurationError, match="id_col: 'Token' is the name of a column of results"):
         TokenAudit(table.withColumnRenamed("id", "Token"), id_col="Token", class_names=BIO)
+
+
+def test_texts_may_be_asked_for_as_numbers(spark: SparkSession) -> None:
+    rows = [(i, ["Rome", "2024"], ["A", "B"], [[0.1, 0.9], [0.1, 0.9]]) for i in range(20)]
+    rows += [(20 + i, ["in", "2024"], ["B", "A"], [[0.1, 0.9], [0.1, 0.9]]) for i in range(3)]
+    schema = "id int, tokens array<string>, labels array<string>, pred_probs array<array<double>>"
+    with TokenAudit(spark.createDataFrame(rows, schema), class_names=["A", "B"]) as audit:
+        by_model = {"filter_by": "predicted_neq_given"}
+        numbers = audit.find_label_issues(tokens=[2024], **by_model).count()
+        assert numbers == audit.find_label_issues(tokens=["2024"], **by_model).count() == 3
