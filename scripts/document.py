@@ -125,6 +125,7 @@ COMMANDS_INTRODUCTION = """\
 | 2 | The configuration or the input cannot be used. |
 | 3 | All tables were written, but a gate failed. |
 | 4 | All tables were written, but the report could not be made. |
+| 130 | It was interrupted (Ctrl-C). |
 
 On a terminal, a bar shows how far Spark is. Elsewhere the log has one line per step, with the name of the
 run. `--quiet` prints errors only. `--json` prints for programs what the command otherwise prints as text.

@@ -193,7 +193,7 @@ def test_the_how_tos_run(spark: SparkSession, lake: Path, path: Path) -> None:
     shell = Shell(lake)
     if path.stem == "new-rows":  # they are scored by a finished run
         shell("cl-spark audit --predictions /lake/predictions --output /lake/audits")
-    run_page(path, spark, shell, {"spark": spark})
+    run_page(path, spark, shell, {})
 
 
 @pytest.mark.slow
@@ -284,6 +284,7 @@ def test_what_is_generated_is_up_to_date(path: Path) -> None:
         ("consensus", cl_spark.ConsensusConfig),
         ("review", cl_spark.ReviewQueueConfig),
         ("clean_learning", cl_spark.CleanLearningConfig),
+        ("cross_validate", cl_spark.CrossValidationConfig),
         ("benchmark_models", cl_spark.ModelComparisonConfig),
         ("verdicts", cl_spark.VerdictsConfig),
         ("correct", cl_spark.CorrectionsConfig),

@@ -49,9 +49,9 @@ class RunConfig(BaseModel):
     )
     gates: list[str] = Field(
         [],
-        description="Conditions such as overall_health >= 0.97, class_health.class_quality >= 0.9, "
-        "issues_new <= 500, health_drop <= 0.01: where one fails, everything is written and the exit "
-        "code is 3",
+        description="Conditions on numbers of the run or its changes, such as overall_health >= 0.97, "
+        "issues_new <= 500, health_drop <= 0.01, or on all rows of a small table, as in a label audit "
+        "class_health.class_quality >= 0.9: where one fails, everything is written and the exit code is 3",
     )
     report: bool | str = Field(
         False,

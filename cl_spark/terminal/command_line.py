@@ -285,7 +285,7 @@ def report(
 @cli.command()
 @click.argument("location")
 @click.option("--predictions", required=True, help="New rows: a path or a catalog table, as for audit")
-@click.option("--run-id", help="The finished run to score with; default the latest")
+@click.option("--run-id", help="The label audit to score with; default the latest")
 @click.option("--batch", help="Name of these rows: scoring it again replaces them. Default: the time")
 @click.option("--where", metavar="SQL", help="Only rows for which this holds, such as day = '2026-01-31'")
 @click.option(
@@ -312,7 +312,7 @@ def score(location: str, predictions: str, spark_conf: dict[str, str] | None, **
 )
 @click.option("--checkpoint", required=True, help="Directory of the stream's progress")
 @click.option("--name", required=True, help="Name of the stream: the run_id of its rows")
-@click.option("--run-id", help="The finished run to score with from its first start on; default the latest")
+@click.option("--run-id", help="The label audit to score with from its first start on; default the latest")
 @click.option(
     "--files-per-batch",
     type=click.IntRange(1),

@@ -58,7 +58,7 @@ class MultilabelAudit(Releasable):
         labels_col: given labels: an array of class indices or of class names (a set: a class named twice is
             named once), or a list of K boolean columns in the order of the probabilities, whose names are
             then the class names. An empty array has no class; null is a missing set. Arrays of K flags, 0 or
-            1, are refused where they are most rows.
+            1, are refused where they are most rows, if K is 3 or more.
         pred_probs_col: out-of-sample predicted probabilities, each class by itself, so that a row does not
             sum to 1: array<float|double> of length K, an ML vector, a list of K columns, a struct with a
             field of each class's name; or sparse, for very many classes: a map<int, float> or

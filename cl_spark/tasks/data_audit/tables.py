@@ -47,7 +47,11 @@ DATA_CHECKS = Table(
         Column("examples", "long", "Examples that the check could judge; null where it was left out"),
         Column("unusable", "long", "Examples that it could not judge, such as those without features"),
         Column("issues", "long", "Issues among the examples"),
-        Column("note", "string", "Of a check that was left out, the columns that it needs"),
+        Column(
+            "note",
+            "string",
+            "Of a check that was left out, the columns that it needs; of one that could not be answered, why",
+        ),
     ),
 )
 DATA_SCORES = Table(

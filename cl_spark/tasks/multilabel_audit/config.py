@@ -28,6 +28,11 @@ class MultilabelOptions(SourceOptions):
         "sparse; several are one column per class",
     )
     num_classes: int | None = Field(None, ge=2, description="Number of classes; sparse probabilities need it")
+    adjust_pred_probs: bool = Field(False, description="Not of sets of labels: leave it out")
+    num_to_remove_per_class: list[int] | None = Field(None, description="Not of sets of labels: leave it out")
+    num_issues: int | str | None = Field(
+        None, description="How many issues the low_* filters take: a number; default the estimate"
+    )
 
 
 class MultilabelAuditConfig(SourceConfig, MultilabelOptions):
