@@ -24,7 +24,7 @@ def count_strata(queue: DataFrame) -> pd.DataFrame:
     counts = queue.groupBy(q.STRATUM).agg(
         F.count(F.lit(1)).alias("rows"), F.max(q.INCLUSION_PROBABILITY).alias(q.INCLUSION_PROBABILITY)
     )
-    order = F.array_position(F.array(*map(F.lit, (q.TOP, q.FLAGGED, q.UNFLAGGED))), F.col(q.STRATUM))
+    order = F.when(F.col(q.STRATUM) == q.TOP, 0).when(F.col(q.STRATUM) == q.FLAGGED, 1).otherwise(2)
     return counts.orderBy(order).toPandas()
 
 

@@ -104,7 +104,9 @@ def test_in_place_a_run_is_made_once_and_can_be_undone(
     before = sorted(map(str, spark.read.format("delta").load(path).collect()))
     for was_applied in (False, True):
         done = apply_corrections(path, verdicts, id_col=IDS, label_col="tags", run_id="june")
-        assert (done.was_applied, done.version) == (was_applied, 1)
+        made = spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT 1").collect()[0].version
+        assert (done.was_applied, done.version) == (was_applied, made)
+        assert made in (1, 2)  # on Spark 3.5 a commit before it adds the columns
         assert outcomes(done) == OUTCOMES
         assert changed(spark.read.format("delta").load(path)) == CORRECTED
     again = apply_corrections(path, verdicts, id_col=IDS, label_col="tags", run_id="july")
