@@ -180,12 +180,13 @@ class ResultTables:
             there: the types of the table's columns, by name; columns that it lacks may have any.
             types: the types of the columns to write.
             what: has these columns, with its verb, for the message: "this run has".
-            widens: let pass whole numbers of another width into Delta, which changes no value or fails.
+            widens: let pass whole numbers of another width into Delta, which changes no value or fails; on
+                Spark 3.5 it takes none.
 
         Raises:
             ConfigurationError: a type differs.
         """
-        widens = widens and self.format == "delta"
+        widens = widens and self.format == "delta" and int(self.spark.version[0]) >= 4
         for name, kind in types.items():
             found = there.get(name, kind)
             if found != kind and not (widens and {found, kind} <= _WHOLE_NUMBERS):

@@ -191,6 +191,10 @@ def test_ids_of_another_type_than_rejected_rows_of_another_task_are_refused(
     config = RepeatedConfig(texts=texts, output=out, max_rejected_fraction=1)
     with pytest.raises(ConfigurationError, match="hold 'id' as bigint, and this run has string: choose"):
         run_task(spark, REPEATED_TEXTS, config)
+    if spark.version < "4":  # whose Delta tables take whole numbers of their own width alone
+        with pytest.raises(ConfigurationError, match="this run has int"):
+            run_task(spark, REPEATED_TEXTS, config.model_copy(update={"texts": wide}))
+        return
     other_width = run_task(spark, REPEATED_TEXTS, config.model_copy(update={"texts": wide}))
     assert [row.id for row in other_width.run.table("rejected").collect()] == [3]
 

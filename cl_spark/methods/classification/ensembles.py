@@ -180,7 +180,12 @@ class Ensemble:
         candidates = kernels.weigh_by_log_loss(self.statistics.log_losses())
         kernel = CandidateLosses(self.num_models, self.scan.num_classes, candidates)
         losses = self.scan.read_arrays()(kernel, ddl(dict.fromkeys(_LOSS, "array<bigint>")), ("kept",))
-        sums = [F.sum(F.get(name, F.lit(i))) for i in range(len(candidates)) for name in _LOSS]
+        # each with a name: Spark 3.5 makes none of get()
+        sums = [
+            F.sum(F.get(name, F.lit(i))).alias(f"{name}_{i}")
+            for i in range(len(candidates))
+            for name in _LOSS
+        ]
         limbs = np.reshape(losses.agg(*sums).collect()[0], (-1, 3)).tolist()
         count = self.scan.statistics.num_examples
         means = [exact_mean(whole, high, low, count) for whole, high, low in limbs]

@@ -158,9 +158,7 @@ def test_no_array_column_follows_the_evidence_projection(
     with LabelAudit(spark.read.parquet(str(tmp_path / "predictions"))) as audit:
         kept = sum(
             len(block.kept.rows)
-            for block in unpack_blocks(
-                audit._scan.evidence.packed.select("rows", *PARTS).toArrow().to_batches()
-            )
+            for block in unpack_blocks(audit._scan.evidence.packed.select("rows", *PARTS)._collect_as_arrow())
         )
         assert kept < audit.num_examples / 2
         answers = {

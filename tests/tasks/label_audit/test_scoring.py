@@ -180,7 +180,11 @@ def test_new_rows_with_ids_of_another_type_are_refused(
     assert find_stream(ResultTables.at(spark, location), "typed-stream") is None
     tables = ResultTables.at(spark, location)
     assert [row.id for row in tables.read_run(SCORED, "typed").collect()] == [9]
-    assert score_new(spark, location, new, batch="narrow")[1] == 9, "whole numbers of any width are alike"
+    if spark.version < "4":  # whose Delta tables take whole numbers of their own width alone
+        with pytest.raises(ConfigurationError, match="the new rows have int"):
+            score_new(spark, location, new, batch="narrow")
+    else:
+        assert score_new(spark, location, new, batch="narrow")[1] == 9, "whole numbers of any width are alike"
 
 
 @pytest.fixture(scope="module")
