@@ -1,6 +1,7 @@
 """Whether two locations overlap, so that what is written to one is read with the other."""
 
 import re
+from fnmatch import fnmatchcase
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.tables.location import identifier, is_path, real_path
@@ -52,22 +53,11 @@ def _expand(path: str) -> list[str]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Tell whether a name is what a part of a path stands for, by the patterns of Spark: * and ?, classes of
-    characters such as [a-c] and [^a], and a backslash before what stands for itself.
+    """Tell whether a name is what a part of a path stands for, by the patterns of Spark: those of `fnmatch`,
+    but with [^a] for [!a], and a backslash before what stands for itself.
     """
-    written = ""
-    for token in re.findall(r"\\.|\[[^\]]+\]|.", pattern, re.DOTALL):
-        if token in ("*", "?"):
-            written += {"*": ".*", "?": "."}[token]
-        elif len(token) > 1 and token[0] == "[":
-            inside = token[1:-1].replace("[", "\\[")
-            written += f"[{'^' + inside[1:] if inside[0] in '^!' else inside}]"
-        else:
-            written += re.escape(token[-1])
-    try:
-        return re.fullmatch(written, name, re.DOTALL) is not None
-    except re.error:  # a class that holds nothing
-        return False
+    plain = re.sub(r"\\(.)", lambda match: f"[{match[1]}]" if match[1] in "*?[]" else match[1], pattern)
+    return fnmatchcase(name, plain.replace("[^", "[!"))
 
 
 def _parts(path: str) -> list[str]:
