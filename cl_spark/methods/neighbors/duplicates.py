@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, FloatType, StringType
+from pyspark.sql.types import StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.storage import Storage, StorageOwner, keep_with
@@ -141,7 +141,8 @@ def find_duplicates(
     if contents is not None:
         members = _mark_copies(members, contents)
     members = storage.cut(members)  # few: what is derived need not find them anew
-    counted = [(F.count_distinct(_not_nan(table, col)) > 1).alias(name) for name, col in across.items()]
+    values = {name: F.when(~lacks_id(table, [col]), F.col(quoted(col))) for name, col in across.items()}
+    counted = [(F.count_distinct(value) > 1).alias(name) for name, value in values.items()]  # NaN is none
     groups = members.groupBy(GROUP).agg(F.count(F.lit(1)).alias(GROUP_SIZE), *counted)
     kind = table.schema[key].dataType
     shown = members.join(groups, GROUP).select(
@@ -154,13 +155,6 @@ def find_duplicates(
         *across,
     )
     return keep_with(shown, StorageOwner(storage, index))
-
-
-def _not_nan(table: DataFrame, col: str) -> Column:
-    """Select a column of labels or parts, of which NaN is no value."""
-    column = F.col(quoted(col))
-    is_float = isinstance(table.select(column).schema.fields[0].dataType, FloatType | DoubleType)
-    return F.nanvl(column.cast("double"), F.lit(None)) if is_float else column
 
 
 def _hash_twice(content: Column) -> list[Column]:

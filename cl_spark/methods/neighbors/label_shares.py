@@ -106,14 +106,13 @@ def neighbor_pred_probs(
     labels = table.select(
         F.col(quoted(key)).cast(key_type).alias("_other"), F.when(code >= 0, code).alias(_CLASS)
     )
-    pairs = lists.select(ID, F.explode(NEIGHBORS).alias("_other")).join(labels, "_other")
+    # left: a row whose neighbors are all rows that only the index has is one without votes
+    pairs = lists.select(ID, F.explode(NEIGHBORS).alias("_other")).join(labels, "_other", "left")
     votes = pairs.groupBy(ID).agg(F.collect_list(_CLASS).alias(_CLASSES))  # no nulls
     schema = f"{ID} {key_type.simpleString()}, {PRED_PROBS} array<double>"
     shares = map_in_arrow(votes, CountShares(num_classes), schema)
     given = table.select(F.col(quoted(key)).cast(key_type).alias(ID), quoted(label))
-    # rows of `df` all of whose neighbors have no label, or are rows that only the index has, have no vote
-    asked = lists.select(ID).join(given, ID)
-    joined = asked.join(shares, ID, "left")
+    joined = shares.join(given, ID)
     shown = joined.select(
         F.col(ID).cast(table.schema[key].dataType).alias(key), quoted(label), F.col(PRED_PROBS)
     )
