@@ -24,6 +24,9 @@ from cl_spark.tables import columns as c
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 LOWEST = ("low_self_confidence", "low_normalized_margin")
+BEYOND_SUSPECTS = (*LOWEST, "off_diagonal")
+"""Filters that may choose examples that are no suspects, whose suggested label is the given one."""
+
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given", *LOWEST, "off_diagonal")
 
 NUM_ISSUES_METHODS = tuple(method for method in ESTIMATION_METHODS if method != "off_diagonal_custom")

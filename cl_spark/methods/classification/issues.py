@@ -14,6 +14,7 @@ from cl_spark.kernels.arrays import Bools, Int64s
 from cl_spark.methods.classification.cells import CellTable
 from cl_spark.methods.classification.cuts import QUOTA, CutFinder, is_few
 from cl_spark.methods.classification.filters import (
+    BEYOND_SUSPECTS,
     LOWEST,
     FilterOptions,
     PruningSources,
@@ -77,7 +78,7 @@ class IssueFinder:
         reads_arrays = needs_arrays(rank_by, adjust_pred_probs)
         if reads_arrays:
             # Most filters choose suspects only, so that other rows need no score.
-            suspects_only = options.filter_by not in (*LOWEST, "off_diagonal")
+            suspects_only = options.filter_by not in BEYOND_SUSPECTS
             scored = scan.score_rows(rank_by, adjust_pred_probs, ids, suspects_only=suspects_only)
             rows = add_by_id(rows, scored, ids)
         else:

@@ -252,8 +252,9 @@ def check_names(run: Run, of_queue: Collection[str], of_answers: Collection[str]
         ("the review queue", of_queue, (*run.id_columns, *read_config(run).review_columns)),
         ("answers", of_answers, run.id_columns),
     ):
+        names = {name.casefold() for name in taken}
         for col in cols:
-            if col.casefold() in {name.casefold() for name in taken}:
+            if col.casefold() in names:
                 raise ConfigurationError(
                     f"run {run.run_id!r} has a column {col!r}, which is the name of a column of {what}: "
                     "rename it in the input, and run it again"

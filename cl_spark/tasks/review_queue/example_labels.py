@@ -6,7 +6,7 @@ from typing import ClassVar
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from cl_spark.methods.classification.filters import LOWEST
+from cl_spark.methods.classification.filters import BEYOND_SUSPECTS
 from cl_spark.methods.learning.hash_cuts import hash_of
 from cl_spark.tables import columns as c
 from cl_spark.tables.finished_run import Run
@@ -43,7 +43,7 @@ class ExampleLabels(JudgedLabels):
         issues do.
         """
         issues = self.run.issues
-        if self.run.parameters.get("filter_by") not in (*LOWEST, "off_diagonal"):
+        if self.run.parameters.get("filter_by") not in BEYOND_SUSPECTS:
             return issues
         predicted = issues.withColumnRenamed(c.SUGGESTED_LABEL, c.PREDICTED_LABEL)
         return _suggest_labels(predicted, self.run).select(*map(c.quoted, issues.columns))
