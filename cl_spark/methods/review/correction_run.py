@@ -191,22 +191,36 @@ class CorrectionRun:
         Args:
             labels: the Delta table that is corrected in place, or the labels of a new table.
         """
-        if isinstance(labels, DeltaTable):
-            outcomes = self._preview_merge(labels)
-        else:
-            outcomes = self._preview_new(labels)
-        counts = {row[0]: row[1] for row in outcomes.groupBy(OUTCOME).count().collect()}
-        return {name: counts.get(name, 0) for name in OUTCOMES}
-
-    def _preview_new(self, labels: DataFrame) -> DataFrame:
-        return self._find_outcomes(self._read_changes(labels), labels)
-
-    def _preview_merge(self, table: DeltaTable) -> DataFrame:
-        rows = table.read(table.find_latest())
-        applied = find_applied(list_commits(table, self.run_id), rows, self.run_id)
+        if not isinstance(labels, DeltaTable):
+            return self._preview_new(labels)
+        rows = labels.read(labels.find_latest())
+        applied = find_applied(list_commits(labels, self.run_id), rows, self.run_id)
         if applied is None:
             return self._preview_new(rows)
-        return self._find_applied_outcomes(table, applied, self._read_changes(rows))
+        outcomes = self._find_applied_outcomes(labels, applied, self._read_changes(rows))
+        return self._count(outcomes, labels.name, was_applied=True)
+
+    def _preview_new(self, labels: DataFrame) -> dict[str, int]:
+        outcomes = self._find_outcomes(self._read_changes(labels), labels)
+        return self._count(outcomes, "", was_applied=False)
+
+    def _count(self, outcomes: DataFrame, table: str, *, was_applied: bool) -> dict[str, int]:
+        """Count verdicts by outcome.
+
+        Raises:
+            InputError: the run was applied before, and the rows that it left can no longer be read.
+        """
+        try:
+            counts = {row[0]: row[1] for row in outcomes.groupBy(OUTCOME).count().collect()}
+        except SPARK_ERRORS as error:
+            if not was_applied:
+                raise
+            raise InputError(
+                f"labels: {table!r} has the corrections of run {self.run_id!r} already, and the rows as that "
+                "run left them, which tell what became of each verdict, cannot be read (VACUUM removes old "
+                f"ones): {error_summary(error)}"
+            ) from error
+        return {name: counts.get(name, 0) for name in OUTCOMES}
 
     def _find_applied_outcomes(
         self, table: DeltaTable, applied: AppliedRun | None, changes: DataFrame
@@ -341,23 +355,13 @@ class CorrectionRun:
             F.col(OUTCOME).alias(CORRECTION),
             VERDICT,
         )
-        try:
-            counts = {row[0]: row[1] for row in corrections.groupBy(CORRECTION).count().collect()}
-        except SPARK_ERRORS as error:
-            if not was_applied:
-                raise
-            raise InputError(
-                f"labels: {table!r} has the corrections of run {self.run_id!r} already, and the rows as that "
-                f"run left them, which tell what became of each verdict, cannot be read (VACUUM removes old "
-                f"ones): {error_summary(error)}"
-            ) from error
         done = Corrections(
             run_id=self.run_id,
             table=table,
             in_place=in_place,
             version=version,
             corrections=corrections,
-            counts={name: counts.get(name, 0) for name in OUTCOMES},
+            counts=self._count(outcomes, table, was_applied=was_applied),
             was_applied=was_applied,
             was_undone=was_undone,
         )
