@@ -137,13 +137,14 @@ class GeneratedDataTask(Task[GeneratedDataConfig]):
     def headline(self, run: Run) -> list[str]:
         """Return what is to be kept, and the sums."""
         record = run.record
+        fit = (
+            "" if record.prompt_fit is None else f"{record.prompt_fit:.2%} fit their prompt, "
+        )  # of one prompt
         return [
             f"{record.num_rows_kept:,} of {record.num_generated:,} generated rows are to be kept "
             f"({record.overall_health:.2%})",
-            # of one prompt there is no fit
-            f"{'' if record.prompt_fit is None else f'{record.prompt_fit:.2%} fit their prompt, '}"
-            f"{record.diversity:.2%} are no copies, {record.coverage:.2%} of real rows have a generated row "
-            "nearby",
+            f"{fit}{record.diversity:.2%} are no copies, {record.coverage:.2%} of real rows have a generated "
+            "row nearby",
         ]
 
     def views(self, run: Run) -> list[View]:
