@@ -2,7 +2,7 @@
 
 import atexit
 import uuid
-import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
@@ -12,6 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from cl_spark.evidence.forgotten import release_when_forgotten
 from cl_spark.evidence.partitions import partitions_for
 from cl_spark.tables.location import absolute, escaped, locate_path, remove_directory
 
@@ -57,6 +58,7 @@ class Storage:
         self._directory: str | None = None
         self._cached: list[DataFrame] = []
         self._written: list[DataFrame] = []
+        self._hold: Callable[[], object] | None = None
 
     def persist(self, df: DataFrame, num_rows: int | None = None) -> DataFrame:
         """Persist a DataFrame if the session allows it.
@@ -105,14 +107,19 @@ class Storage:
                 return df.localCheckpoint()
         return self.persist(df)
 
-    def release_with(self, owner: Releasable) -> None:
+    def release_with(self, owner: object) -> None:
         """Release what is kept once the owner is forgotten. Not at exit, where Spark takes its cache with it;
         but DataFrames derived from an answer may read files until then.
         """
         if self._path is None:
-            weakref.finalize(owner, self.release).atexit = False
+            self._hold = release_when_forgotten(owner, self.release)
         else:
             atexit.register(self.release)
+
+    def keep(self) -> None:
+        """Keep what is cached until `release`, or the end of the session, also without its owner."""
+        if self._hold is not None:
+            self._hold()
 
     def release(self) -> None:
         """Free the cache, and remove what was written."""

@@ -13,6 +13,7 @@ from cl_spark.evidence.predictions import RESULT_COLUMNS
 from cl_spark.evidence.validity import RejectionReason
 from cl_spark.tables.schema import REJECTED
 from cl_spark.tasks.label_audit.tables import ISSUES, LABEL_SCORES, SCORED
+from tests.forgotten import collect
 from tests.frames import ids, predictions
 from tests.oracle import reference
 from tests.oracle.datasets import dataset
@@ -386,8 +387,6 @@ def test_answers_stay_readable_after_the_audit_is_released(df: DataFrame) -> Non
 
 @pytest.mark.classic
 def test_the_functions_free_the_cache_with_their_result(spark: SparkSession, df: DataFrame) -> None:
-    import gc
-
     def cached() -> set[int]:
         return set(spark.sparkContext._jsc.getPersistentRDDs())
 
@@ -398,7 +397,7 @@ def test_the_functions_free_the_cache_with_their_result(spark: SparkSession, df:
     ours = cached() - before
     assert ours
     del issues
-    gc.collect()
+    collect()
     assert not cached() & ours
 
 

@@ -1,7 +1,6 @@
 """`AnnotatorAudit`: consensus labels from several annotators, and the quality of labels and annotators."""
 
 import logging
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -119,8 +118,7 @@ class AnnotatorAudit(Releasable):
         ):
             raise ConfigurationError(f"num_classes must be a whole number of at least 2, got {num_classes!r}")
         self._storage = Storage(evidence_path)
-        self._finalizer = weakref.finalize(self, self._storage.release)
-        self._finalizer.atexit = evidence_path is not None
+        self._storage.release_with(self)
         self._ids, df = ExampleIds.of(id_col), to_spark(annotations, spark, argument="annotations")
         self._pred_probs_col = pred_probs_col
         predicted = (

@@ -1,6 +1,5 @@
 """`CleanLearningModel`: a trained model, and what was found wrong in the data it was trained on."""
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -189,7 +188,7 @@ class CleanLearningModel(Model, MLReadable, MLWritable):  # type: ignore[misc, t
             rates, prior = map(storage.persist_now, (self.noise_rates.rates, self.noise_rates.prior))
             self.noise_rates = NoiseRates(rates, prior)
         self._kept = _Kept()
-        weakref.finalize(self._kept, storage.release).atexit = False
+        storage.release_with(self._kept)
         self._release = storage.release
 
     def release(self) -> None:

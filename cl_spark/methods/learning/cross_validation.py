@@ -1,7 +1,6 @@
 """Cross-validation: out-of-sample predicted probabilities of every example, by an estimator of the user's."""
 
 import logging
-import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -101,8 +100,7 @@ class CrossValidation(Releasable):
         check_rounds(folds, repeats)
         check_estimator(estimator)
         self._storage = Storage(evidence_path)
-        self._finalizer = weakref.finalize(self, self._storage.release)
-        self._finalizer.atexit = evidence_path is not None
+        self._storage.release_with(self)
         self.data = TrainingData(
             to_spark(df, spark),
             id_col,
@@ -130,8 +128,7 @@ class CrossValidation(Releasable):
         """Keep the probabilities in Spark's cache until the session ends, or `release` is called: also where
         only DataFrames are left that were made from the answers.
         """
-        if not self._finalizer.atexit:
-            self._finalizer.detach()
+        self._storage.keep()
 
     @property
     def profile(self) -> Profile:

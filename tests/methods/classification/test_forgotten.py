@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from cl_spark import AuditConfig, LabelAudit, find_label_issues, run_audit
+from tests.forgotten import collect
 
 pytestmark = [pytest.mark.classic, pytest.mark.slow]
 
@@ -59,7 +61,7 @@ def test_a_delta_table_that_others_write_is_audited_anew(spark: SparkSession, tm
 
 def test_a_forgotten_audit_frees_what_it_kept(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path / "in", 0.2, 0)
-    gc.collect()
+    collect()
     cache = spark._jsparkSession.sharedState().cacheManager()
     before = cache.numCachedEntries()
     audit = LabelAudit(spark.read.parquet(str(tmp_path / "in")))
@@ -67,9 +69,34 @@ def test_a_forgotten_audit_frees_what_it_kept(spark: SparkSession, tmp_path: Pat
     count = issues.count()
     assert cache.numCachedEntries() > before
     del audit
-    gc.collect()
+    collect()
     assert cache.numCachedEntries() > before, "the answer is computed from it"
     assert issues.count() == count
     del issues
-    gc.collect()
+    collect()
+    assert cache.numCachedEntries() == before
+
+
+def test_an_audit_is_forgotten_in_the_midst_of_a_call(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "in", 0.2, 0)
+    cache = spark._jsparkSession.sharedState().cacheManager()
+    collect()
+    before = cache.numCachedEntries()
+    audit = LabelAudit(spark.read.parquet(str(tmp_path / "in")))
+    audit.find_label_issues().count()
+    audit.itself = audit  # type: ignore[attr-defined]
+    assert cache.numCachedEntries() > before
+    del audit
+    receive = socket.SocketIO.readinto
+
+    def collect_and_receive(stream: socket.SocketIO, buffer: bytearray) -> int | None:
+        gc.collect()
+        return receive(stream, buffer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.SocketIO, "readinto", collect_and_receive)
+        assert spark.range(3).count() == 3
+    collect()
     assert cache.numCachedEntries() == before
