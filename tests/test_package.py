@@ -1,5 +1,6 @@
 """The wheel, as a new user installs it: into an empty environment, from the file alone."""
 
+import re
 import subprocess
 import sys
 import venv
@@ -19,6 +20,14 @@ def test_what_is_installed_to_run_is_installed_to_test() -> None:
         for lock in ("requirements.lock", "requirements-dev.lock")
     )
     assert run - dev == set()
+
+
+@pytest.mark.parametrize("name", ["pyspark", "delta-spark"])
+def test_the_extras_bring_nothing_newer_than_what_is_tested(name: str) -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    major, minor = re.findall(rf"^{name}==(\d+)\.(\d+)", lock, re.MULTILINE)[0]
+    declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.findall(rf'"{name}>=[\d.]+,<([\d.]+)"', declared) == [f"{major}.{int(minor) + 1}"]
 
 
 @pytest.mark.slow
