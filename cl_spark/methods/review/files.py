@@ -51,8 +51,8 @@ def read_existing(path: str, key: str) -> str:
     return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
 
 
-def read_answers_file(path: str) -> str:
-    """Read a file of answers: text in UTF-8, with or without a mark at its beginning.
+def read_answers_file(path: str, key: str = "path") -> str:
+    """Read a file of answers: text in UTF-8, with or without a mark at its beginning. Errors name the key.
 
     Raises:
         ConfigurationError: the path is none of this machine.
@@ -60,12 +60,12 @@ def read_answers_file(path: str) -> str:
     """
     try:
         # line ends as they stand: cells may hold some
-        return Path(_local(path, "path")).read_bytes().decode("utf-8-sig")
+        return Path(_local(path, key)).read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InputError(f"path: cannot read {path!r}: {error.strerror}") from error
+        raise InputError(f"{key}: cannot read {path!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(
-            f"path: {path!r} is not text in UTF-8: {error.reason} at byte {error.start}; save it as UTF-8 "
+            f"{key}: {path!r} is not text in UTF-8: {error.reason} at byte {error.start}; save it as UTF-8 "
             "(in spreadsheets: CSV UTF-8)"
         ) from error
 

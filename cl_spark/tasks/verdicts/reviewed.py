@@ -102,7 +102,7 @@ def hash_files(config: VerdictsConfig) -> str:
     """Describe the state of files of answers: their number, and a digest of what they hold."""
     digest = hashlib.sha256()
     for file in config.answers:
-        digest.update(read_answers_file(file).encode())
+        digest.update(read_answers_file(file, "answers").encode())
     return f"{len(config.answers)} files, {digest.hexdigest()[:16]}"
 
 

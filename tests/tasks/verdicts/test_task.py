@@ -298,3 +298,5 @@ def test_what_cannot_be_decided_is_refused(
     answer(queue).withColumn("id", F.concat(F.lit("x"), "id")).write.parquet(texts)
     with pytest.raises(ColumnTypeError, match="do not compare"):
         run_verdicts(spark, config(audits, texts, tmp_path / "c"))
+    with pytest.raises(InputError, match=r"^answers: cannot read .*ann\.csv"):
+        run_verdicts(spark, config(audits, [f"{tmp_path}/ann.csv"], tmp_path / "d"))
