@@ -2,13 +2,15 @@
 computed here.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from pyspark.sql.types import NumericType
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -161,20 +163,61 @@ def show_steps(steps: Steps, console: Console) -> None:
 
 
 def show_view(view: View, console: Console, rows: int) -> None:
-    """Print the first rows of a view."""
+    """Print the first rows of a view.
+
+    Where a terminal is narrow, headings are broken into several lines, and then long texts: none is cut off.
+    """
     title = f"[bold]{escape(view.title)}[/]"
+    found = view.rows.select(*map(c.quoted, view.columns)).limit(rows).collect()
+    if not found:
+        console.print(f"{title}: none")
+        return
+    columns = [[_shown(value) for value in values] for values in zip(*found, strict=True)]
+    headings = [escape(heading) for heading in view.columns.values()]
+    widths = [_width([heading, *texts]) for heading, texts in zip(headings, columns, strict=True)]
+    if sum(widths) > console.width:
+        headings = [_WORD_END.sub(r"\g<0>\n", heading) for heading in headings]
+        widths = [_width([*name.split("\n"), *texts]) for name, texts in zip(headings, columns, strict=True)]
+    types = {field.name: field.dataType for field in view.rows.schema.fields}
+    are_numbers = [isinstance(types[name], NumericType) for name in view.columns]
+    are_whole = _choose_whole(widths, are_numbers, console.width)
     table = Table(header_style="bold", box=SIMPLE_HEAD)
-    numbers = {field.name for field in view.rows.schema.fields if isinstance(field.dataType, NumericType)}
-    for column, heading in view.columns.items():
-        table.add_column(escape(heading), justify="right" if column in numbers else "left", no_wrap=True)
-    for row in view.rows.select(*map(c.quoted, view.columns)).limit(rows).collect():
-        table.add_row(*map(_shown, row))
-    if not table.row_count:
-        title += ": none"
+    for heading, is_number, is_whole in zip(headings, are_numbers, are_whole, strict=True):
+        justify: JustifyMethod = "right" if is_number else "left"
+        table.add_column(heading, justify=justify, no_wrap=is_whole, overflow="fold")
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
     console.print(title)
-    if table.row_count:
-        console.print(table)
+    console.print(table)
+
+
+_WORD_END = re.compile(r"[ _]+(?=[^ _])")
+
+_SHORT = 15
+"""Columns of so many characters are not broken, if there is room for the others."""
+
+_NARROW = 9
+"""Columns are not broken into fewer characters, if there is room."""
+
+
+def _choose_whole(widths: Sequence[int], are_numbers: list[bool], room: int) -> list[bool]:
+    """Choose the columns whose texts are not broken: numbers and short texts, else numbers, else none."""
+    short = [is_number or width <= _SHORT for width, is_number in zip(widths, are_numbers, strict=True)]
+    for whole in (short, are_numbers):
+        if (
+            sum(width if one else min(width, _NARROW) for width, one in zip(widths, whole, strict=True))
+            <= room
+        ):
+            return whole
+    return [False] * len(widths)
+
+
+def _width(texts: Sequence[str]) -> int:
+    """Return the characters that a column of texts takes, with the space beside it."""
+    return 3 + max(map(cell_len, texts))
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else escape(one_line(value))

@@ -1,5 +1,6 @@
 """Tables on the terminal, however narrow it is."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from io import StringIO
@@ -165,3 +166,27 @@ def test_a_check_tells_what_can_be_used_and_an_id_of_what_cannot() -> None:
     assert "can be audited: ./predictions, version 3" in text
     assert "998 of the first 1,000 rows can be used; 1,234 classes" in text
     assert r"2 would be rejected: null label [1] (such as id a\nb)" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_narrow_terminal_breaks_texts_and_cuts_none_off(width: int) -> None:
+    names = ["rank", "sentence_id", "token", "given_label", "suggested_label", "label_quality", "sentence"]
+    kinds = [LongType(), *[StringType()] * 4, DoubleType(), StringType()]
+    row = (
+        1,
+        "s-0446-aaaa-bbbb",
+        "Hopper",
+        None,
+        "I-PER",
+        0.0008541,
+        "... met Grace [Hopper] in the garden of Rome",
+    )
+    rows: Any = Rows(StructType([StructField(*one) for one in zip(names, kinds, strict=True)]), [row])
+    issues = View("Issues", rows, {name: name for name in names})
+    text = printed(show_view, issues, rows=10, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    whole = printed(show_view, issues, rows=10, width=300)
+    assert Counter(char for char in text if char.isalnum()) == Counter(
+        char for char in whole if char.isalnum()
+    )
+    assert width < 80 or ("0.0008541" in text and "Hopper " in text and "None" not in text)
