@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,12 +122,13 @@ def start_session(
             settings = {**_LOCAL, **(_BRIEF if brief else {}), **settings}
         if delta:
             settings = {**_DELTA, **settings}
+    fetches_delta = delta and remote is None and not submitted and not _delta_on_classpath()
     for key, value in settings.items():
         if key != "spark.remote":
             builder = builder.config(key, value)
     if remote is not None:
         builder = builder.remote(remote)
-    elif delta and not submitted and not _delta_on_classpath():
+    elif fetches_delta:
         if find_spec("delta") is None:
             raise MissingDependencyError(
                 "Delta Lake is not installed: pip install 'cl_spark[delta]', or use --format parquet"
@@ -139,6 +141,13 @@ def start_session(
     try:
         return builder.getOrCreate()
     except SPARK_ERRORS as error:
+        if fetches_delta and "JAVA_GATEWAY_EXITED" in str(error):
+            raise MissingDependencyError(
+                "Spark does not start. It would fetch the jars of delta-spark "
+                f"{metadata.version('delta-spark')} from Maven Central first. If that failed, name a mirror "
+                "(spark_conf: spark.jars.repositories), install a pair of Spark and Delta Lake that the README "
+                "lists, or use --format parquet"
+            ) from error
         told = ", ".join(conf) or (remote and "SPARK_REMOTE")
         if not told:
             raise

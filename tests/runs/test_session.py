@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import delta
 import pytest
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkRuntimeError
 
 from cl_spark.errors import ConfigurationError, MissingDependencyError
 from cl_spark.runs import session
@@ -146,6 +147,21 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch.setattr(session, "_delta_on_classpath", lambda: False)
     monkeypatch.setattr(session, "find_spec", lambda name: None if name == missing else object())
     with pytest.raises(MissingDependencyError, match=message):
+        start_session()
+
+
+def test_jars_of_delta_that_cannot_be_fetched_are_told(
+    builder: FakeBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise PySparkRuntimeError(errorClass="JAVA_GATEWAY_EXITED", messageParameters={})
+
+    monkeypatch.setattr(builder, "getOrCreate", fail)
+    with pytest.raises(PySparkRuntimeError, match="JAVA_GATEWAY_EXITED"):
+        start_session()
+    monkeypatch.setattr(session, "_delta_on_classpath", lambda: False)
+    monkeypatch.setattr(delta, "configure_spark_with_delta_pip", lambda builder: builder)
+    with pytest.raises(MissingDependencyError, match=r"the jars of delta-spark \d.* or use --format parquet"):
         start_session()
 
 
