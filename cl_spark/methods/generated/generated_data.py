@@ -328,7 +328,8 @@ class GeneratedData(Releasable):
         return self._judged.where(F.col(NEARNESS).isNotNull())
 
     def rows(self) -> DataFrame:
-        """Judge every generated row.
+        """Judge every generated row. Rows that cannot be used are among them, with null scores and the reason
+        that `rejected` has; the table `generated_rows` of a run has only those that can.
 
         Returns:
             The id column, the prompt, realism (share of real rows among the k nearest of all; where generated

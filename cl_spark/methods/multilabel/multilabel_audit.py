@@ -449,7 +449,9 @@ class MultilabelAudit(Releasable):
     def _check_method(self, method: str, option: str) -> None:
         """Check that a label quality score exists, and means something for these probabilities."""
         if method not in METHODS:
-            raise ConfigurationError(f"{option}={method!r} is unknown; choose one of {', '.join(METHODS)}")
+            raise ConfigurationError(
+                f"{option}={method!r} is no score of sets of labels; choose one of {', '.join(METHODS)}"
+            )
         is_sparse = isinstance(self.predictions.prob_format, SparseProbs)
         if method == "confidence_weighted_entropy" and is_sparse:
             raise ConfigurationError(

@@ -118,9 +118,10 @@ def _check_row(answer: Answer, labels: Sequence[tuple[str | None, ...]], ids: Se
     """
     row = ", ".join(map(one_line, answer.ids))
     if len(labels) != 1:
+        found = f"{len(labels)} rows" if labels else "no row"
         raise InputError(
-            f"{answer.place}: the queue has {len(labels) or 'no'} row(s) with the id {row}, and must have "
-            f"one. Take the queue that was exported, and name its id columns (id_col={list(ids)})"
+            f"{answer.place}: an answer is to one row, and the queue has {found} with the id {row}. Take the "
+            f"queue that was exported, and name its id columns (id_col={list(ids)})"
         )
     for name, shown, label in zip((c.GIVEN_LABEL, c.SUGGESTED_LABEL), answer.shown, *labels, strict=True):
         if shown is not None and label is not None and not _is_same(shown, label):

@@ -177,7 +177,7 @@ class MultilabelAuditTask(SourceTask[MultilabelAuditConfig]):
             WRONGLY_MISSING: "wrongly missing",
             c.CLASS_QUALITY: "quality",
         }
-        worst = health.orderBy(F.desc(F.col(WRONGLY_GIVEN) + F.col(WRONGLY_MISSING)), c.CLASS)
+        worst = health.orderBy(c.CLASS_QUALITY, c.CLASS)
         together = {c.CLASS_A: "class", c.CLASS_B: "and class", c.EXAMPLES: "examples"}
         return [
             self._list_examples(run, "Most suspicious examples"),

@@ -267,7 +267,7 @@ def test_what_cannot_be_audited_is_refused(
     [
         ("find_label_issues", {"filter_by": "off_diagonal"}, "not a filter of several labels"),
         ("find_label_issues", {"filter_by": "best"}, "is not a filter"),
-        ("find_label_issues", {"rank_by": "best"}, "rank_by='best' is unknown"),
+        ("find_label_issues", {"rank_by": "best"}, "rank_by='best' is no score of sets"),
         ("find_label_issues", {"num_issues": 5}, "num_issues has no effect"),
         (
             "find_label_issues",
@@ -276,13 +276,13 @@ def test_what_cannot_be_audited_is_refused(
         ),
         ("find_label_issues", {"frac_noise": 2.0}, "must lie in"),
         ("find_label_issues_per_class", {"filter_by": "both", "min_examples_per_class": -1}, "negative"),
-        ("label_quality_scores", {"method": "best"}, "method='best' is unknown"),
+        ("label_quality_scores", {"method": "best"}, "method='best' is no score of sets"),
         ("label_quality_scores", {"aggregate": "mean"}, "aggregate='mean' is unknown"),
         ("label_quality_scores", {"alpha": 1.5}, "alpha=1.5 must lie"),
         ("label_quality_scores", {"aggregate": "softmin", "alpha": 0.5}, "alpha goes with"),
         ("label_quality_scores", {"aggregate": "softmin", "temperature": 0}, "must be above 0"),
         ("label_quality_scores", {"temperature": 0.5}, "temperature goes with"),
-        ("label_quality_scores_per_class", {"method": "best"}, "method='best' is unknown"),
+        ("label_quality_scores_per_class", {"method": "best"}, "method='best' is no score of sets"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(

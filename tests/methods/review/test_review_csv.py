@@ -127,7 +127,10 @@ def test_a_label_without_an_answer_is_an_error(queue: DataFrame, tmp_path: Path)
         ("source,id,answer\r\na,17,given\r\n", r"must have a column 'annotator', once; .*pass annotator="),
         (HEADER + "a,17,given,\r\n", "line 2 has the answer 'given', and no annotator"),
         (HEADER + "a,17,given\r\n", "line 2 has 3 cells, and the header has 4"),
-        (HEADER + "a,18,given,ann\r\n", r"line 2: the queue has no row\(s\) with the id a, 18"),
+        (
+            HEADER + "a,18,given,ann\r\n",
+            r"line 2: an answer is to one row, and the queue has no row with the id a, 18",
+        ),
         (HEADER + 'a,17,"given,ann\r\n', "is no CSV: line 2"),
         ("", "must have a column 'source', once"),
     ],
@@ -192,7 +195,7 @@ def test_text_that_is_not_utf_8_is_an_error(queue: DataFrame, tmp_path: Path) ->
 
 def test_a_queue_with_an_id_twice_takes_no_answers(queue: DataFrame, tmp_path: Path) -> None:
     path = file(tmp_path, HEADER + "a,17,given,ann\r\n")
-    with pytest.raises(InputError, match=r"the queue has 2 row\(s\) with the id a, 17, and must have one"):
+    with pytest.raises(InputError, match=r"the queue has 2 rows with the id a, 17"):
         read_review_csv(path, queue.unionAll(queue), id_col=IDS)
 
 
