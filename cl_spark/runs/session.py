@@ -83,8 +83,8 @@ def start_session(
 
     Raises:
         ConfigurationError: the session refuses one of the settings.
-        MissingDependencyError: PySpark, Java or Delta Lake is missing, or a Spark Connect server where only
-            its client is installed.
+        MissingDependencyError: PySpark, Java, Delta Lake or its jars are missing, or a Spark Connect server
+            where only its client is installed.
 
     Example:
         >>> start_session() is spark  # there is one already
@@ -145,8 +145,8 @@ def start_session(
             raise MissingDependencyError(
                 "Spark does not start. It would fetch the jars of delta-spark "
                 f"{metadata.version('delta-spark')} from Maven Central first. If that failed, name a mirror "
-                "(spark_conf: spark.jars.repositories), install a pair of Spark and Delta Lake that the README "
-                "lists, or use --format parquet"
+                "(spark_conf: spark.jars.repositories), install a pair of Spark and Delta Lake that the "
+                "README lists, or use --format parquet"
             ) from error
         told = ", ".join(conf) or (remote and "SPARK_REMOTE")
         if not told:
