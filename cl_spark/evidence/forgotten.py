@@ -28,10 +28,8 @@ def release_when_forgotten(owner: object, release: Callable[[], None]) -> Callab
 
 
 @cache
-def _start_thread() -> Thread:
-    thread = Thread(target=_release_all, name="cl_spark releases", daemon=True)
-    thread.start()
-    return thread
+def _start_thread() -> None:
+    Thread(target=_release_all, name="cl_spark releases", daemon=True).start()
 
 
 def _release_all() -> None:

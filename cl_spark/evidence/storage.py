@@ -58,7 +58,7 @@ class Storage:
         self._directory: str | None = None
         self._cached: list[DataFrame] = []
         self._written: list[DataFrame] = []
-        self._hold: Callable[[], object] | None = None
+        self._cancel_release: Callable[[], object] | None = None
 
     def persist(self, df: DataFrame, num_rows: int | None = None) -> DataFrame:
         """Persist a DataFrame if the session allows it.
@@ -112,14 +112,14 @@ class Storage:
         but DataFrames derived from an answer may read files until then.
         """
         if self._path is None:
-            self._hold = release_when_forgotten(owner, self.release)
+            self._cancel_release = release_when_forgotten(owner, self.release)
         else:
             atexit.register(self.release)
 
     def keep(self) -> None:
         """Keep what is cached until `release`, or the end of the session, also without its owner."""
-        if self._hold is not None:
-            self._hold()
+        if self._cancel_release is not None:
+            self._cancel_release()
 
     def release(self) -> None:
         """Free the cache, and remove what was written."""

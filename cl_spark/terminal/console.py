@@ -204,10 +204,8 @@ def _choose_whole(widths: Sequence[int], are_numbers: list[bool], room: int) -> 
     """Choose the columns whose texts are not broken: numbers and short texts, else numbers, else none."""
     short = [is_number or width <= _SHORT for width, is_number in zip(widths, are_numbers, strict=True)]
     for whole in (short, are_numbers):
-        if (
-            sum(width if one else min(width, _NARROW) for width, one in zip(widths, whole, strict=True))
-            <= room
-        ):
+        least = [width if one else min(width, _NARROW) for width, one in zip(widths, whole, strict=True)]
+        if sum(least) <= room:
             return whole
     return [False] * len(widths)
 

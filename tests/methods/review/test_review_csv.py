@@ -195,7 +195,7 @@ def test_text_that_is_not_utf_8_is_an_error(queue: DataFrame, tmp_path: Path) ->
 
 def test_a_queue_with_an_id_twice_takes_no_answers(queue: DataFrame, tmp_path: Path) -> None:
     path = file(tmp_path, HEADER + "a,17,given,ann\r\n")
-    with pytest.raises(InputError, match=r"the queue has 2 rows with the id a, 17"):
+    with pytest.raises(InputError, match=r"is to one row, and the queue has 2 rows with the id a, 17"):
         read_review_csv(path, queue.unionAll(queue), id_col=IDS)
 
 
