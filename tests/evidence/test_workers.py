@@ -1,7 +1,9 @@
 """Functions of Spark's Python workers: what a Spark task begins with."""
 
 import gc
+import os
 import pickle
+import socket
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,7 @@ from pyspark.sql import functions as F
 
 from cl_spark import LabelAudit
 from cl_spark.evidence import workers
-from cl_spark.evidence.workers import SETTLING_TASKS, begin_task, without_large_types
+from cl_spark.evidence.workers import SETTLING_TASKS, acknowledge_at_once, begin_task, without_large_types
 from tests.frames import ids
 
 BATCH = pa.RecordBatch.from_pydict({"x": [1, 2]})
@@ -58,6 +60,27 @@ def test_a_function_is_shipped_by_name_and_begins_a_task(freezes: list[int]) -> 
     (batch,) = shipped([BATCH])
     assert batch.to_pydict() == {"x": [2, 1]}
     assert len(freezes) == 1
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone can be asked")
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_connections_acknowledge_at_once_and_stay_as_they_are(timeout: float | None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        connection, _ = server.accept()
+    with client, connection:
+        for end in (client, connection):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        socket.setdefaulttimeout(timeout)
+        try:
+            acknowledge_at_once()
+        finally:
+            socket.setdefaulttimeout(None)
+        for end in (client, connection):
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == (timeout is None)
+            assert os.get_blocking(end.fileno())
+        client.sendall(b"still open")
+        assert connection.recv(16) == b"still open"
 
 
 LARGE = pa.schema(
