@@ -50,6 +50,7 @@ def test_a_directory_holds_each_frame_until_release(spark: SparkSession, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("spark")  # columns need a session
 @pytest.mark.parametrize("error", [PySparkException("no PERSIST TABLE"), NotImplementedError()])
 def test_where_a_session_does_not_cache_the_frame_is_computed_again(error: Exception) -> None:
     storage, frame = Storage(), Refusing(error)
