@@ -17,7 +17,12 @@ from pyspark.sql.types import (
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.block_builder import BlockBuilder
-from cl_spark.evidence.class_columns import check_class_names, check_class_order, find_name, select_index
+from cl_spark.evidence.class_columns import (
+    check_class_names,
+    check_class_order,
+    find_name,
+    select_index,
+)
 from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
 from cl_spark.evidence.prob_columns import (
@@ -358,7 +363,6 @@ class Predictions:
             probs = select_probs(self.pred_probs_col, self._types[self.pred_probs_col], names)
         else:
             probs = select_class_columns(self.pred_probs_col)
-        hidden = [c.REJECTION] if c.REJECTION in table.columns else []
         ids = zip(self.id_columns, self.ids, strict=True)
         slices = zip(self.slice_by, self.slices, strict=True)
         rows = table.select(
@@ -367,11 +371,15 @@ class Predictions:
             self._select_label().alias(c.LABEL),
             probs.alias(c.PROBS),
             *([F.coalesce(*rejections).alias(c.REJECTION)] if rejections else []),
-            *([select_row_json(*hidden).alias(c.ROW)] if with_json else []),
+            *([self._select_row().alias(c.ROW)] if with_json else []),
         )
         if repeated is None:
             return rows
         return rows.join(repeated.withColumn(c.REPEATED, F.lit(True)), self.ids, "left")
+
+    def _select_row(self) -> Column:
+        """Select the whole row as JSON."""
+        return select_row_json(*[c.REJECTION] if c.REJECTION in self.rows.columns else [])
 
     def _select_label(self) -> Column:
         """Select the given label: the class name, or the index as long, -1 where it can be none."""

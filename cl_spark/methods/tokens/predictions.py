@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 
 from cl_spark.evidence.predictions import Predictions
 from cl_spark.methods.tokens.sentences import LABEL, PROBS, Sentences
@@ -44,3 +44,7 @@ class TokenPredictions(Predictions):
         """Name of a column in the input."""
         own = {LABEL: self.sentences.labels_col, PROBS: ", ".join(self.sentences.prob_columns)}
         return own.get(col, col)
+
+    def _select_row(self) -> Column:
+        """Select the token, or the whole sentence that cannot be used, as JSON."""
+        return self.sentences.select_row()

@@ -35,7 +35,7 @@ CONTEXT_TOKENS = 10
 """So many tokens before and after it."""
 
 SENTENCE = "sentence"
-"""Of a row that stands for a sentence that cannot be used: what the sentence holds, as JSON."""
+"""Of a row that stands for a sentence that cannot be used: its arrays."""
 
 _TOKENS, _LABELS, _PROBS = "_tokens", "_labels", "_pred_probs"
 
@@ -332,13 +332,13 @@ class Sentences:
     def _take_apart(self, rows: DataFrame) -> DataFrame:
         """Make a row of each token of a sentence that can be used, and one of each other sentence."""
         is_usable, part = F.col(c.REJECTION).isNull(), F.col("_part")
-        whole = F.struct(*[F.col(name).alias(name[1:]) for name in (_TOKENS, _LABELS, _PROBS)])
+        whole = F.struct(_TOKENS, _LABELS, _PROBS)
         arrays = F.when(is_usable, F.arrays_zip(_TOKENS, _LABELS, _PROBS))
         kept = list(map(quoted, (*self.sentence_id, *self._slices)))
         return rows.select(
             *kept,
             c.REJECTION,
-            F.when(~is_usable, F.to_json(whole)).alias(SENTENCE),
+            F.when(~is_usable, whole).alias(SENTENCE),
             F.posexplode_outer(arrays).alias(POSITION, "_part"),
         ).select(
             *kept,
@@ -374,6 +374,30 @@ class Sentences:
 
     def _select_position(self) -> Column:
         return F.col(quoted(str(self.position_col))).cast("bigint").alias(POSITION)
+
+    def select_row(self) -> Column:
+        """Select a row of `select_tokens` as JSON, under the names of the input: a token, or the arrays of a
+        sentence that cannot be used. Classes are those that are audited.
+        """
+        shared = list(map(quoted, (*self.sentence_id, *self._slices)))
+        probs, cols = F.col(PROBS), self.prob_columns
+        if len(cols) == 1 or self.merge_classes:
+            of_classes = [probs.alias(cols[0] if len(cols) == 1 else PROBS)]
+        else:
+            of_classes = [F.get(probs, F.lit(i)).alias(col) for i, col in enumerate(cols)]
+        token = F.struct(
+            *shared,
+            F.col(POSITION).alias(self.position_col or POSITION),
+            F.col(TOKEN).alias(self.tokens_col),
+            F.col(LABEL).alias(self.labels_col),
+            *of_classes,
+        )
+        if self.position_col is not None:
+            return F.to_json(token)
+        sentence, names = F.col(SENTENCE), (self.tokens_col, self.labels_col, cols[0])
+        arrays = zip((_TOKENS, _LABELS, _PROBS), names, strict=True)
+        whole = F.struct(*shared, *[sentence.getField(part).alias(name) for part, name in arrays])
+        return F.when(sentence.isNotNull(), F.to_json(whole)).otherwise(F.to_json(token))
 
     def select_context(self, more: Sequence[str] = ()) -> DataFrame:
         """Select a row per token for people who look at it: `token_id`, `CONTEXT` and further columns.

@@ -172,12 +172,29 @@ def test_sentences_that_cannot_be_used_are_rejected(spark: SparkSession) -> None
         (10, 0): "pred_probs of another length than K",
         (10, 1): "NaN or infinity in pred_probs",
     }
-    assert json.loads(contents[2]["sentence"]) == {
-        "tokens": ["a", "b"],
-        "labels": [0],
-        "pred_probs": [GOOD, BAD],
-    }
-    assert contents[9]["token"] == "e"
+    assert contents[2] == {"id": 2, "tokens": ["a", "b"], "labels": [0], "pred_probs": [GOOD, BAD]}
+    assert contents[9] == {"id": 9, "position": 4, "tokens": "e", "labels": 1}
+
+
+def test_rejected_rows_have_the_names_of_the_input(spark: SparkSession) -> None:
+    rows = [(1, "x", ["a", "b"], ["O", "?"], [GOOD, BAD]), (2, "y", ["a"], ["O", "O"], [BAD])]
+    schema = "key int, `the.lang` string, words array<string>, tags array<string>, probs array<array<double>>"
+    options = {"id_col": "key", "tokens_col": "words", "labels_col": "tags", "pred_probs_col": "probs"}
+    df = spark.createDataFrame(rows, schema)
+    with TokenAudit(df, slice_by=["the.lang"], class_names=["O", "B-PER"], **options) as audit:
+        contents = [json.loads(row.row) for row in audit.rejected().orderBy("key").collect()]
+    assert contents == [
+        {"key": 1, "the.lang": "x", "position": 1, "words": "b", "tags": "?", "probs": BAD},
+        {"key": 2, "the.lang": "y", "words": ["a"], "tags": ["O", "O"], "probs": [BAD]},
+    ]
+    tokens = spark.createDataFrame([(1, 0, "a", "?", *BAD), (1, 1, "b", "B-PER", *BAD)])
+    tokens = tokens.toDF("key", "place", "word", "tag", "O", "B-PER")
+    columns = {"id_col": "key", "tokens_col": "word", "labels_col": "tag", "position_col": "place"}
+    with TokenAudit(tokens, pred_probs_col=["O", "B-PER"], **columns) as audit:
+        (row,) = audit.rejected().collect()
+    assert json.loads(row.row) == {
+        "key": 1, "place": 0, "word": "a", "tag": "?", "O": 0.2, "B-PER": 0.8,
+    }  # fmt: skip
 
 
 def test_labels_beyond_an_int_are_rejected(spark: SparkSession) -> None:
