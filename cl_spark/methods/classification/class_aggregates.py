@@ -102,6 +102,12 @@ _TYPES = {
 _ARROW_TYPES = {"int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 
 
+NUM_PARTITIONS = 8
+"""Partitions of the aggregates of Spark tasks while they are added up: a session's 200 would have each task
+write 200 files, which takes as long as all the rest of it.
+"""
+
+
 def aggregate_classes(packed: DataFrame, listing: ListingPolicy) -> ClassAggregates:
     """Aggregate the evidence in one pass.
 
@@ -111,6 +117,7 @@ def aggregate_classes(packed: DataFrame, listing: ListingPolicy) -> ClassAggrega
     """
     rows = (
         map_blocks(packed, ClassSums(listing), ddl(_TYPES))
+        .repartition(NUM_PARTITIONS, *_KEYS)
         .groupBy(*_KEYS)
         .agg(
             *[F.sum(name).alias(name) for name in _SUMS],

@@ -168,7 +168,11 @@ class ConfidentCells:
 
 
 def count_cells(
-    source: Source, thresholds: Float64s, prob_format: ProbFormat, parts: Sequence[str]
+    source: Source,
+    thresholds: Float64s,
+    prob_format: ProbFormat,
+    parts: Sequence[str],
+    num_partitions: int,
 ) -> DataFrame:
     """Count the rows by given class, confident class, and whether they are suspects.
 
@@ -177,6 +181,7 @@ def count_cells(
         thresholds: (K,) confident thresholds.
         prob_format: of kept arrays.
         parts: parts of the blocks to read: "listed", and "kept" to settle more rows.
+        num_partitions: of the cells while they are added up.
 
     Returns:
         Columns `_given`, `_confident` (a class, `NO_CLASS` or `UNSETTLED`), `_suspect`, `count`, and
@@ -185,9 +190,9 @@ def count_cells(
     schema = (
         f"{c.GIVEN} bigint, {c.CONFIDENT} bigint, {SUSPECT} boolean, {c.COUNT} bigint, {PREDICTIONS} bigint"
     )
-    cells = source(ConfidentCells(thresholds, prob_format), schema, parts)
-    sums = [F.sum(name).alias(name) for name in (c.COUNT, PREDICTIONS)]
-    return cells.groupBy(c.GIVEN, c.CONFIDENT, SUSPECT).agg(*sums)
+    keys = (c.GIVEN, c.CONFIDENT, SUSPECT)
+    cells = source(ConfidentCells(thresholds, prob_format), schema, parts).repartition(num_partitions, *keys)
+    return cells.groupBy(*keys).agg(*[F.sum(name).alias(name) for name in (c.COUNT, PREDICTIONS)])
 
 
 def select_cells(counted: CellTable, count: str) -> CellTable:

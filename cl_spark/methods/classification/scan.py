@@ -313,13 +313,19 @@ class Scan:
     @cached_property
     def _cells_by_evidence(self) -> CellTable:
         """Cells of the confident joint from all evidence, and how many rows it leaves unsettled."""
-        parts = self.confident_parts
-        return self._count_cells(self.blocks, parts) if "kept" in parts else self._cells_by_listed
+        if "kept" not in self.confident_parts:
+            return self._cells_by_listed
+        others = self._cells_by_listed.where(f"not {SUSPECT}")
+        suspects = self._count_cells(self.suspect_blocks, self.confident_parts)
+        return others.merge(suspects, [c.GIVEN, c.CONFIDENT, SUSPECT], c.COUNT).persist(self.persist)
 
     def _count_cells(self, source: Source, parts: Sequence[str]) -> CellTable:
         """Count cells once: on the driver unless there are too many."""
-        cells = count_cells(source, self.thresholds, self.predictions.prob_format, parts)
-        most_cells = min(self.num_classes**2, self.statistics.num_examples)
+        num_examples = self.statistics.num_examples
+        cells = count_cells(
+            source, self.thresholds, self.predictions.prob_format, parts, partitions_for(num_examples)
+        )
+        most_cells = min(self.num_classes**2, num_examples)
         if most_cells > DRIVER_CELLS:
             cells = self.persist(cells)
             if cells.count() > DRIVER_CELLS:

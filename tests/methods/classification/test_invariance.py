@@ -165,7 +165,7 @@ def test_no_array_column_follows_the_evidence_projection(
             "statistics": audit._scan.evidence.packed,
             "scores": audit.label_quality_scores(),
             "joint": count_cells(
-                audit._scan.blocks, audit._scan.thresholds, audit.predictions.prob_format, ("listed",)
+                audit._scan.blocks, audit._scan.thresholds, audit.predictions.prob_format, ("listed",), 3
             ),
             "issues": audit.find_label_issues(),
             "both": audit.find_label_issues(filter_by="both"),
