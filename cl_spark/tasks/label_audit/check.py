@@ -113,7 +113,10 @@ def find_unknown_classes(rejected: DataFrame, audit: Audit) -> list[str]:
     """Find labels that are no class among rejected rows, where each has one label: the five most frequent."""
     if not isinstance(audit, LabelAudit):
         return []
-    label = F.from_json(F.col(c.ROW), "map<string, string>").getItem(audit.predictions.label_col)
+    name = audit.predictions.input_name(audit.predictions.label_col)
+    fields = F.from_json(F.col(c.ROW), "map<string, string>")
+    in_other_case = F.map_filter(fields, lambda key, _: F.lower(key) == name.lower())
+    label = F.coalesce(fields.getItem(name), F.get(F.map_values(in_other_case), 0))
     unknown = (REASONS[RejectionReason.UNKNOWN_CLASS], REASONS[RejectionReason.LABEL_OUT_OF_RANGE])
     return _most_frequent(rejected.where(F.col(c.REASON).isin(*unknown)).select(label.alias(c.CLASS)))
 

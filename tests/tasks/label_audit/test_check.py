@@ -30,11 +30,15 @@ def checked(spark: SparkSession, rows: DataFrame, path: Path, **values: Any) -> 
     return check(spark, AuditConfig(**options))
 
 
-def test_unknown_classes_are_named(spark: SparkSession, named: DataFrame, tmp_path: Path) -> None:
+@pytest.mark.parametrize("label_col", ["label", "Label"])
+def test_unknown_classes_are_named(
+    spark: SparkSession, named: DataFrame, tmp_path: Path, label_col: str
+) -> None:
     label = F.expr("CASE WHEN id IN (3, 5) THEN 'Cow' WHEN id = 9 THEN 'emu' ELSE label END")
     found = checked(
-        spark, named.withColumn("label", label), tmp_path, class_names=NAMES, max_rejected_fraction=0.1
-    )
+        spark, named.withColumn("label", label), tmp_path, label_col=label_col, class_names=NAMES,
+        max_rejected_fraction=0.1,
+    )  # fmt: skip
     assert found.unknown_classes == ["Cow", "emu"]
     assert (found.accepted, found.rows) == (197, 200)
 

@@ -139,6 +139,21 @@ def test_first_rows_can_be_looked_at(spark: SparkSession, table: str, output: st
         check(spark, TokenAuditConfig(predictions=table, output=output, tokens_col="id"), 10, TOKEN_AUDIT)
 
 
+def test_labels_of_first_rows_that_are_no_class_are_named(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
+    labels = F.expr("transform(labels, (l, i) -> if(i = 0, '?', l))")
+    spark.read.parquet(table).withColumn("labels", labels).withColumnRenamed("labels", "tags").write.parquet(
+        f"{tmp_path}/in"
+    )
+    for labels_col in ("tags", "Tags"):
+        config = TokenAuditConfig(
+            predictions=f"{tmp_path}/in", output=f"{tmp_path}/out", labels_col=labels_col,
+            max_rejected_fraction=0.5, **OPTIONS,
+        )  # fmt: skip
+        assert check(spark, config, 20, TOKEN_AUDIT).unknown_classes == ["?"]
+
+
 def test_labels_that_are_no_class_are_shown_with_the_name_of_their_column(
     spark: SparkSession, table: str, tmp_path: Path
 ) -> None:
