@@ -27,7 +27,7 @@ def map_in_arrow(rows: DataFrame, function: ArrowFunction, schema: str) -> DataF
 
     Before a Spark task, Spark has Python look at its path anew, and Python then reads the directories of all
     archives on it again, Spark's own among them. After a Spark task, Python collects garbage among all that
-    was ever imported. See `begin_task`. Between them, Spark waits 0.04 s for Python: see
+    was ever imported. See `begin_task`. During a Spark task, Spark waits 0.04 s for an acknowledgement: see
     `acknowledge_at_once`.
 
     Args:
@@ -68,9 +68,12 @@ def acknowledge_at_once() -> None:
     # with a default timeout, Python would make a socket that it opens by its number non-blocking
     if quickly is None or socket.getdefaulttimeout() is not None:
         return
-    for number in map(int, os.listdir("/proc/self/fd")):
+    numbers: list[str] = []
+    with suppress(OSError):  # not everybody may look there
+        numbers = os.listdir("/proc/self/fd")
+    for number in numbers:
         with suppress(OSError):  # no socket, or not of TCP
-            connection = socket.socket(fileno=number)
+            connection = socket.socket(fileno=int(number))
             try:
                 connection.setsockopt(socket.IPPROTO_TCP, quickly, 1)
             finally:

@@ -62,6 +62,31 @@ def test_a_function_is_shipped_by_name_and_begins_a_task(freezes: list[int]) -> 
     assert len(freezes) == 1
 
 
+def test_batches_are_acknowledged_before_each_is_read(
+    freezes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(workers, "acknowledge_at_once", lambda: seen.append("acknowledged"))
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for _ in range(2):
+            seen.append("read")
+            yield BATCH
+
+    assert len(list(workers._TaskFunction(reverse)(read()))) == 2
+    assert seen == ["acknowledged", "read", "acknowledged", "read", "acknowledged"]
+
+
+def test_where_nobody_may_look_at_open_files_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "TCP_QUICKACK", 12, raising=False)
+
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    acknowledge_at_once()
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone can be asked")
 @pytest.mark.parametrize("timeout", [None, 5.0])
 def test_connections_acknowledge_at_once_and_stay_as_they_are(timeout: float | None) -> None:
