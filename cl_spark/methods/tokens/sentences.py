@@ -377,27 +377,28 @@ class Sentences:
 
     def select_row(self) -> Column:
         """Select a row of `select_tokens` as JSON, under the names of the input: a token, or the arrays of a
-        sentence that cannot be used. Classes are those that are audited.
+        sentence that cannot be used.
+
+        Of a token, merged classes are the new ones, where they could be merged; of a sentence, classes are
+        those of the input. Probabilities of columns that are merged have the name `PROBS`.
         """
-        shared = list(map(quoted, (*self.sentence_id, *self._slices)))
+        shared = {name: F.col(quoted(name)) for name in (*self.sentence_id, *self._slices)}
         probs, cols = F.col(PROBS), self.prob_columns
         if len(cols) == 1 or self.merge_classes:
-            of_classes = [probs.alias(cols[0] if len(cols) == 1 else PROBS)]
+            of_classes = {cols[0] if len(cols) == 1 else PROBS: probs}
         else:
-            of_classes = [F.get(probs, F.lit(i)).alias(col) for i, col in enumerate(cols)]
-        token = F.struct(
-            *shared,
-            F.col(POSITION).alias(self.position_col or POSITION),
-            F.col(TOKEN).alias(self.tokens_col),
-            F.col(LABEL).alias(self.labels_col),
-            *of_classes,
-        )
+            of_classes = {col: F.get(probs, F.lit(i)) for i, col in enumerate(cols)}
+        position = {self.position_col or POSITION: F.col(POSITION)}
+        texts = {self.tokens_col: F.col(TOKEN), self.labels_col: F.col(LABEL)}
+        token = F.to_json(_struct({**shared, **position, **texts, **of_classes}))
         if self.position_col is not None:
-            return F.to_json(token)
+            return token
         sentence, names = F.col(SENTENCE), (self.tokens_col, self.labels_col, cols[0])
-        arrays = zip((_TOKENS, _LABELS, _PROBS), names, strict=True)
-        whole = F.struct(*shared, *[sentence.getField(part).alias(name) for part, name in arrays])
-        return F.when(sentence.isNotNull(), F.to_json(whole)).otherwise(F.to_json(token))
+        arrays = {
+            name: sentence.getField(part)
+            for name, part in zip(names, (_TOKENS, _LABELS, _PROBS), strict=True)
+        }
+        return F.when(sentence.isNotNull(), F.to_json(_struct({**shared, **arrays}))).otherwise(token)
 
     def select_context(self, more: Sequence[str] = ()) -> DataFrame:
         """Select a row per token for people who look at it: `token_id`, `CONTEXT` and further columns.
@@ -463,6 +464,11 @@ def _mark(before: Column, token: Column, after: Column) -> Column:
     """Show a token in brackets between those around it."""
     parts = [F.array_join(before, " "), F.concat(F.lit("["), token, F.lit("]")), F.array_join(after, " ")]
     return F.trim(F.concat_ws(" ", *parts)).alias(CONTEXT)
+
+
+def _struct(fields: Mapping[str, Column]) -> Column:
+    """Make a struct of some fields."""
+    return F.struct(*[value.alias(name) for name, value in fields.items()])
 
 
 def _is_whole(kind: DataType) -> bool:

@@ -190,8 +190,9 @@ def test_rejected_rows_have_the_names_of_the_input(spark: SparkSession) -> None:
     tokens = spark.createDataFrame([(1, 0, "a", "?", *BAD), (1, 1, "b", "B-PER", *BAD)])
     tokens = tokens.toDF("key", "place", "word", "tag", "O", "B-PER")
     columns = {"id_col": "key", "tokens_col": "word", "labels_col": "tag", "position_col": "place"}
-    with TokenAudit(tokens, pred_probs_col=["O", "B-PER"], **columns) as audit:
+    with TokenAudit(tokens, pred_probs_col=["O", "B-PER"], slice_by=["tag"], **columns) as audit:
         (row,) = audit.rejected().collect()
+    assert row.row.count('"tag"') == 1
     assert json.loads(row.row) == {
         "key": 1, "place": 0, "word": "a", "tag": "?", "O": 0.2, "B-PER": 0.8,
     }  # fmt: skip
