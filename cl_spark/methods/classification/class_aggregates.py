@@ -102,22 +102,29 @@ _TYPES = {
 _ARROW_TYPES = {"int": pa.int32(), "bigint": pa.int64(), "double": pa.float64()}
 
 
-NUM_PARTITIONS = 8
-"""Partitions of the aggregates of Spark tasks while they are added up: a session's 200 would have each task
-write 200 files, which takes as long as all the rest of it.
+MIN_PARTITIONS = 8
+"""Partitions of the aggregates of Spark tasks while they are added up. A session's 200 would have each task
+write 200 files, which takes longer than to aggregate its rows.
 """
 
+CLASSES_PER_PARTITION = 500
+"""Classes of whose aggregates a partition is made, where there are many: each task may have some of all."""
 
-def aggregate_classes(packed: DataFrame, listing: ListingPolicy) -> ClassAggregates:
+
+def aggregate_classes(
+    packed: DataFrame, listing: ListingPolicy, num_classes: int | None = None
+) -> ClassAggregates:
     """Aggregate the evidence in one pass.
 
     Args:
         packed: packed blocks.
         listing: what the evidence lists.
+        num_classes: K, if it is known.
     """
+    num_partitions = max(MIN_PARTITIONS, (num_classes or 0) // CLASSES_PER_PARTITION)
     rows = (
         map_blocks(packed, ClassSums(listing), ddl(_TYPES))
-        .repartition(NUM_PARTITIONS, *_KEYS)
+        .repartition(num_partitions, *_KEYS)
         .groupBy(*_KEYS)
         .agg(
             *[F.sum(name).alias(name) for name in _SUMS],

@@ -66,6 +66,9 @@ logger = logging.getLogger(__name__)
 
 Answer = Literal["statistics", "joint"]
 
+COUNTS_PER_CELL = 64
+"""Counts of one cell that a shuffle is laid out for. More make it slower, and change no result."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -149,7 +152,8 @@ class Scan:
 
     def _read_evidence(self, repeated_ids: DataFrame | None) -> Evidence:
         packed = self.persist(self.predictions.extract_evidence(repeated_ids))
-        return Evidence(packed, aggregate_classes(packed, self.predictions.listing))
+        rows = self.predictions
+        return Evidence(packed, aggregate_classes(packed, rows.listing, rows.known_classes))
 
     @cached_property
     def repeated_ids(self) -> DataFrame | None:
@@ -315,6 +319,9 @@ class Scan:
         """Cells of the confident joint from all evidence, and how many rows it leaves unsettled."""
         if "kept" not in self.confident_parts:
             return self._cells_by_listed
+        if not isinstance(self._cells_by_listed.frame, pd.DataFrame):
+            return self._count_cells(self.blocks, self.confident_parts)
+        # the arrays of suspects alone are kept, and suspects have blocks of their own
         others = self._cells_by_listed.where(f"not {SUSPECT}")
         suspects = self._count_cells(self.suspect_blocks, self.confident_parts)
         return others.merge(suspects, [c.GIVEN, c.CONFIDENT, SUSPECT], c.COUNT).persist(self.persist)
@@ -322,10 +329,10 @@ class Scan:
     def _count_cells(self, source: Source, parts: Sequence[str]) -> CellTable:
         """Count cells once: on the driver unless there are too many."""
         num_examples = self.statistics.num_examples
-        cells = count_cells(
-            source, self.thresholds, self.predictions.prob_format, parts, partitions_for(num_examples)
-        )
         most_cells = min(self.num_classes**2, num_examples)
+        # a cell comes from each Spark task that has rows of it
+        num_partitions = partitions_for(min(num_examples, COUNTS_PER_CELL * most_cells))
+        cells = count_cells(source, self.thresholds, self.predictions.prob_format, parts, num_partitions)
         if most_cells > DRIVER_CELLS:
             cells = self.persist(cells)
             if cells.count() > DRIVER_CELLS:
