@@ -17,12 +17,7 @@ from pyspark.sql.types import (
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
 from cl_spark.evidence.block_builder import BlockBuilder
-from cl_spark.evidence.class_columns import (
-    check_class_names,
-    check_class_order,
-    find_name,
-    select_index,
-)
+from cl_spark.evidence.class_columns import check_class_names, check_class_order, find_name, select_index
 from cl_spark.evidence.native_evidence import WANTED, replace_clear_arrays, replace_wanted_arrays
 from cl_spark.evidence.packing import PACKED_SCHEMA, pack_blocks
 from cl_spark.evidence.prob_columns import (
