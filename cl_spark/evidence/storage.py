@@ -54,7 +54,7 @@ class Storage:
     """
 
     def __init__(self, path: str | None = None) -> None:
-        self._path = path
+        self.path = path
         self._directory: str | None = None
         self._cached: list[DataFrame] = []
         self._written: list[DataFrame] = []
@@ -73,10 +73,10 @@ class Storage:
         """
         if num_rows is not None:
             df = df.repartition(partitions_for(num_rows))
-        if self._path is not None:
+        if self.path is not None:
             self._written.append(df)
             if self._directory is None:  # of its own, so that it can be removed as a whole
-                path = absolute(locate_path(df.sparkSession, self._path)).rstrip("/")
+                path = absolute(locate_path(df.sparkSession, self.path)).rstrip("/")
                 self._directory = f"{path}/cl_spark_{uuid.uuid4().hex}"
             target = f"{self._directory}/{uuid.uuid4().hex}"
             df.write.parquet(target)
@@ -102,7 +102,7 @@ class Storage:
         """Compute a DataFrame, and cut it off from its past, where the session can: plans that grow from one
         round to the next would become too long for Spark to print. Elsewhere persist it.
         """
-        if self._path is None:
+        if self.path is None:
             with suppress(PySparkException, NotImplementedError, AttributeError):
                 return df.localCheckpoint()
         return self.persist(df)
@@ -111,7 +111,7 @@ class Storage:
         """Release what is kept once the owner is forgotten. Not at exit, where Spark takes its cache with it;
         but DataFrames derived from an answer may read files until then.
         """
-        if self._path is None:
+        if self.path is None:
             self._cancel_release = release_when_forgotten(owner, self.release)
         else:
             atexit.register(self.release)

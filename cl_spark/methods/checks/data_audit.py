@@ -1,65 +1,30 @@
 """`DataAudit`: bad rows of every kind that a table's columns allow to look for."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
 
-from cl_spark.errors import (
-    ColumnTypeError,
-    ConfigurationError,
-    EmptyTableError,
-    InputError,
-    SingleClassError,
-    SourceChangedError,
-)
-from cl_spark.evidence.class_columns import check_class_names, list_names
-from cl_spark.evidence.prob_columns import is_sparse
+from cl_spark.errors import ConfigurationError, EmptyTableError, InputError, SourceChangedError
+from cl_spark.evidence.class_columns import check_class_names
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.evidence.validity import join_reasons
-from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY, answer
-from cl_spark.methods.checks.class_imbalance import (
-    check_labels,
-    find_rarest_class,
-    score_classes,
-    select_label,
-)
-from cl_spark.methods.checks.data_values import LABEL, NO_VALUE, score_data_values
-from cl_spark.methods.checks.groups import (
-    CONFIDENCE,
-    GROUP,
-    NUM_NEAR,
-    average_groups,
-    find_clusters,
-    find_worst_group,
-    score_groups,
-)
-from cl_spark.methods.checks.missing_values import score_missing_values
-from cl_spark.methods.checks.row_order import (
-    check_order,
-    find_gaps,
-    find_positions,
-    run_order_test,
-    score_order,
-)
+from cl_spark.methods.checks.audited_columns import DATA_VALUATION, ISSUE_TYPES, LABEL_CHECK, AuditedColumns
+from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY
+from cl_spark.methods.checks.class_imbalance import select_label
+from cl_spark.methods.checks.data_values import NO_VALUE
+from cl_spark.methods.checks.row_scores import RowScores
 from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import bucket_column, rank_kinds
-from cl_spark.methods.classification.scores import add_issue_flag, check_probabilities
-from cl_spark.methods.neighbors.duplicates import (
-    GROUP as COPIES,
-)
-from cl_spark.methods.neighbors.duplicates import (
-    GROUP_SIZE,
-    find_duplicates,
-)
-from cl_spark.methods.neighbors.features import ID, select_features
-from cl_spark.methods.neighbors.label_shares import PRED_PROBS, check_label_type, neighbor_pred_probs
+from cl_spark.methods.classification.scores import check_probabilities
+from cl_spark.methods.neighbors.duplicates import GROUP as COPIES
+from cl_spark.methods.neighbors.duplicates import GROUP_SIZE
+from cl_spark.methods.neighbors.label_shares import PRED_PROBS, check_label_type
 from cl_spark.methods.neighbors.neighbor_index import (
     AUTO,
     DISTANCE,
@@ -67,17 +32,10 @@ from cl_spark.methods.neighbors.neighbor_index import (
     NeighborIndex,
     check_search_options,
 )
-from cl_spark.methods.neighbors.outlier_audit import IS_FAR, OutlierAudit
-from cl_spark.methods.neighbors.search import DISTANCES
+from cl_spark.methods.neighbors.outlier_audit import OutlierAudit
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
-from cl_spark.tables.columns import (
-    check_result_names,
-    find_columns,
-    is_case_sensitive,
-    quoted,
-    resolve_columns,
-)
+from cl_spark.tables.columns import check_result_names, quoted, resolve_columns
 from cl_spark.tables.example_ids import ExampleIds
 from cl_spark.tables.ids import lacks_id
 from cl_spark.tables.pandas_frames import to_spark
@@ -86,36 +44,6 @@ from cl_spark.tables.schema import RunWarning
 from cl_spark.tables.union import union_rows
 
 logger = logging.getLogger(__name__)
-
-LABEL_CHECK, OUTLIER, NEAR_DUPLICATE = "label", "outlier", "near_duplicate"
-CLASS_IMBALANCE, NULL, NON_IID = "class_imbalance", "null", "non_iid"
-UNDERPERFORMING_GROUP, DATA_VALUATION = "underperforming_group", "data_valuation"
-
-ISSUE_TYPES = (
-    LABEL_CHECK,
-    OUTLIER,
-    NEAR_DUPLICATE,
-    CLASS_IMBALANCE,
-    NULL,
-    NON_IID,
-    UNDERPERFORMING_GROUP,
-    DATA_VALUATION,
-)
-"""Kinds of issues, by the names that cleanlab's Datalab gives them."""
-
-EXAMPLES_KEPT = 10
-"""Examples of each class that are no label issues, as Datalab has it: a class of fewer has none."""
-
-_NEEDS = {
-    LABEL_CHECK: "label_col, and pred_probs_col or features_col",
-    OUTLIER: "features_col or pred_probs_col",
-    NEAR_DUPLICATE: "features_col or text_col",
-    CLASS_IMBALANCE: "label_col",
-    NULL: "features_col",
-    NON_IID: "features_col and order_col",
-    UNDERPERFORMING_GROUP: "label_col and pred_probs_col, and slice_by or features_col",
-    DATA_VALUATION: "label_col and features_col",
-}
 
 _RESULTS = (
     *(ISSUE_TYPE, SCORE, c.IS_ISSUE, WHY, c.RANK, c.REASON, c.ROW, c.RUN_ID, c.ATTEMPT),
@@ -184,58 +112,31 @@ class DataAudit(Releasable):
     ) -> None:
         check_search_options(k, metric, search)
         check_class_names(class_names)
-        if isinstance(slice_by, str):
-            raise ConfigurationError(f"slice_by must be a list of columns, not the text {slice_by!r}")
         self.df, self.k = to_spark(df, spark), k
         self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
         check_result_names([self._id_col], _RESULTS)
         ExampleIds.of(self._id_col).check({"df": self.df})
-        self._label_col = self._resolve("label_col", label_col, "label")
-        self._probs_col = self._resolve("pred_probs_col", pred_probs_col, "pred_probs")
-        self._text_col = self._resolve("text_col", text_col)
-        self._order_col = self._resolve("order_col", order_col)
-        self._slice_by = [resolve_columns(self.df, "df", {"slice_by": col})["slice_by"] for col in slice_by]
-        if features_col is None:
-            features_col = self._resolve("features_col", None, "features")
-        self._features_col = features_col
-        if features_col is not None:
-            self._features = select_features(self.df, features_col, "df")
+        named = {
+            "label_col": label_col,
+            "pred_probs_col": pred_probs_col,
+            "text_col": text_col,
+            "order_col": order_col,
+        }
+        self._columns = AuditedColumns.find(self.df, self._id_col, named, features_col, slice_by)
         self._metric, self._search, self._class_names = metric, search, class_names
-        self._evidence_path = evidence_path
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
-        self._owners: list[DataFrame] = []
-        """Answers of others that ours are computed from: while they are kept, so is their evidence."""
-        if self._order_col is not None:
-            check_order(self.df, self._order_col)
-        if self._text_col is not None and self.df.schema[self._text_col].dataType != StringType():
-            kind = self.df.schema[self._text_col].dataType.simpleString()
-            raise ColumnTypeError(f"text_col: column {self._text_col!r} is {kind}; it must be text")
-        if not self.issue_types:
-            raise ConfigurationError(
-                "the columns of df allow no check: name label_col, features_col or text_col"
-            )
-
-    def _resolve(self, argument: str, named: str | None, usual: str | None = None) -> str | None:
-        """Resolve a column; one that nobody named is not there, unless it has its usual name."""
-        if named is not None:
-            return resolve_columns(self.df, "df", {argument: named})[argument]
-        sensitive = is_case_sensitive(self.df.sparkSession)
-        found = [] if usual is None else find_columns(usual, self.df.columns, case_sensitive=sensitive)
-        return resolve_columns(self.df, "df", {argument: found[0]})[argument] if found else None
 
     def release(self) -> None:
         """Free what is kept."""
-        for name in ("label_audit", "outlier_audit"):
-            if name in vars(self):
-                getattr(self, name).release()
-        self._owners.clear()
+        if "_row_scores" in vars(self):
+            self._row_scores.release()
         self._storage.release()
 
     @property
     def given_label(self) -> Column | None:
         """The given label, as a column of the table; None if the table has none."""
-        label_col = self._label_col
+        label_col = self._columns.label
         return None if label_col is None else select_label(self.df, label_col).alias(c.GIVEN_LABEL)
 
     @property
@@ -246,19 +147,7 @@ class DataAudit(Releasable):
     @property
     def left_out(self) -> Mapping[str, str]:
         """Kinds of issues that are not looked for, each with the columns that this needs."""
-        label, probs, text = self._label_col, self._probs_col, self._text_col
-        features = self._features_col is not None
-        allowed = {
-            LABEL_CHECK: label and (probs or features),
-            OUTLIER: features or probs,
-            NEAR_DUPLICATE: features or text,
-            CLASS_IMBALANCE: label,
-            NULL: features,
-            NON_IID: features and self._order_col,
-            UNDERPERFORMING_GROUP: label and probs and (self._slice_by or features),
-            DATA_VALUATION: label and features,
-        }
-        return {kind: _NEEDS[kind] for kind, is_allowed in allowed.items() if not is_allowed}
+        return self._columns.left_out
 
     @cached_property
     def _usable(self) -> UsableRows:
@@ -305,60 +194,32 @@ class DataAudit(Releasable):
         return self._usable.accepted()
 
     @cached_property
-    def outlier_audit(self) -> OutlierAudit:
-        """The rows as an `OutlierAudit`, whose index of neighbors all checks share."""
-        return OutlierAudit(
+    def _row_scores(self) -> RowScores:
+        return RowScores(
             self.rows,
-            id_col=self._id_col,
-            features_col=self._features_col or "features",
-            pred_probs_col=self._probs_col or "pred_probs",
-            label_col=self._label_col or "label",
+            self.num_examples,
+            self._columns,
+            class_names=self._class_names,
             k=self.k,
             metric=self._metric,
             search=self._search,
-            class_names=self._class_names,
-            evidence_path=self._evidence_path,
+            storage=self._storage,
         )
+
+    @property
+    def outlier_audit(self) -> OutlierAudit:
+        """The rows as an `OutlierAudit`, whose index of neighbors all checks share."""
+        return self._row_scores.outlier_audit
 
     @property
     def index(self) -> NeighborIndex:
         """The rows as what neighbors are looked up in."""
-        return self.outlier_audit.index
+        return self._row_scores.index
 
-    @cached_property
+    @property
     def label_audit(self) -> LabelAudit:
         """The rows as a `LabelAudit`: by the predicted probabilities, or else by the labels of neighbors."""
-        assert self._label_col is not None
-        df, probs_col, names = self.rows, self._probs_col, self._class_names
-        if probs_col is None:
-            if names is None and self.df.schema[self._label_col].dataType == StringType():
-                names = list_names(self.rows, self._label_col)
-                if len(names) < 2:
-                    raise SingleClassError(
-                        f"label_col: all labels in {self._label_col!r} are of one class: there is none to "
-                        "confuse it with"
-                    )
-            df = neighbor_pred_probs(
-                self.rows.where(F.col(quoted(self._label_col)).isNotNull()),
-                id_col=self._id_col,
-                features_col=self._features_col or "features",
-                label_col=self._label_col,
-                class_names=names,
-                k=self.k,
-                index=self.index,
-            )
-            probs_col = PRED_PROBS
-        return LabelAudit(
-            df,
-            id_col=self._id_col,
-            label_col=self._label_col,
-            pred_probs_col=probs_col,
-            class_names=names,
-            check_ids=False,  # checked above
-            # a row of other numbers is one that a check cannot use; lists of likely classes sum to less
-            probabilities=self._probs_col is not None and not is_sparse(df.schema[probs_col].dataType),
-            evidence_path=self._evidence_path,
-        )
+        return self._row_scores.label_audit
 
     def score(self, issue_type: str) -> DataFrame:
         """Score rows by one check.
@@ -378,18 +239,10 @@ class DataAudit(Releasable):
             raise ConfigurationError(f"issue_type: {issue_type!r} is none of {', '.join(ISSUE_TYPES)}")
         if issue_type in self.left_out:
             raise ConfigurationError(f"issue_type: {issue_type!r} needs {self.left_out[issue_type]}")
-        checks: dict[str, Callable[[], DataFrame]] = {
-            LABEL_CHECK: self._score_labels,
-            OUTLIER: self._score_outliers,
-            NEAR_DUPLICATE: self._score_duplicates,
-            CLASS_IMBALANCE: self._score_classes,
-            NULL: lambda: score_missing_values(self.rows, self._id_col, self._features),
-            NON_IID: self._score_order,
-            UNDERPERFORMING_GROUP: self._score_groups,
-            DATA_VALUATION: self._score_values,
-        }
         kind = self.df.schema[self._id_col].dataType
-        scored = checks[issue_type]().withColumn(self._id_col, F.col(quoted(self._id_col)).cast(kind))
+        scored = self._row_scores.score(issue_type).withColumn(
+            self._id_col, F.col(quoted(self._id_col)).cast(kind)
+        )
         return keep_with(scored, self)
 
     def scores(self) -> DataFrame:
@@ -491,15 +344,15 @@ class DataAudit(Releasable):
         """
         if LABEL_CHECK in self.left_out:
             return []
-        assert self._label_col is not None
+        assert self._columns.label is not None
         try:
-            if self._probs_col is None:
-                check_label_type(self._label_col, self.df.schema[self._label_col].dataType)
+            if self._columns.pred_probs is None:
+                check_label_type(self._columns.label, self.df.schema[self._columns.label].dataType)
                 return []
             check_probabilities(self.label_audit.statistics, "a data audit")
             return self.label_audit.warnings()
         except EmptyTableError as error:
-            is_labeled = F.col(quoted(self._label_col)).isNotNull()
+            is_labeled = F.col(quoted(self._columns.label)).isNotNull()
             if not self.num_examples or self.rows.where(is_labeled).isEmpty():
                 return []  # later rows may have labels
             return [_not_answered(LABEL_CHECK, str(error))]
@@ -507,124 +360,6 @@ class DataAudit(Releasable):
             raise
         except (ConfigurationError, InputError) as error:
             return [_not_answered(LABEL_CHECK, str(error))]
-
-    def _score_labels(self) -> DataFrame:
-        check_probabilities(self.label_audit.statistics, "a data audit")
-        scores = self.label_audit.label_quality_scores()
-        issues = self.label_audit.find_label_issues(min_examples_per_class=EXAMPLES_KEPT)
-        told = issues.select(quoted(self._id_col), c.SUGGESTED_LABEL, F.lit(True).alias(c.IS_ISSUE))
-        rows = scores.join(told, self._id_col, "left")
-        why = F.concat(
-            F.lit("given "),
-            F.col(c.GIVEN_LABEL).cast("string"),
-            F.coalesce(F.concat(F.lit("; likelier is "), F.col(c.SUGGESTED_LABEL).cast("string")), F.lit("")),
-        )
-        return answer(rows, self._id_col, F.col(c.LABEL_QUALITY), F.col(c.IS_ISSUE), why)
-
-    def _score_outliers(self) -> DataFrame:
-        audit, adjusts = self.outlier_audit, self._label_col is not None
-        if self._features_col is not None:
-            judged = audit.judge_distances()
-            why = F.lit(f"far from its {self.k} nearest rows")
-            return answer(judged, self._id_col, F.col(SCORE), F.col(IS_FAR), why)
-        scores = audit.outlier_scores(adjust_pred_probs=adjusts)
-        outliers = audit.find_outliers(adjust_pred_probs=adjusts)
-        self._owners += [scores, outliers]
-        flagged = add_issue_flag(scores, outliers, [self._id_col])
-        why = F.lit("the model is unsure of every class")
-        return answer(flagged, self._id_col, F.col(SCORE), F.col(c.IS_ISSUE), why)
-
-    def _score_duplicates(self) -> DataFrame:
-        if self._text_col is not None:
-            copies = find_duplicates(
-                self.rows, id_col=self._id_col, text_col=self._text_col, evidence_path=self._evidence_path
-            )
-            there = F.col(quoted(self._text_col)).isNotNull()
-            rows = self.rows.where(there).select(quoted(self._id_col))
-            score = F.coalesce(F.col(DISTANCE), F.lit(1.0))
-        else:
-            features = self._features_col or "features"
-            copies = find_duplicates(
-                self.rows,
-                id_col=self._id_col,
-                features_col=features,
-                k=self.k,
-                index=self.index,
-                evidence_path=self._evidence_path,
-            )
-            lists = self.index.own_neighbor_lists(self.k)
-            nearest = F.element_at(DISTANCES, 1).alias("_nearest")
-            rows = lists.select(F.col(ID).cast(self.index.table.id_type).alias(self._id_col), nearest)
-            score = 1 - F.exp(-F.col("_nearest") / F.lit(self.index.median_nearest(self.k)))
-        told = copies.select(quoted(self._id_col), COPIES, GROUP_SIZE, DISTANCE)
-        joined = rows.join(told, self._id_col, "left")
-        why = F.concat(
-            F.lit("one of "),
-            F.col(GROUP_SIZE),
-            F.lit(" near copies; the first is "),
-            F.col(COPIES).cast("string"),
-        )
-        self._owners.append(copies)
-        is_copy = F.col(COPIES).isNotNull()
-        return answer(joined, self._id_col, score, is_copy, why, F.col(COPIES))
-
-    def _score_classes(self) -> DataFrame:
-        assert self._label_col is not None
-        check_labels(self.rows, self._label_col)
-        rarest = find_rarest_class(self.rows, self._label_col)
-        if rarest is None:
-            raise EmptyTableError(f"label_col: no row has a label in {self._label_col!r}")
-        return score_classes(self.rows, self._id_col, self._label_col, rarest)
-
-    def _score_order(self) -> DataFrame:
-        assert self._order_col is not None
-        lists, key_type = self.index.own_neighbor_lists(self.k), self.index.table.key_type
-        key = F.col(quoted(self._id_col)).cast(key_type) == F.col("_usable_id")
-        usable = self.rows.join(lists.select(F.col(ID).alias("_usable_id")), key, "left_semi")
-        positions = find_positions(usable, self._id_col, self._order_col)
-        positions = self._storage.persist(positions, self.num_examples)
-        gaps = find_gaps(lists, positions.withColumn(ID, F.col(ID).cast(key_type)))
-        gaps = self._storage.persist(gaps, self.k * self.num_examples)
-        num_rows = positions.count()
-        if gaps.isEmpty():
-            raise EmptyTableError(f"order_col: no two neighbors have a value in {self._order_col!r}")
-        return score_order(gaps, run_order_test(gaps, num_rows, self.k), num_rows, self._id_col)
-
-    def _score_groups(self) -> DataFrame:
-        check_probabilities(self.label_audit.statistics, "a data audit")
-        confidence = self.label_audit.label_quality_scores(method="self_confidence")
-        known = confidence.select(
-            F.col(quoted(self._id_col)).alias(ID), F.col(c.LABEL_QUALITY).alias(CONFIDENCE)
-        )
-        if self._slice_by:
-            groups = [F.concat(F.lit(f"{col}="), F.col(quoted(col)).cast("string")) for col in self._slice_by]
-            cut = self.rows.select(
-                F.col(quoted(self._id_col)).alias(ID), F.explode(F.array(*groups)).alias(GROUP)
-            ).where(F.col(GROUP).isNotNull())
-        else:
-            kind = self.index.table.id_type
-            k = max(self.k, NUM_NEAR)
-            num_pairs = k * self.num_examples
-            found = find_clusters(self.index.own_neighbor_lists(k), self._storage, num_pairs)
-            name = F.concat(F.lit("around row "), F.col(GROUP).cast("string"))
-            cut = found.select(F.col(ID).cast(kind).alias(ID), name.alias(GROUP))
-        num_members = self.num_examples * max(len(self._slice_by), 1)
-        members = self._storage.persist(cut.join(known, ID).select(ID, GROUP, CONFIDENCE), num_members)
-        means = self._storage.persist(average_groups(members), self.num_examples)
-        worst = find_worst_group(members, means)
-        if worst is None:
-            none = self.rows.limit(0)
-            return answer(none, self._id_col, F.lit(1.0), F.lit(False), F.lit(""))
-        return score_groups(members, means, worst, self._id_col)
-
-    def _score_values(self) -> DataFrame:
-        assert self._label_col is not None
-        check_labels(self.rows, self._label_col)
-        table = self.index.table
-        label = select_label(self.rows, self._label_col).alias(LABEL)
-        labels = self.rows.select(F.col(quoted(self._id_col)).cast(table.key_type).alias(ID), label)
-        lists = self.index.own_neighbor_lists(self.k)
-        return score_data_values(lists, labels.where(F.col(LABEL).isNotNull()), self.k, self._id_col)
 
     def _repr_html_(self) -> str:
         """Show what is looked for: showing an audit scans nothing."""
