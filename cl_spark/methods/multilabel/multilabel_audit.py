@@ -1,11 +1,9 @@
 """`MultilabelAudit`: answers questions about sets of labels from the evidence of one scan."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -13,14 +11,13 @@ from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.prob_formats import SparseProbs
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
-from cl_spark.evidence.workers import add_column, map_in_arrow
-from cl_spark.kernels.class_score_aggregates import Aggregate, MovingAverage, Softmin
-from cl_spark.kernels.memberships import METHODS
+from cl_spark.evidence.workers import map_in_arrow
+from cl_spark.kernels.class_score_aggregates import Aggregate
 from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.filters import LOWEST, FilterOptions
 from cl_spark.methods.classification.health import add_slice_quality
 from cl_spark.methods.classification.ranking import add_rank
-from cl_spark.methods.classification.rejection import explain_codes, read_rejected_rows
+from cl_spark.methods.classification.rejection import read_rejected_rows
 from cl_spark.methods.classification.scores import add_by_id
 from cl_spark.methods.multilabel.health import (
     MultilabelHealth,
@@ -29,9 +26,10 @@ from cl_spark.methods.multilabel.health import (
     find_missing_together,
 )
 from cl_spark.methods.multilabel.issues import MembershipIssueFinder, check_filter
-from cl_spark.methods.multilabel.membership_reader import MembershipReader
 from cl_spark.methods.multilabel.predictions import CLASS, GIVEN_CLASSES, MultilabelPredictions
+from cl_spark.methods.multilabel.rejection import RejectedRows
 from cl_spark.methods.multilabel.scan import RANKING, SUSPECT_CLASSES, MultilabelScan
+from cl_spark.methods.multilabel.scores import ClassScores, ExampleScores, check_method, make_aggregate
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.pandas_frames import to_spark
@@ -447,17 +445,8 @@ class MultilabelAudit(Releasable):
         return options
 
     def _check_method(self, method: str, option: str) -> None:
-        """Check that a label quality score exists, and means something for these probabilities."""
-        if method not in METHODS:
-            raise ConfigurationError(
-                f"{option}={method!r} is no score of sets of labels; choose one of {', '.join(METHODS)}"
-            )
         is_sparse = isinstance(self.predictions.prob_format, SparseProbs)
-        if method == "confidence_weighted_entropy" and is_sparse:
-            raise ConfigurationError(
-                f"{option}={method!r} does not go with lists of classes: it is 0, the worst score, of every "
-                "class that is left out; choose another score, or pass arrays"
-            )
+        check_method(method, option, is_sparse=is_sparse)
 
     def _score_examples(self, method: str, aggregate: Aggregate) -> DataFrame:
         """Score all examples, by another scan: ids of the evidence and `label_quality`."""
@@ -470,100 +459,3 @@ class MultilabelAudit(Releasable):
         scan = self._scan
         function = make(scan.make_reader(self.num_classes), list(self.predictions.ids), *options)  # type: ignore[arg-type]
         return map_in_arrow(self.predictions.select_rows(scan.repeated_ids), function, ddl(types))
-
-
-@dataclass(frozen=True)
-class ExampleScores:
-    """Function of batches of input rows: ids of accepted examples, and their label quality.
-
-    Attributes:
-        read: reads the memberships of a batch.
-        ids: id columns.
-        method: label quality score of the classes.
-        aggregate: how they make one score.
-    """
-
-    read: MembershipReader
-    ids: Sequence[str]
-    method: str
-    aggregate: Aggregate
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Score the examples of a Spark task."""
-        for batch in batches:
-            for position, members in self.read(batch).groups:
-                ids = batch.select(self.ids).take(pa.array(position))
-                scores = members.score(self.method, self.aggregate)
-                yield add_column(ids, c.LABEL_QUALITY, pa.array(scores))
-
-
-@dataclass(frozen=True)
-class ClassScores:
-    """Function of batches of input rows: label quality of every class of the accepted examples.
-
-    Attributes:
-        read: reads the memberships of a batch.
-        ids: id columns.
-        method: label quality score.
-    """
-
-    read: MembershipReader
-    ids: Sequence[str]
-    method: str
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Score the memberships of a Spark task."""
-        for batch in batches:
-            for position, members in self.read(batch).groups:
-                for rows, scores in members.score_classes(self.method):
-                    size, num_classes = scores.shape
-                    row = np.repeat(position[rows], num_classes)
-                    classes = np.tile(np.arange(num_classes, dtype=np.int32), size)
-                    found = batch.select(self.ids).take(pa.array(row))
-                    found = add_column(found, CLASS, pa.array(classes))
-                    yield add_column(found, c.LABEL_QUALITY, pa.array(scores.ravel()))
-
-
-@dataclass(frozen=True)
-class RejectedRows:
-    """Function of batches of input rows: those that are rejected, with the reason and the row as JSON.
-
-    Attributes:
-        read: reads the memberships of a batch; K is known to it.
-        id_columns: names of the id columns in the input.
-    """
-
-    read: MembershipReader
-    id_columns: Sequence[str]
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Find the rejected rows of a Spark task."""
-        for batch in batches:
-            codes = self.read(batch).rejection
-            rows = batch.filter(pa.array(codes > 0))
-            reasons = explain_codes(codes[codes > 0], self.id_columns)
-            explained = add_column(rows.select(list(self.read.ids)), c.REASON, reasons)
-            yield add_column(explained, c.ROW, rows.column(c.ROW))
-
-
-def make_aggregate(aggregate: str, alpha: float | None, temperature: float) -> Aggregate:
-    """Make what aggregates the scores of classes.
-
-    Raises:
-        ConfigurationError: it is unknown, or an option is out of range or belongs to another.
-    """
-    if aggregate == "exponential_moving_average":
-        if alpha is not None and not 0 <= alpha <= 1:
-            raise ConfigurationError(f"alpha={alpha!r} must lie in [0, 1], or be None for 2 / (K + 1)")
-        if temperature != Softmin.temperature:
-            raise ConfigurationError("temperature goes with aggregate='softmin'")
-        return MovingAverage(alpha)
-    if aggregate == "softmin":
-        if not temperature > 0:
-            raise ConfigurationError(f"temperature={temperature!r} must be above 0")
-        if alpha != MovingAverage.alpha:
-            raise ConfigurationError("alpha goes with aggregate='exponential_moving_average'")
-        return Softmin(temperature)
-    raise ConfigurationError(
-        f"aggregate={aggregate!r} is unknown; choose 'exponential_moving_average' or 'softmin'"
-    )
