@@ -1,4 +1,4 @@
-"""Columns of a table that checks read, and which checks they allow."""
+"""Columns of a table that a data audit reads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,25 +7,20 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql.types import StringType
 
 from cl_spark.errors import ColumnTypeError, ConfigurationError
+from cl_spark.methods.checks.issue_types import (
+    CLASS_IMBALANCE,
+    DATA_VALUATION,
+    ISSUE_TYPES,
+    LABEL_CHECK,
+    NEAR_DUPLICATE,
+    NON_IID,
+    NULL,
+    OUTLIER,
+    UNDERPERFORMING_GROUP,
+)
 from cl_spark.methods.checks.row_order import check_order
 from cl_spark.methods.neighbors.features import select_features
 from cl_spark.tables.columns import find_columns, is_case_sensitive, resolve_columns
-
-LABEL_CHECK, OUTLIER, NEAR_DUPLICATE = "label", "outlier", "near_duplicate"
-CLASS_IMBALANCE, NULL, NON_IID = "class_imbalance", "null", "non_iid"
-UNDERPERFORMING_GROUP, DATA_VALUATION = "underperforming_group", "data_valuation"
-
-ISSUE_TYPES = (
-    LABEL_CHECK,
-    OUTLIER,
-    NEAR_DUPLICATE,
-    CLASS_IMBALANCE,
-    NULL,
-    NON_IID,
-    UNDERPERFORMING_GROUP,
-    DATA_VALUATION,
-)
-"""Kinds of issues, by the names that cleanlab's Datalab gives them."""
 
 _NEEDS = {
     LABEL_CHECK: "label_col, and pred_probs_col or features_col",
@@ -39,26 +34,30 @@ _NEEDS = {
 }
 
 
-@dataclass(frozen=True)
+_USUAL = {"label_col": "label", "pred_probs_col": "pred_probs", "features_col": "features"}
+"""Names of columns that are taken where nobody names another."""
+
+
+@dataclass(frozen=True, eq=False)
 class AuditedColumns:
-    """Columns of a table that checks read; None stands for one that the table lacks.
+    """Columns of a table that the checks of a data audit read; None stands for one that the table lacks.
 
     Attributes:
-        id: of ids.
-        label: of given labels.
-        pred_probs: of predicted probabilities.
-        features: of features, as they were named: one of vectors, or several of numbers.
-        vectors: the features as arrays.
-        text: of texts.
-        order: of what tells the order of rows.
-        slices: whose values are groups.
+        id: column of ids.
+        label: column of given labels.
+        pred_probs: column of predicted probabilities.
+        features_col: names of the feature columns: one of vectors, or a list of columns of numbers.
+        features: the features of a row as one array.
+        text: column of texts.
+        order: column whose values tell the order in which rows came.
+        slices: columns whose values are groups.
     """
 
     id: str
     label: str | None
     pred_probs: str | None
-    features: str | Sequence[str] | None
-    vectors: Column | None
+    features_col: str | Sequence[str] | None
+    features: Column | None
     text: str | None
     order: str | None
     slices: Sequence[str]
@@ -68,42 +67,44 @@ class AuditedColumns:
         cls,
         df: DataFrame,
         id_col: str,
-        named: Mapping[str, str | None],
+        *,
+        label_col: str | None,
+        pred_probs_col: str | None,
         features_col: str | Sequence[str] | None,
+        text_col: str | None,
+        order_col: str | None,
         slice_by: Sequence[str],
     ) -> "AuditedColumns":
-        """Find the columns of a table.
+        """Find the columns that somebody named, and those of the usual names.
 
         Args:
             df: the table.
             id_col: its id column.
-            named: label_col, pred_probs_col, text_col and order_col, as somebody named them or None.
-            features_col: columns of features; None takes "features", if there is one.
+            label_col: see `DataAudit`; None takes the column "label", if there is one.
+            pred_probs_col: None takes "pred_probs".
+            features_col: None takes "features".
+            text_col: None takes none.
+            order_col: None takes none.
             slice_by: columns whose values are groups.
 
         Raises:
-            ConfigurationError: the columns allow no check.
+            ConfigurationError: a name cannot be one of a column, or the columns allow no check.
             InputError: a column is missing, or is not of the type that it must have.
         """
-        if isinstance(slice_by, str):
-            raise ConfigurationError(f"slice_by must be a list of columns, not the text {slice_by!r}")
-        found = {argument: _find(df, argument, col) for argument, col in named.items()}
-        features = _find(df, "features_col", None) if features_col is None else features_col
-        columns = cls(
-            id=id_col,
-            label=found["label_col"],
-            pred_probs=found["pred_probs_col"],
-            features=features,
-            vectors=None if features is None else select_features(df, features, "df"),
-            text=found["text_col"],
-            order=found["order_col"],
-            slices=[resolve_columns(df, "df", {"slice_by": col})["slice_by"] for col in slice_by],
-        )
-        if columns.order is not None:
-            check_order(df, columns.order)
-        if columns.text is not None and df.schema[columns.text].dataType != StringType():
-            kind = df.schema[columns.text].dataType.simpleString()
-            raise ColumnTypeError(f"text_col: column {columns.text!r} is {kind}; it must be text")
+        label = _find(df, "label_col", label_col)
+        pred_probs = _find(df, "pred_probs_col", pred_probs_col)
+        text = _find(df, "text_col", text_col)
+        order = _find(df, "order_col", order_col)
+        slices = [resolve_columns(df, "df", {"slice_by": col})["slice_by"] for col in slice_by]
+        if features_col is None:
+            features_col = _find(df, "features_col", None)
+        features = None if features_col is None else select_features(df, features_col, "df")
+        if order is not None:
+            check_order(df, order)
+        if text is not None and df.schema[text].dataType != StringType():
+            kind = df.schema[text].dataType.simpleString()
+            raise ColumnTypeError(f"text_col: column {text!r} is {kind}; it must be text")
+        columns = cls(id_col, label, pred_probs, features_col, features, text, order, slices)
         if len(columns.left_out) == len(ISSUE_TYPES):
             raise ConfigurationError(
                 "the columns of df allow no check: name label_col, features_col or text_col"
@@ -113,7 +114,7 @@ class AuditedColumns:
     @property
     def left_out(self) -> Mapping[str, str]:
         """Kinds of issues that the columns do not allow to look for, each with the columns that it needs."""
-        features = self.features is not None
+        features = self.features_col is not None
         allowed = {
             LABEL_CHECK: self.label and (self.pred_probs or features),
             OUTLIER: features or self.pred_probs,
@@ -125,10 +126,6 @@ class AuditedColumns:
             DATA_VALUATION: self.label and features,
         }
         return {kind: _NEEDS[kind] for kind, is_allowed in allowed.items() if not is_allowed}
-
-
-_USUAL = {"label_col": "label", "pred_probs_col": "pred_probs", "features_col": "features"}
-"""Names of columns that are taken where nobody names another."""
 
 
 def _find(df: DataFrame, argument: str, named: str | None) -> str | None:

@@ -13,11 +13,12 @@ from cl_spark.evidence.class_columns import check_class_names
 from cl_spark.evidence.storage import Releasable, Storage, keep_with
 from cl_spark.evidence.usable_rows import FAULT, NULL_ID, UsableRows, choose_reason
 from cl_spark.evidence.validity import join_reasons
-from cl_spark.methods.checks.audited_columns import DATA_VALUATION, ISSUE_TYPES, LABEL_CHECK, AuditedColumns
+from cl_spark.methods.checks.audited_columns import AuditedColumns
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY
 from cl_spark.methods.checks.class_imbalance import select_label
 from cl_spark.methods.checks.data_values import NO_VALUE
-from cl_spark.methods.checks.row_scores import RowScores
+from cl_spark.methods.checks.issue_types import DATA_VALUATION, ISSUE_TYPES, LABEL_CHECK
+from cl_spark.methods.checks.row_checks import RowChecks
 from cl_spark.methods.classification.cuts import is_few
 from cl_spark.methods.classification.label_audit import LabelAudit
 from cl_spark.methods.classification.ranking import bucket_column, rank_kinds
@@ -112,25 +113,30 @@ class DataAudit(Releasable):
     ) -> None:
         check_search_options(k, metric, search)
         check_class_names(class_names)
+        if isinstance(slice_by, str):
+            raise ConfigurationError(f"slice_by must be a list of columns, not the text {slice_by!r}")
         self.df, self.k = to_spark(df, spark), k
         self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
         check_result_names([self._id_col], _RESULTS)
         ExampleIds.of(self._id_col).check({"df": self.df})
-        named = {
-            "label_col": label_col,
-            "pred_probs_col": pred_probs_col,
-            "text_col": text_col,
-            "order_col": order_col,
-        }
-        self._columns = AuditedColumns.find(self.df, self._id_col, named, features_col, slice_by)
+        self._columns = AuditedColumns.find(
+            self.df,
+            self._id_col,
+            label_col=label_col,
+            pred_probs_col=pred_probs_col,
+            features_col=features_col,
+            text_col=text_col,
+            order_col=order_col,
+            slice_by=slice_by,
+        )
         self._metric, self._search, self._class_names = metric, search, class_names
         self._storage = Storage(evidence_path)
         self._storage.release_with(self)
 
     def release(self) -> None:
         """Free what is kept."""
-        if "_row_scores" in vars(self):
-            self._row_scores.release()
+        if "_checks" in vars(self):
+            self._checks.release()
         self._storage.release()
 
     @property
@@ -194,8 +200,8 @@ class DataAudit(Releasable):
         return self._usable.accepted()
 
     @cached_property
-    def _row_scores(self) -> RowScores:
-        return RowScores(
+    def _checks(self) -> RowChecks:
+        return RowChecks(
             self.rows,
             self.num_examples,
             self._columns,
@@ -209,17 +215,17 @@ class DataAudit(Releasable):
     @property
     def outlier_audit(self) -> OutlierAudit:
         """The rows as an `OutlierAudit`, whose index of neighbors all checks share."""
-        return self._row_scores.outlier_audit
+        return self._checks.outlier_audit
 
     @property
     def index(self) -> NeighborIndex:
         """The rows as what neighbors are looked up in."""
-        return self._row_scores.index
+        return self._checks.index
 
     @property
     def label_audit(self) -> LabelAudit:
         """The rows as a `LabelAudit`: by the predicted probabilities, or else by the labels of neighbors."""
-        return self._row_scores.label_audit
+        return self._checks.label_audit
 
     def score(self, issue_type: str) -> DataFrame:
         """Score rows by one check.
@@ -240,7 +246,7 @@ class DataAudit(Releasable):
         if issue_type in self.left_out:
             raise ConfigurationError(f"issue_type: {issue_type!r} needs {self.left_out[issue_type]}")
         kind = self.df.schema[self._id_col].dataType
-        scored = self._row_scores.score(issue_type).withColumn(
+        scored = self._checks.score(issue_type).withColumn(
             self._id_col, F.col(quoted(self._id_col)).cast(kind)
         )
         return keep_with(scored, self)

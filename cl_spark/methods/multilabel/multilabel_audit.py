@@ -29,7 +29,12 @@ from cl_spark.methods.multilabel.issues import MembershipIssueFinder, check_filt
 from cl_spark.methods.multilabel.predictions import CLASS, GIVEN_CLASSES, MultilabelPredictions
 from cl_spark.methods.multilabel.rejection import RejectedRows
 from cl_spark.methods.multilabel.scan import RANKING, SUSPECT_CLASSES, MultilabelScan
-from cl_spark.methods.multilabel.scores import ClassScores, ExampleScores, check_method, make_aggregate
+from cl_spark.methods.multilabel.scores import (
+    ClassScores,
+    ExampleScores,
+    check_membership_method,
+    make_aggregate,
+)
 from cl_spark.tables import columns as c
 from cl_spark.tables.card import card
 from cl_spark.tables.pandas_frames import to_spark
@@ -446,7 +451,7 @@ class MultilabelAudit(Releasable):
 
     def _check_method(self, method: str, option: str) -> None:
         is_sparse = isinstance(self.predictions.prob_format, SparseProbs)
-        check_method(method, option, is_sparse=is_sparse)
+        check_membership_method(method, option, is_sparse=is_sparse)
 
     def _score_examples(self, method: str, aggregate: Aggregate) -> DataFrame:
         """Score all examples, by another scan: ids of the evidence and `label_quality`."""
@@ -454,7 +459,7 @@ class MultilabelAudit(Releasable):
         return self._read_again(ExampleScores, types, method, aggregate)
 
     def _read_again(
-        self, make: "type[ExampleScores] | type[ClassScores]", types: dict[str, str], *options: object
+        self, make: type[ExampleScores] | type[ClassScores], types: dict[str, str], *options: object
     ) -> DataFrame:
         scan = self._scan
         function = make(scan.make_reader(self.num_classes), list(self.predictions.ids), *options)  # type: ignore[arg-type]

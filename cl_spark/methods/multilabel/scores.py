@@ -15,7 +15,7 @@ from cl_spark.methods.multilabel.predictions import CLASS
 from cl_spark.tables import columns as c
 
 
-def check_method(method: str, option: str, *, is_sparse: bool) -> None:
+def check_membership_method(method: str, option: str, *, is_sparse: bool) -> None:
     """Check that a label quality score exists, and means something for the probabilities.
 
     Args:
@@ -24,7 +24,7 @@ def check_method(method: str, option: str, *, is_sparse: bool) -> None:
         is_sparse: whether the probabilities are lists of classes.
 
     Raises:
-        ConfigurationError: it does not.
+        ConfigurationError: there is no such score, or it does not go with lists of classes.
     """
     if method not in METHODS:
         raise ConfigurationError(

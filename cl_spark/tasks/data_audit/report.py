@@ -8,8 +8,8 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from cl_spark.methods.checks.audited_columns import ISSUE_TYPES, NEAR_DUPLICATE, OUTLIER
 from cl_spark.methods.checks.check_columns import ISSUE_TYPE, SCORE, WHY
+from cl_spark.methods.checks.issue_types import ISSUE_TYPES, NEAR_DUPLICATE, OUTLIER
 from cl_spark.methods.neighbors.duplicates import GROUP
 from cl_spark.report.budget import limit_bytes, show_cells, tell_left_out
 from cl_spark.report.cards import CARDS, describe_values, make_cards

@@ -13,8 +13,8 @@ from sklearn.metrics.pairwise import cosine_distances
 
 from cl_spark import ConfigurationError, DataAudit, LabelAudit, MissingColumnError
 from cl_spark.errors import ColumnTypeError
-from cl_spark.methods.checks.audited_columns import ISSUE_TYPES
 from cl_spark.methods.checks.groups import find_clusters
+from cl_spark.methods.checks.issue_types import ISSUE_TYPES
 from tests.methods.checks.frames import COPY, EMPTY, FAR, WRONG, digits
 
 pytestmark = pytest.mark.matrix
@@ -270,7 +270,7 @@ def test_first_rows_tell_doubts_about_labels_without_a_check(df: DataFrame) -> N
     one_based = df.where("label <> 9").withColumn("label", F.col("label") + 1)
     with DataAudit(one_based) as audit:
         assert [warning.code for warning in audit.first_warnings()] == ["labels_one_based"]
-        assert "outlier_audit" not in vars(audit._row_scores)
+        assert "outlier_audit" not in vars(audit._checks)
     for none in (df.withColumn("label", F.lit(None).cast("int")), df.withColumn("id", F.lit(1))):
         with DataAudit(none) as audit:
             assert audit.first_warnings() == []  # later rows may have labels, and ids of their own

@@ -1,4 +1,4 @@
-"""Scores of rows by each check of a data audit, and the audits and neighbors that checks share."""
+"""The checks of a data audit, upon audits and neighbors that they share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,7 @@ from cl_spark.errors import EmptyTableError, SingleClassError
 from cl_spark.evidence.class_columns import list_names
 from cl_spark.evidence.prob_columns import is_sparse
 from cl_spark.evidence.storage import Storage
-from cl_spark.methods.checks.audited_columns import (
-    CLASS_IMBALANCE,
-    DATA_VALUATION,
-    LABEL_CHECK,
-    NEAR_DUPLICATE,
-    NON_IID,
-    NULL,
-    OUTLIER,
-    UNDERPERFORMING_GROUP,
-    AuditedColumns,
-)
+from cl_spark.methods.checks.audited_columns import AuditedColumns
 from cl_spark.methods.checks.check_columns import SCORE, answer
 from cl_spark.methods.checks.class_imbalance import (
     check_labels,
@@ -39,6 +29,16 @@ from cl_spark.methods.checks.groups import (
     find_clusters,
     find_worst_group,
     score_groups,
+)
+from cl_spark.methods.checks.issue_types import (
+    CLASS_IMBALANCE,
+    DATA_VALUATION,
+    LABEL_CHECK,
+    NEAR_DUPLICATE,
+    NON_IID,
+    NULL,
+    OUTLIER,
+    UNDERPERFORMING_GROUP,
 )
 from cl_spark.methods.checks.missing_values import score_missing_values
 from cl_spark.methods.checks.row_order import find_gaps, find_positions, run_order_test, score_order
@@ -59,8 +59,8 @@ EXAMPLES_KEPT = 10
 
 
 @dataclass(eq=False)
-class RowScores:
-    """Scores usable rows by the checks of a data audit; what the checks share is computed once.
+class RowChecks:
+    """Checks usable rows for every kind of issue; what the checks share is computed once.
 
     Attributes:
         rows: the rows, each with an id of its own.
@@ -70,7 +70,10 @@ class RowScores:
         k: how many neighbors a row is compared with.
         metric: of the neighbors.
         search: how neighbors are searched.
-        storage: keeps what checks read several times.
+        storage: keeps what checks read several times. Its owner releases it. The audits keep rows below its
+            path, too.
+
+    Source: specification, section 19.
     """
 
     rows: DataFrame
@@ -81,7 +84,7 @@ class RowScores:
     metric: str
     search: str
     storage: Storage
-    _owners: list[DataFrame] = field(default_factory=list)
+    _owners: list[DataFrame] = field(default_factory=list, init=False, repr=False)
     """Answers of others that ours are computed from: while they are kept, so is their evidence."""
 
     @cached_property
@@ -90,7 +93,7 @@ class RowScores:
         return OutlierAudit(
             self.rows,
             id_col=self.columns.id,
-            features_col=self.columns.features or "features",
+            features_col=self.columns.features_col or "features",
             pred_probs_col=self.columns.pred_probs or "pred_probs",
             label_col=self.columns.label or "label",
             k=self.k,
@@ -121,7 +124,7 @@ class RowScores:
             df = neighbor_pred_probs(
                 self.rows.where(F.col(quoted(self.columns.label)).isNotNull()),
                 id_col=self.columns.id,
-                features_col=self.columns.features or "features",
+                features_col=self.columns.features_col or "features",
                 label_col=self.columns.label,
                 class_names=names,
                 k=self.k,
@@ -136,7 +139,7 @@ class RowScores:
             label_col=self.columns.label,
             pred_probs_col=probs_col,
             class_names=names,
-            check_ids=False,  # checked above
+            check_ids=False,  # each row has an id of its own
             probabilities=are_checked,
             evidence_path=self.storage.path,
         )
@@ -156,7 +159,7 @@ class RowScores:
         return checks[issue_type]()
 
     def release(self) -> None:
-        """Free what the audits keep."""
+        """Free what the audits keep; what the storage keeps stays."""
         for name in ("label_audit", "outlier_audit"):
             if name in vars(self):
                 getattr(self, name).release()
@@ -177,7 +180,7 @@ class RowScores:
 
     def _score_outliers(self) -> DataFrame:
         audit, adjusts = self.outlier_audit, self.columns.label is not None
-        if self.columns.features is not None:
+        if self.columns.features_col is not None:
             judged = audit.judge_distances()
             why = F.lit(f"far from its {self.k} nearest rows")
             return answer(judged, self.columns.id, F.col(SCORE), F.col(IS_FAR), why)
@@ -197,7 +200,7 @@ class RowScores:
             rows = self.rows.where(there).select(quoted(self.columns.id))
             score = F.coalesce(F.col(DISTANCE), F.lit(1.0))
         else:
-            features = self.columns.features or "features"
+            features = self.columns.features_col or "features"
             copies = find_duplicates(
                 self.rows,
                 id_col=self.columns.id,
@@ -223,8 +226,8 @@ class RowScores:
         return answer(joined, self.columns.id, score, is_copy, why, F.col(COPIES))
 
     def _score_missing_values(self) -> DataFrame:
-        assert self.columns.vectors is not None
-        return score_missing_values(self.rows, self.columns.id, self.columns.vectors)
+        assert self.columns.features is not None
+        return score_missing_values(self.rows, self.columns.id, self.columns.features)
 
     def _score_classes(self) -> DataFrame:
         assert self.columns.label is not None
