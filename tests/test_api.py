@@ -58,6 +58,7 @@ def test_its_other_arguments_are_those_of_an_audit(
     assert has_columns or {"id_col", "label_col", "pred_probs_col", "class_names"} <= set(others)
 
 
+@pytest.mark.slow
 def test_what_is_derived_of_an_answer_outlives_it(
     df: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

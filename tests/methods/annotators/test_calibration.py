@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from pyspark.sql import SparkSession
 
 from cl_spark import AnnotatorAudit
@@ -28,6 +29,7 @@ def plain_temperature(probs: np.ndarray, annotations: pd.DataFrame) -> float:
     return min(find_fine_grid(best), key=loss)
 
 
+@pytest.mark.slow
 def test_the_temperature_is_the_best_and_scales_what_follows(spark: SparkSession) -> None:
     made = make(21, examples=120, classes=4, annotators=10)
     sharp = made.probs**4 / (made.probs**4).sum(axis=1, keepdims=True)

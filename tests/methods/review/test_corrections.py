@@ -121,6 +121,7 @@ def test_a_new_table_has_every_row_with_the_old_label_beside(
         apply_corrections(frame(spark), verdicts(spark), **{**options, "run_id": "july"})
 
 
+@pytest.mark.slow
 def test_a_directory_that_holds_tables_is_not_overwritten(spark: SparkSession, tmp_path: Path) -> None:
     lake, begun = tmp_path / "lake", tmp_path / "begun"
     frame(spark).write.parquet(str(lake / "digits"))
@@ -466,6 +467,7 @@ def test_issues_are_corrected_or_pruned(
     assert (first.label, first.correction) == ("dog" if action == "correct" else "cat", changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judged", ["issues", "verdicts"])
 def test_a_suggestion_that_is_the_given_label_changes_nothing(
     spark: SparkSession, tmp_path: Path, judged: str
@@ -481,6 +483,7 @@ def test_a_suggestion_that_is_the_given_label_changes_nothing(
     assert spark.read.parquet(done.table).where("correction_run IS NOT NULL").count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sets", [False, True])
 def test_an_unknown_id_may_be_beyond_the_type_of_the_labels(
     spark: SparkSession, tmp_path: Path, *, sets: bool
