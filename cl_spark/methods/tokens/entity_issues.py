@@ -185,12 +185,11 @@ def _tell_kinds(first: Int64s, after: Int64s, given: Spans, suggested: Spans) ->
     pairs = has_both & (num_given == num_suggested)
     a, b = ours[np.repeat(pairs, num_given)], theirs[np.repeat(pairs, num_suggested)]
     region = np.repeat(np.flatnonzero(pairs), num_given[pairs])
-
-    def all_equal(is_equal: Bools) -> Bools:
-        return np.asarray(pairs & (np.bincount(region, ~is_equal, len(first)) == 0))
-
-    same_bounds = all_equal((given.first[a] == suggested.first[b]) & (given.after[a] == suggested.after[b]))
-    of_one_kind = all_equal(given.entity[a] == suggested.entity[b])
+    other_bounds = (given.first[a] != suggested.first[b]) | (given.after[a] != suggested.after[b])
+    other_kind = given.entity[a] != suggested.entity[b]
+    same_bounds, of_one_kind = (
+        pairs & (np.bincount(region, differs, len(first)) == 0) for differs in (other_bounds, other_kind)
+    )
     lowest, highest = np.full(len(first), np.iinfo(np.int32).max), np.full(len(first), -1)
     for spans, chosen, counts in ((given, ours, num_given), (suggested, theirs, num_suggested)):
         of_region = np.repeat(np.arange(len(first)), counts)
