@@ -1,7 +1,6 @@
 """Single labels that are asked for: of some examples one class each, with its given label and its score."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +9,11 @@ from pyspark.sql import functions as F
 
 from cl_spark.evidence.packing import ddl
 from cl_spark.evidence.workers import add_column, map_in_arrow
+from cl_spark.kernels.arrays import Int64s
+from cl_spark.kernels.memberships import MembershipRows
 from cl_spark.methods.multilabel.membership_reader import MembershipReader
 from cl_spark.methods.multilabel.predictions import CLASS, MultilabelPredictions
+from cl_spark.methods.multilabel.scores import MembershipFunction
 from cl_spark.tables import columns as c
 
 GIVEN_FLAG = "_is_given"
@@ -41,33 +43,20 @@ def read_asked_labels(
     return found.select(*predictions.restore_ids(), CLASS, GIVEN_FLAG, c.LABEL_QUALITY)
 
 
-@dataclass(frozen=True)
-class AskedLabels:
-    """Function of batches of input rows with the class that is asked for: its given label and its score.
+class AskedLabels(MembershipFunction):
+    """Function of batches of input rows with the class that is asked for: its given label and its score."""
 
-    Attributes:
-        read: reads the memberships of a batch.
-        ids: id columns.
-        method: label quality score.
-    """
-
-    read: MembershipReader
-    ids: Sequence[str]
-    method: str
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Read the single labels of a Spark task."""
-        for batch in batches:
-            of_batch = batch.column(CLASS).to_numpy(zero_copy_only=False)
-            for position, members in self.read(batch).groups:
-                asked, num_classes = of_batch[position], members.num_classes
-                row, class_index = members.given_labels()
-                keys = np.arange(len(position)) * num_classes + asked
-                is_given = np.isin(keys, row * num_classes + class_index)
-                scores = [
-                    scores[np.arange(len(scores)), asked[rows]]
-                    for rows, scores in members.score_classes(self.method)
-                ]
-                found = batch.select([*self.ids, CLASS]).take(pa.array(position))
-                found = add_column(found, GIVEN_FLAG, pa.array(is_given))
-                yield add_column(found, c.LABEL_QUALITY, pa.array(np.concatenate(scores)))
+    def answer(
+        self, batch: pa.RecordBatch, position: Int64s, members: MembershipRows
+    ) -> Iterator[pa.RecordBatch]:
+        """Read the single label of each example that is asked for."""
+        found = batch.select([*self.ids, CLASS]).take(pa.array(position))
+        asked, num_classes = found.column(CLASS).to_numpy(zero_copy_only=False), members.num_classes
+        row, class_index = members.given_labels()
+        keys = np.arange(len(position)) * num_classes + asked
+        is_given = np.isin(keys, row * num_classes + class_index)
+        scores = [
+            scores[np.arange(len(scores)), asked[rows]] for rows, scores in members.score_classes(self.method)
+        ]
+        found = add_column(found, GIVEN_FLAG, pa.array(is_given))
+        yield add_column(found, c.LABEL_QUALITY, pa.array(np.concatenate(scores)))

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from cl_spark.errors import ConfigurationError
 from cl_spark.evidence.workers import add_column
+from cl_spark.kernels.arrays import Int64s
 from cl_spark.kernels.class_score_aggregates import Aggregate, MovingAverage, Softmin
-from cl_spark.kernels.memberships import METHODS
+from cl_spark.kernels.memberships import METHODS, MembershipRows
 from cl_spark.methods.multilabel.membership_reader import MembershipReader
 from cl_spark.methods.multilabel.predictions import CLASS
 from cl_spark.tables import columns as c
@@ -61,52 +62,69 @@ def make_aggregate(aggregate: str, alpha: float | None, temperature: float) -> A
 
 
 @dataclass(frozen=True)
-class ExampleScores:
-    """Function of batches of input rows: ids of accepted examples, and their label quality.
+class MembershipFunction:
+    """Function of batches of input rows: what is read of the memberships of accepted examples.
 
     Attributes:
         read: reads the memberships of a batch.
         ids: id columns.
         method: label quality score of the classes.
-        aggregate: how they make one score.
     """
 
     read: MembershipReader
     ids: Sequence[str]
     method: str
-    aggregate: Aggregate
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Score the examples of a Spark task."""
+        """Read the memberships of a Spark task."""
         for batch in batches:
             for position, members in self.read(batch).groups:
-                ids = batch.select(self.ids).take(pa.array(position))
-                scores = members.score(self.method, self.aggregate)
-                yield add_column(ids, c.LABEL_QUALITY, pa.array(scores))
+                yield from self.answer(batch, position, members)
+
+    def answer(
+        self, batch: pa.RecordBatch, position: Int64s, members: MembershipRows
+    ) -> Iterator[pa.RecordBatch]:
+        """Answer for some examples of a batch.
+
+        Args:
+            batch: the batch.
+            position: the rows of the examples in it.
+            members: their memberships.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class ClassScores:
-    """Function of batches of input rows: label quality of every class of the accepted examples.
+class ExampleScores(MembershipFunction):
+    """Function of batches of input rows: ids of accepted examples, and their label quality.
 
     Attributes:
-        read: reads the memberships of a batch.
-        ids: id columns.
-        method: label quality score.
+        aggregate: how the scores of the classes make one score.
     """
 
-    read: MembershipReader
-    ids: Sequence[str]
-    method: str
+    aggregate: Aggregate
 
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Score the memberships of a Spark task."""
-        for batch in batches:
-            for position, members in self.read(batch).groups:
-                for rows, scores in members.score_classes(self.method):
-                    size, num_classes = scores.shape
-                    row = np.repeat(position[rows], num_classes)
-                    classes = np.tile(np.arange(num_classes, dtype=np.int32), size)
-                    found = batch.select(self.ids).take(pa.array(row))
-                    found = add_column(found, CLASS, pa.array(classes))
-                    yield add_column(found, c.LABEL_QUALITY, pa.array(scores.ravel()))
+    def answer(
+        self, batch: pa.RecordBatch, position: Int64s, members: MembershipRows
+    ) -> Iterator[pa.RecordBatch]:
+        """Score the examples."""
+        ids = batch.select(self.ids).take(pa.array(position))
+        scores = members.score(self.method, self.aggregate)
+        yield add_column(ids, c.LABEL_QUALITY, pa.array(scores))
+
+
+@dataclass(frozen=True)
+class ClassScores(MembershipFunction):
+    """Function of batches of input rows: label quality of every class of the accepted examples."""
+
+    def answer(
+        self, batch: pa.RecordBatch, position: Int64s, members: MembershipRows
+    ) -> Iterator[pa.RecordBatch]:
+        """Score all classes of the examples."""
+        for rows, scores in members.score_classes(self.method):
+            size, num_classes = scores.shape
+            row = np.repeat(position[rows], num_classes)
+            classes = np.tile(np.arange(num_classes, dtype=np.int32), size)
+            found = batch.select(self.ids).take(pa.array(row))
+            found = add_column(found, CLASS, pa.array(classes))
+            yield add_column(found, c.LABEL_QUALITY, pa.array(scores.ravel()))
