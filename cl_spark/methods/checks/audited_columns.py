@@ -130,8 +130,12 @@ class AuditedColumns:
 
 def _find(df: DataFrame, argument: str, named: str | None) -> str | None:
     """Resolve a column; one that nobody named is not there, unless it has its usual name."""
-    if named is not None:
-        return resolve_columns(df, "df", {argument: named})[argument]
-    sensitive, usual = is_case_sensitive(df.sparkSession), _USUAL.get(argument)
-    found = [] if usual is None else find_columns(usual, df.columns, case_sensitive=sensitive)
-    return resolve_columns(df, "df", {argument: found[0]})[argument] if found else None
+    if named is None:
+        usual = _USUAL.get(argument)
+        if usual is None:
+            return None
+        found = find_columns(usual, df.columns, case_sensitive=is_case_sensitive(df.sparkSession))
+        if not found:
+            return None
+        named = found[0]
+    return resolve_columns(df, "df", {argument: named})[argument]

@@ -116,12 +116,12 @@ class DataAudit(Releasable):
         if isinstance(slice_by, str):
             raise ConfigurationError(f"slice_by must be a list of columns, not the text {slice_by!r}")
         self.df, self.k = to_spark(df, spark), k
-        self._id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
-        check_result_names([self._id_col], _RESULTS)
-        ExampleIds.of(self._id_col).check({"df": self.df})
+        id_col = resolve_columns(self.df, "df", {"id_col": id_col})["id_col"]
+        check_result_names([id_col], _RESULTS)
+        ExampleIds.of(id_col).check({"df": self.df})
         self._columns = AuditedColumns.find(
             self.df,
-            self._id_col,
+            id_col,
             label_col=label_col,
             pred_probs_col=pred_probs_col,
             features_col=features_col,
@@ -157,8 +157,8 @@ class DataAudit(Releasable):
 
     @cached_property
     def _usable(self) -> UsableRows:
-        fault = choose_reason([(lacks_id(self.df, [self._id_col]), NULL_ID)])
-        return UsableRows(self.df.withColumn(FAULT, fault), [self._id_col], self._storage)
+        fault = choose_reason([(lacks_id(self.df, [self._columns.id]), NULL_ID)])
+        return UsableRows(self.df.withColumn(FAULT, fault), [self._columns.id], self._storage)
 
     @property
     def num_read(self) -> int:
@@ -187,7 +187,7 @@ class DataAudit(Releasable):
     def rejected(self) -> DataFrame:
         """Rows that no check can use: the id column, reason, and the row as JSON."""
         row = select_row_json(FAULT).alias(c.ROW)
-        found = self._usable.rejected().select(quoted(self._id_col), F.col(FAULT).alias(c.REASON), row)
+        found = self._usable.rejected().select(quoted(self._columns.id), F.col(FAULT).alias(c.REASON), row)
         return keep_with(found, self)
 
     @cached_property
@@ -245,9 +245,9 @@ class DataAudit(Releasable):
             raise ConfigurationError(f"issue_type: {issue_type!r} is none of {', '.join(ISSUE_TYPES)}")
         if issue_type in self.left_out:
             raise ConfigurationError(f"issue_type: {issue_type!r} needs {self.left_out[issue_type]}")
-        kind = self.df.schema[self._id_col].dataType
+        kind = self.df.schema[self._columns.id].dataType
         scored = self._checks.score(issue_type).withColumn(
-            self._id_col, F.col(quoted(self._id_col)).cast(kind)
+            self._columns.id, F.col(quoted(self._columns.id)).cast(kind)
         )
         return keep_with(scored, self)
 
@@ -257,7 +257,7 @@ class DataAudit(Releasable):
 
     def _all_scores(self) -> DataFrame:
         """Put the scores of all checks together, each row with its group of copies, or null."""
-        none = F.lit(None).cast(self.df.schema[self._id_col].dataType).alias(COPIES)
+        none = F.lit(None).cast(self.df.schema[self._columns.id].dataType).alias(COPIES)
         found = [
             rows.select(F.lit(kind).alias(ISSUE_TYPE), "*", *([] if COPIES in rows.columns else [none]))
             for kind, rows in self._scored.items()
@@ -305,7 +305,7 @@ class DataAudit(Releasable):
             near duplicate is the lowest id of the copies that belong together, which all are issues; that of
             other kinds is null. A row with several kinds of issues is there once for each.
         """
-        found, ids = self._all_scores().where(c.IS_ISSUE), [quoted(self._id_col)]
+        found, ids = self._all_scores().where(c.IS_ISSUE), [quoted(self._columns.id)]
         few = is_few(self.num_examples * len(self._scored))
         # values of examples lie close around that of no value
         from_center = F.when(F.col(ISSUE_TYPE) == DATA_VALUATION, NO_VALUE).otherwise(0)
